@@ -1,0 +1,1 @@
+//! Proves a statement from its witness.

@@ -1,0 +1,1 @@
+//! What is proven: tensors, relations, digests, layout, security profile.

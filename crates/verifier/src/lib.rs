@@ -1,0 +1,1 @@
+//! Checks a proof folder; trusts nothing in it.

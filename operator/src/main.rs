@@ -1,0 +1,2 @@
+//! Turns ProofJobs and ModelCaches into running provers.
+fn main() {}

@@ -1,0 +1,2 @@
+//! The pipeline: setup, model, validate, inference, capture, prove, verify, audit, submit.
+fn main() {}

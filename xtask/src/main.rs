@@ -1,0 +1,2 @@
+//! demo, test, bench, generate, bless, image, tidy.
+fn main() {}

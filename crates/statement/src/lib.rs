@@ -1,1 +1,25 @@
-//! What is proven: tensors, relations, digests, layout, security profile.
+//! What is proven: the tensors and relations of a model's integer forward pass, compiled from `model.json` and the
+//! shape of one inference. Prover and verifier walk the same list. This crate knows nothing of proofs' secrets:
+//! no witness, no checkpoint, no file, no clock.
+
+pub mod axis;
+pub mod public;
+pub mod relation;
+pub mod statement;
+pub mod table;
+
+pub use axis::{Axis, AxisId, AxisTile};
+pub use public::PublicTensor;
+pub use relation::{
+    Access, Certificate, Contraction, Index, Interval, Linear, Lookup, Monomial, NamedRelation, Relation, Tensor,
+    TensorId, TensorKind,
+};
+pub use statement::{CompileError, Statement};
+pub use table::{Table, TableId, TableRows};
+
+/// The base field: integers modulo `2^31 - 1`.
+pub type Value = p3_mersenne_31::Mersenne31;
+/// The field of challenges: degree 4 over [`Value`], about 124 bits.
+pub type Challenge = p3_mersenne_31::QM31;
+/// The modulus of [`Value`].
+pub const MODULUS: i64 = (1 << 31) - 1;

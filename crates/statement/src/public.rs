@@ -1,0 +1,153 @@
+//! Tensors that the verifier knows: masks, selections and constant tables, each with its value at an index and its
+//! multilinear extension at a point.
+
+use std::sync::Arc;
+
+use p3_field::PrimeCharacteristicRing;
+
+use crate::{Challenge, Value};
+
+/// A public tensor, by its rule. Entries outside the tensor's box do not exist; [`PublicTensor::evaluate`] extends
+/// with zero there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PublicTensor {
+    /// Axes (query, key) of one size: 1 where `key <= query`.
+    Causal {
+        /// Number of positions.
+        size: usize,
+    },
+    /// Axes (row, column): 1 where `column == columns[row]`.
+    OneHot {
+        /// The selected column of each row.
+        columns: Arc<Vec<u32>>,
+        /// Number of columns.
+        width: usize,
+    },
+    /// Axes (row, column): 1 where `column < bounds[row]`.
+    Below {
+        /// The bound of each row.
+        bounds: Arc<Vec<u32>>,
+        /// Number of columns.
+        width: usize,
+    },
+    /// Axes (to, from) of one size: 1 where `from < to`.
+    StrictlyLower {
+        /// Number of indices.
+        size: usize,
+    },
+    /// Explicit entries in storage order.
+    Dense {
+        /// Size of each axis.
+        shape: Vec<usize>,
+        /// Entries, last axis contiguous.
+        values: Arc<Vec<i32>>,
+    },
+}
+
+impl PublicTensor {
+    /// The entry at an index inside the box.
+    #[must_use]
+    pub fn value(&self, index: &[usize]) -> i64 {
+        match self {
+            Self::Causal { .. } => i64::from(index[1] <= index[0]),
+            Self::OneHot { columns, .. } => i64::from(columns[index[0]] as usize == index[1]),
+            Self::Below { bounds, .. } => i64::from(index[1] < bounds[index[0]] as usize),
+            Self::StrictlyLower { .. } => i64::from(index[1] < index[0]),
+            Self::Dense { shape, values } => {
+                let flat = shape.iter().zip(index).fold(0, |flat, (size, i)| flat * size + i);
+                i64::from(values[flat])
+            }
+        }
+    }
+
+    /// The multilinear extension, zero outside the box, at one point per axis (most significant variable first).
+    /// Cost is linear in the rows of the tensor (all entries for [`PublicTensor::Dense`]).
+    #[must_use]
+    pub fn evaluate(&self, point: &[&[Challenge]]) -> Challenge {
+        match self {
+            Self::Causal { size } => prefix_sums(point, *size, |row| row + 1),
+            Self::StrictlyLower { size } => prefix_sums(point, *size, |row| row),
+            Self::OneHot { columns, .. } => {
+                let rows = eq_table(point[0]);
+                columns.iter().zip(&rows).map(|(&column, &row)| row * eq_at(point[1], column as usize)).sum()
+            }
+            Self::Below { bounds, .. } => {
+                let rows = eq_table(point[0]);
+                bounds.iter().zip(&rows).map(|(&bound, &row)| row * below_at(point[1], bound as usize)).sum()
+            }
+            Self::Dense { shape, values } => {
+                let mut current: Vec<Challenge> =
+                    values.iter().map(|&value| Challenge::from(Value::from_i32(value))).collect();
+                for (axis, &size) in shape.iter().enumerate().rev() {
+                    let weights = eq_table(point[axis]);
+                    current = current
+                        .chunks(size)
+                        .map(|row| row.iter().zip(&weights).map(|(&entry, &weight)| entry * weight).sum())
+                        .collect();
+                }
+                current[0]
+            }
+        }
+    }
+}
+
+/// `sum over rows of eq(row) * sum over columns < count(row) of eq(column)`, for non-decreasing counts.
+fn prefix_sums(point: &[&[Challenge]], size: usize, count: impl Fn(usize) -> usize) -> Challenge {
+    let rows = eq_table(point[0]);
+    let columns = eq_table(point[1]);
+    let mut sum = Challenge::ZERO;
+    let mut prefix = Challenge::ZERO;
+    let mut next = 0;
+    for (row, &weight) in rows.iter().enumerate().take(size) {
+        while next < count(row) {
+            prefix += columns[next];
+            next += 1;
+        }
+        sum += weight * prefix;
+    }
+    sum
+}
+
+/// All `2^n` values of `eq(point, .)`, index 0 first, most significant variable first.
+#[must_use]
+pub fn eq_table(point: &[Challenge]) -> Vec<Challenge> {
+    let mut table = vec![Challenge::ONE];
+    for &coordinate in point {
+        table = table
+            .iter()
+            .flat_map(|&value| {
+                let high = value * coordinate;
+                [value - high, high]
+            })
+            .collect();
+    }
+    table
+}
+
+/// `eq(point, index)` for one boolean index.
+#[must_use]
+pub fn eq_at(point: &[Challenge], index: usize) -> Challenge {
+    point.iter().rev().enumerate().fold(Challenge::ONE, |product, (bit, &coordinate)| {
+        product * if index >> bit & 1 == 1 { coordinate } else { Challenge::ONE - coordinate }
+    })
+}
+
+/// `sum over index < bound of eq(point, index)`.
+#[must_use]
+pub fn below_at(point: &[Challenge], bound: usize) -> Challenge {
+    if bound >> point.len() != 0 {
+        return Challenge::ONE;
+    }
+    let mut sum = Challenge::ZERO;
+    let mut prefix = Challenge::ONE;
+    for (position, &coordinate) in point.iter().enumerate() {
+        let bit = bound >> (point.len() - 1 - position) & 1;
+        if bit == 1 {
+            sum += prefix * (Challenge::ONE - coordinate);
+            prefix *= coordinate;
+        } else {
+            prefix *= Challenge::ONE - coordinate;
+        }
+    }
+    sum
+}

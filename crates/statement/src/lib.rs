@@ -3,12 +3,17 @@
 //! no witness, no checkpoint, no file, no clock.
 
 pub mod axis;
+pub mod compile;
+pub mod description;
+pub mod functions;
 pub mod public;
 pub mod relation;
 pub mod statement;
 pub mod table;
 
 pub use axis::{Axis, AxisId, AxisTile};
+pub use compile::compile;
+pub use description::{Claim, Inference, Mode, ModelDescription, Profile, SPECIFICATION};
 pub use public::PublicTensor;
 pub use relation::{
     Access, Certificate, Contraction, Index, Interval, Linear, Lookup, Monomial, NamedRelation, Relation, Tensor,

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::MODULUS;
 use crate::axis::{Axis, AxisId};
 use crate::relation::{
     Access, Certificate, Index, Interval, Linear, NamedRelation, Relation, Tensor, TensorId, TensorKind,
 };
 use crate::table::Table;
-use crate::MODULUS;
 
 /// Everything that prover and verifier must agree on about one proof, apart from the values.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -26,7 +26,9 @@ pub struct Statement {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CompileError {
     /// The two sides could differ by a multiple of the field's modulus.
-    #[error("relation `{relation}` spans {span} integers, more than the field holds: it could be met by values that differ by the modulus")]
+    #[error(
+        "relation `{relation}` spans {span} integers, more than the field holds: it could be met by values that differ by the modulus"
+    )]
     Wraps {
         /// Name of the relation.
         relation: String,
@@ -70,7 +72,10 @@ impl Statement {
     /// Look a tensor up by name.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<TensorId> {
-        self.tensors.iter().position(|tensor| tensor.name == name).map(|i| TensorId(u32::try_from(i).expect("few tensors")))
+        self.tensors
+            .iter()
+            .position(|tensor| tensor.name == name)
+            .map(|i| TensorId(u32::try_from(i).expect("few tensors")))
     }
 
     /// Sizes of a tensor's axes.
@@ -103,7 +108,10 @@ impl Statement {
         let names = self.tensors.iter().map(|t| &t.name).chain(self.relations.iter().map(|r| &r.name));
         for name in names {
             if !seen.insert(name) {
-                return Err(CompileError::Malformed { relation: name.clone(), reason: "the name is used twice".into() });
+                return Err(CompileError::Malformed {
+                    relation: name.clone(),
+                    reason: "the name is used twice".into(),
+                });
             }
         }
         Ok(())
@@ -118,7 +126,12 @@ impl Statement {
         for (access, contracted) in accesses(&named.relation) {
             let tensor = self.tensor(access.tensor);
             if tensor.axes.len() != access.index.len() {
-                return Err(malformed(format!("tensor `{}` has {} axes, not {}", tensor.name, tensor.axes.len(), access.index.len())));
+                return Err(malformed(format!(
+                    "tensor `{}` has {} axes, not {}",
+                    tensor.name,
+                    tensor.axes.len(),
+                    access.index.len()
+                )));
             }
             let mut used = BTreeSet::new();
             for (&own, &index) in tensor.axes.iter().zip(&access.index) {
@@ -130,7 +143,10 @@ impl Statement {
                         }
                         let known = named.axes.contains(&axis) || contracted && summed.contains(&axis);
                         if !known {
-                            return Err(malformed(format!("tensor `{}` uses an axis outside of the relation", tensor.name)));
+                            return Err(malformed(format!(
+                                "tensor `{}` uses an axis outside of the relation",
+                                tensor.name
+                            )));
                         }
                     }
                     Index::Fixed(value) if value < size => {}
@@ -142,7 +158,8 @@ impl Statement {
         match &named.relation {
             Relation::Product { contractions, summed, .. } => {
                 for contraction in contractions {
-                    let covered: BTreeSet<AxisId> = axes_of(&contraction.left).chain(axes_of(&contraction.right)).collect();
+                    let covered: BTreeSet<AxisId> =
+                        axes_of(&contraction.left).chain(axes_of(&contraction.right)).collect();
                     if !summed.iter().chain(&named.axes).all(|axis| covered.contains(axis)) {
                         return Err(malformed("a contraction does not depend on every axis".into()));
                     }
@@ -263,7 +280,12 @@ impl Statement {
         }
     }
 
-    fn contraction_bounds(&self, name: &str, contraction: &crate::relation::Contraction, count: i128) -> Result<(i128, i128), CompileError> {
+    fn contraction_bounds(
+        &self,
+        name: &str,
+        contraction: &crate::relation::Contraction,
+        count: i128,
+    ) -> Result<(i128, i128), CompileError> {
         let (left, right) = (self.bounds(name, &contraction.left)?, self.bounds(name, &contraction.right)?);
         // A row of a one-hot or masked public factor, or of weights with a certified row norm, sums to less
         // than the worst case of its entries.
@@ -323,11 +345,14 @@ impl Statement {
                 continue;
             }
             let id = TensorId(u32::try_from(position).expect("few tensors"));
-            let implied = certified.get(&id).is_some_and(|interval| {
-                interval.low >= tensor.interval.low && interval.high <= tensor.interval.high
-            });
+            let implied = certified
+                .get(&id)
+                .is_some_and(|interval| interval.low >= tensor.interval.low && interval.high <= tensor.interval.high);
             if !implied {
-                return Err(CompileError::Uncertified { relation: "interval certificates".into(), tensor: tensor.name.clone() });
+                return Err(CompileError::Uncertified {
+                    relation: "interval certificates".into(),
+                    tensor: tensor.name.clone(),
+                });
             }
         }
         Ok(())
@@ -344,7 +369,9 @@ pub fn accesses(relation: &Relation) -> Vec<(&Access, bool)> {
             .chain(contractions.iter().flat_map(|c| [(&c.left, true), (&c.right, true)]))
             .collect(),
         Relation::Rows { monomials } => monomials.iter().flat_map(|m| m.factors.iter().map(|f| (f, false))).collect(),
-        Relation::Vanishing { left, right } => [left, right].into_iter().flat_map(|form| form.terms.iter().map(|(_, a)| (a, false))).collect(),
+        Relation::Vanishing { left, right } => {
+            [left, right].into_iter().flat_map(|form| form.terms.iter().map(|(_, a)| (a, false))).collect()
+        }
         Relation::Lookup(lookup) => lookup
             .columns
             .iter()

@@ -1,0 +1,218 @@
+//! Short ways to write tensors and relations, each with the range checks that certify it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::axis::{Axis, AxisId};
+use crate::description::WeightBound;
+use crate::public::PublicTensor;
+use crate::relation::{
+    Access, Certificate, Contraction, Index, Interval, Linear, Lookup, Monomial, NamedRelation, Relation, Tensor,
+    TensorId, TensorKind,
+};
+use crate::statement::Statement;
+use crate::table::{Table, TableId, TableRows};
+
+/// A statement under construction.
+#[derive(Default)]
+pub(crate) struct Builder {
+    statement: Statement,
+    ranges: BTreeMap<u32, TableId>,
+}
+
+/// `tensor` addressed by `axes`, one per axis of its own.
+pub(crate) fn at(tensor: TensorId, axes: &[AxisId]) -> Access {
+    Access::new(tensor, axes)
+}
+
+/// `tensor` addressed by `axes`, then by a constant on its last axis.
+pub(crate) fn at_fixed(tensor: TensorId, axes: &[AxisId], last: usize) -> Access {
+    let mut access = Access::new(tensor, axes);
+    access.index.push(Index::Fixed(last));
+    access
+}
+
+/// `tensor` addressed by `axes`, then summed over its last axis.
+pub(crate) fn summed_last(tensor: TensorId, axes: &[AxisId]) -> Access {
+    let mut access = Access::new(tensor, axes);
+    access.index.push(Index::Sum);
+    access
+}
+
+/// `constant + sum coefficient * access`.
+pub(crate) fn linear(terms: &[(i64, &Access)], constant: i64) -> Linear {
+    Linear { terms: terms.iter().map(|&(coefficient, access)| (coefficient, access.clone())).collect(), constant }
+}
+
+/// `coefficient * product of factors`.
+pub(crate) fn monomial(coefficient: i64, factors: &[&Access]) -> Monomial {
+    Monomial { coefficient, factors: factors.iter().map(|&factor| factor.clone()).collect() }
+}
+
+/// `coefficient * sum left * right`.
+pub(crate) fn contraction(coefficient: i64, left: &Access, right: &Access) -> Contraction {
+    Contraction { coefficient, left: left.clone(), right: right.clone() }
+}
+
+/// The left side of a rounding by `shift` bits: `2^shift value + remainder - 2^(shift - 1)`, to be equal to what is
+/// rounded. With the remainder in `0..2^shift`, `value` is the nearest integer, halves upwards.
+pub(crate) fn rounded(shift: u32, value: &[(i64, &Access)], remainder: &Access) -> Linear {
+    let mut terms: Vec<(i64, Access)> =
+        value.iter().map(|&(coefficient, access)| (coefficient << shift, access.clone())).collect();
+    terms.push((1, remainder.clone()));
+    Linear { terms, constant: -(1 << (shift - 1)) }
+}
+
+impl Builder {
+    pub(crate) fn finish(self) -> Statement {
+        self.statement
+    }
+
+    pub(crate) fn axis(&mut self, name: &str, size: usize) -> AxisId {
+        self.statement.axes.push(Axis { name: name.into(), size });
+        AxisId(u16::try_from(self.statement.axes.len() - 1).expect("few axes"))
+    }
+
+    pub(crate) fn size(&self, axis: AxisId) -> usize {
+        self.statement.axis(axis).size
+    }
+
+    fn tensor(&mut self, tensor: Tensor) -> TensorId {
+        self.statement.tensors.push(tensor);
+        TensorId(u32::try_from(self.statement.tensors.len() - 1).expect("few tensors"))
+    }
+
+    /// A committed tensor whose bounds come from elsewhere.
+    pub(crate) fn witness(
+        &mut self,
+        name: &str,
+        axes: &[AxisId],
+        interval: Interval,
+        certificate: Certificate,
+    ) -> TensorId {
+        let row_mass = None;
+        let kind = TensorKind::Witness;
+        self.tensor(Tensor { name: name.into(), axes: axes.to_vec(), kind, interval, certificate, row_mass })
+    }
+
+    /// A committed tensor that needs no bounds: a one-hot selector.
+    pub(crate) fn selector(&mut self, name: &str, axes: &[AxisId]) -> TensorId {
+        self.witness(name, axes, Interval::new(0, 1), Certificate::None)
+    }
+
+    /// A committed tensor of signed `bits`-bit integers, range-checked.
+    pub(crate) fn signed(&mut self, name: &str, axes: &[AxisId], bits: u32) -> TensorId {
+        let tensor = self.witness(name, axes, Interval::signed(bits), Certificate::Lookup);
+        self.range(&format!("{name}: range"), axes, linear(&[(1, &at(tensor, axes))], 1 << (bits - 1)), bits);
+        tensor
+    }
+
+    /// A committed tensor of integers in `0..2^bits`, range-checked.
+    pub(crate) fn unsigned(&mut self, name: &str, axes: &[AxisId], bits: u32) -> TensorId {
+        let tensor = self.witness(name, axes, Interval::unsigned(bits), Certificate::Lookup);
+        self.range(&format!("{name}: range"), axes, linear(&[(1, &at(tensor, axes))], 0), bits);
+        tensor
+    }
+
+    /// State a better bound of the sum of absolute values over summed axes than the interval gives.
+    pub(crate) fn bound_row_mass(&mut self, tensor: TensorId, mass: i64) {
+        self.statement.tensors[tensor.0 as usize].row_mass = Some(mass);
+    }
+
+    pub(crate) fn weight(&mut self, name: &str, axes: &[AxisId], bound: WeightBound) -> TensorId {
+        self.tensor(Tensor {
+            name: name.into(),
+            axes: axes.to_vec(),
+            kind: TensorKind::Weight,
+            interval: Interval::new(-bound.magnitude, bound.magnitude),
+            certificate: Certificate::Weight,
+            row_mass: Some(bound.row_mass),
+        })
+    }
+
+    pub(crate) fn public(&mut self, name: &str, axes: &[AxisId], values: PublicTensor, interval: Interval) -> TensorId {
+        let row_mass = match &values {
+            PublicTensor::OneHot { .. } => Some(1),
+            PublicTensor::StrictlyLower { size } | PublicTensor::Causal { size } => i64::try_from(*size).ok(),
+            PublicTensor::Below { .. } | PublicTensor::Dense { .. } => None,
+        };
+        self.tensor(Tensor {
+            name: name.into(),
+            axes: axes.to_vec(),
+            kind: TensorKind::Public(values),
+            interval,
+            certificate: Certificate::Public,
+            row_mass,
+        })
+    }
+
+    /// A table of explicit columns.
+    pub(crate) fn table(&mut self, name: &str, columns: Vec<Vec<i32>>) -> TableId {
+        self.add_table(name, TableRows::Columns(columns.into_iter().map(Arc::new).collect()))
+    }
+
+    fn add_table(&mut self, name: &str, rows: TableRows) -> TableId {
+        let axis = self.axis(&format!("{name}: row"), 1 << rows.bits());
+        // Multiplicities are counts of lookups; the LogUp identity needs no bound beyond fewer lookups than the modulus.
+        let multiplicity = self.witness(
+            &format!("{name}: multiplicity"),
+            &[axis],
+            Interval::new(0, i64::from(i32::MAX)),
+            Certificate::None,
+        );
+        self.statement.tables.push(Table { name: name.into(), rows, multiplicity });
+        TableId(u16::try_from(self.statement.tables.len() - 1).expect("few tables"))
+    }
+
+    fn relation(&mut self, name: &str, axes: &[AxisId], relation: Relation) {
+        self.statement.relations.push(NamedRelation { name: name.into(), axes: axes.to_vec(), relation });
+    }
+
+    /// `form` lies in `0..2^bits` at every index.
+    pub(crate) fn range(&mut self, name: &str, axes: &[AxisId], form: Linear, bits: u32) {
+        let table = match self.ranges.get(&bits) {
+            Some(&table) => table,
+            None => {
+                let table = self.add_table(&format!("{bits} bits"), TableRows::Range { bits: bits as usize });
+                self.ranges.insert(bits, table);
+                table
+            }
+        };
+        self.lookup(name, axes, table, vec![form], None);
+    }
+
+    pub(crate) fn lookup(
+        &mut self,
+        name: &str,
+        axes: &[AxisId],
+        table: TableId,
+        columns: Vec<Linear>,
+        mask: Option<Access>,
+    ) {
+        self.relation(name, axes, Relation::Lookup(Lookup { table, columns, mask }));
+    }
+
+    pub(crate) fn product(
+        &mut self,
+        name: &str,
+        axes: &[AxisId],
+        output: Linear,
+        contractions: Vec<Contraction>,
+        summed: &[AxisId],
+    ) {
+        self.relation(name, axes, Relation::Product { output, contractions, summed: summed.to_vec() });
+    }
+
+    /// `form = 0` at every index.
+    pub(crate) fn zero(&mut self, name: &str, axes: &[AxisId], form: Linear) {
+        self.product(name, axes, form, Vec::new(), &[]);
+    }
+
+    pub(crate) fn rows(&mut self, name: &str, axes: &[AxisId], monomials: Vec<Monomial>) {
+        self.relation(name, axes, Relation::Rows { monomials });
+    }
+
+    pub(crate) fn vanishing(&mut self, name: &str, axes: &[AxisId], left: Linear, right: Linear) {
+        self.relation(name, axes, Relation::Vanishing { left, right });
+    }
+}

@@ -1,0 +1,77 @@
+//! Gated feed-forward block: `down(silu(gate(x)) * up(x))`.
+
+use super::builder::{at, contraction, linear, monomial, rounded};
+use super::residual::Stream;
+use super::{Axes, Compiler};
+use crate::description::TABLE_BITS;
+use crate::functions;
+use crate::relation::{Access, Certificate, Interval, TensorId};
+
+impl Compiler<'_> {
+    pub(super) fn feed_forward(&mut self, normed: TensorId, stream: &Stream) {
+        let Axes { layer, position, hidden, intermediate, .. } = self.axes;
+        let description = self.description;
+        let format = &description.feed_forward;
+        let bound = |name: &str| description.weights[name];
+        let builder = &mut self.builder;
+        let inner_axes = [layer, intermediate, hidden];
+        let gate_weight = builder.weight("gate_weight", &inner_axes, bound("gate_weight"));
+        let up_weight = builder.weight("up_weight", &inner_axes, bound("up_weight"));
+        let down_axes = [layer, hidden, intermediate];
+        let down_weight = builder.weight("down_weight", &down_axes, bound("down_weight"));
+
+        let axes = [layer, position, intermediate];
+        let input = at(normed, &[layer, position, hidden]);
+        let gate = at(builder.witness("gate", &axes, Interval::signed(TABLE_BITS), Certificate::Lookup), &axes);
+        let remainder = at(builder.unsigned("gate.remainder", &axes, format.gate_shift), &axes);
+        builder.product(
+            "gate: projection",
+            &axes,
+            rounded(format.gate_shift, &[(1, &gate)], &remainder),
+            vec![contraction(1, &input, &at(gate_weight, &inner_axes))],
+            &[hidden],
+        );
+        let up = at(builder.signed("up", &axes, format.up_bits), &axes);
+        let remainder = at(builder.unsigned("up.remainder", &axes, format.up_shift), &axes);
+        builder.product(
+            "up: projection",
+            &axes,
+            rounded(format.up_shift, &[(1, &up)], &remainder),
+            vec![contraction(1, &input, &at(up_weight, &inner_axes))],
+            &[hidden],
+        );
+
+        let gates: Vec<i32> = (-(1 << (TABLE_BITS - 1))..1 << (TABLE_BITS - 1)).collect();
+        let silu = builder.table("silu", vec![gates, functions::silu(format.gate_fraction)]);
+        let activation =
+            at(builder.witness("activation", &axes, Interval::signed(TABLE_BITS), Certificate::Lookup), &axes);
+        let columns = vec![linear(&[(1, &gate)], 0), linear(&[(1, &activation)], 0)];
+        builder.lookup("activation: silu", &axes, silu, columns, None);
+
+        let inner = builder.signed("feed_forward_hidden", &axes, format.hidden_bits);
+        let remainder = builder.unsigned("feed_forward_hidden.remainder", &axes, format.hidden_shift);
+        builder.rows(
+            "feed_forward_hidden: activation times up",
+            &axes,
+            vec![
+                monomial(1, &[&activation, &up]),
+                monomial(1 << (format.hidden_shift - 1), &[]),
+                monomial(-1 << format.hidden_shift, &[&at(inner, &axes)]),
+                monomial(-1, &[&at(remainder, &axes)]),
+            ],
+        );
+
+        let outer = [layer, position, hidden];
+        let shift = description.residual.feed_forward.shift;
+        let remainder = builder.unsigned("feed_forward_branch.remainder", &outer, shift);
+        let terms = stream.feed_forward_branch.terms(|tensor| at(tensor, &outer));
+        let terms: Vec<(i64, &Access)> = terms.iter().map(|(c, access)| (*c, access)).collect();
+        builder.product(
+            "feed_forward_branch: projection",
+            &outer,
+            rounded(shift, &terms, &at(remainder, &outer)),
+            vec![contraction(1, &at(inner, &axes), &at(down_weight, &down_axes))],
+            &[intermediate],
+        );
+    }
+}

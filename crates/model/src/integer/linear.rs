@@ -1,0 +1,63 @@
+//! Matrix products and roundings.
+
+use rayon::prelude::*;
+
+/// `input [rows, width]` times the transpose of `weight [channels, width]`: accumulators of shape [rows, channels].
+/// The model's bounds keep every sum inside 31 bits, so wrapping arithmetic is exact.
+pub(super) fn project(input: &[i32], weight: &[i32], width: usize) -> Vec<i32> {
+    let channels = weight.len() / width;
+    let mut output = vec![0; input.len() / width * channels];
+    output.par_chunks_mut(channels).zip(input.par_chunks(width)).for_each(|(output, row)| {
+        for (sum, weights) in output.iter_mut().zip(weight.chunks_exact(width)) {
+            *sum = dot(row, weights);
+        }
+    });
+    output
+}
+
+/// Inner product, exact while it fits 32 bits.
+pub(super) fn dot(left: &[i32], right: &[i32]) -> i32 {
+    left.iter().zip(right).fold(0i32, |sum, (&a, &b)| sum.wrapping_add(a.wrapping_mul(b)))
+}
+
+/// `accumulator + 2^(shift - 1) = 2^shift value + remainder`: the nearest integer and what is left.
+pub(super) fn round(accumulator: i64, shift: u32) -> (i32, i32) {
+    let raised = accumulator + (1 << (shift - 1));
+    let value = raised >> shift;
+    (value as i32, (raised - (value << shift)) as i32)
+}
+
+/// [`round`] of every accumulator.
+pub(super) fn round_all(accumulators: &[i32], shift: u32) -> (Vec<i32>, Vec<i32>) {
+    accumulators.iter().map(|&accumulator| round(i64::from(accumulator), shift)).unzip()
+}
+
+/// `value = 2^bits high + low` with `low` in `-2^(bits-1)..2^(bits-1)`.
+pub(super) fn balanced_limbs(value: i32, bits: u32) -> (i32, i32) {
+    let half = 1 << (bits - 1);
+    let high = (value + half) >> bits;
+    (value - (high << bits), high)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn rounding_takes_the_nearest_integer_halves_upwards(accumulator in -(1i64 << 40)..1 << 40, shift in 10u32..16) {
+            let (value, remainder) = round(accumulator, shift);
+            let exact = accumulator as f64 / f64::from(1 << shift);
+            prop_assert_eq!(f64::from(value), (exact + 0.5).floor());
+            prop_assert!((0..1 << shift).contains(&remainder));
+        }
+
+        #[test]
+        fn balanced_limbs_add_up(value in -8_000_000..8_000_000, bits in 8u32..13) {
+            let (low, high) = balanced_limbs(value, bits);
+            prop_assert_eq!((high << bits) + low, value);
+            prop_assert!((-(1 << (bits - 1))..1 << (bits - 1)).contains(&low));
+        }
+    }
+}

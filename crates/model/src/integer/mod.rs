@@ -1,0 +1,177 @@
+//! The integer engine: the specification of what is proven. Every operation has exactly one result, in plain integer
+//! arithmetic; the statement's relations hold of the tensors that it records, and of no others.
+//!
+//! One file per operation of the decoder, with the same name as the compiler's file that states its relations.
+
+mod attention;
+mod feed_forward;
+mod head;
+mod linear;
+mod norm;
+mod record;
+mod residual;
+
+use obelysk_statement::compile::{padded_inputs, padded_size};
+use obelysk_statement::functions;
+use obelysk_statement::description::PROBABILITY_BITS;
+use obelysk_statement::{Inference, ModelDescription};
+
+use crate::error::ModelError;
+use crate::quantize::QuantizedModel;
+use attention::KeysAndValues;
+use record::Recorder;
+
+pub use head::argmax;
+
+/// Values of all witness tensors of a statement, by name.
+pub type Witness = std::collections::BTreeMap<String, Vec<i32>>;
+
+/// A quantised model ready to run.
+pub struct IntegerModel<'a> {
+    description: &'a ModelDescription,
+    weights: &'a std::collections::BTreeMap<String, Vec<i32>>,
+    hidden_roots: Vec<i32>,
+    head_roots: Vec<i32>,
+    exponential: Vec<i32>,
+    logarithm: Vec<i32>,
+    silu: Vec<i32>,
+    cosine: Vec<i32>,
+    sine: Vec<i32>,
+}
+
+/// The tokens read so far, as keys and values of every layer.
+pub struct Cache {
+    layers: Vec<KeysAndValues>,
+    positions: usize,
+}
+
+impl<'a> IntegerModel<'a> {
+    /// Prepare the tables.
+    #[must_use]
+    pub fn new(model: &'a QuantizedModel) -> Self {
+        let description = &model.description;
+        let attention = &description.attention;
+        let table = 1usize << obelysk_statement::description::TABLE_BITS;
+        let shift = obelysk_statement::compile::denominator_shift(description.shape.positions);
+        let (cosine, sine) = functions::rotary(
+            description.rotary_theta,
+            description.shape.head_dim,
+            padded_size(description.shape.positions),
+            attention.rotary_fraction,
+        );
+        Self {
+            description,
+            weights: &model.weights,
+            hidden_roots: functions::reciprocal_square_root(description.hidden_norm.constant),
+            head_roots: functions::reciprocal_square_root(description.query_norm.constant),
+            exponential: functions::exponential(attention.score_step, PROBABILITY_BITS, table),
+            logarithm: functions::logarithm(attention.score_step, PROBABILITY_BITS, shift, table),
+            silu: functions::silu(description.feed_forward.gate_fraction),
+            cosine,
+            sine,
+        }
+    }
+
+    /// The description that this engine interprets.
+    #[must_use]
+    pub fn description(&self) -> &ModelDescription {
+        self.description
+    }
+
+    /// A cache that has read nothing.
+    #[must_use]
+    pub fn cache(&self) -> Cache {
+        Cache { layers: vec![KeysAndValues::default(); self.description.shape.layers], positions: 0 }
+    }
+
+    /// Read `tokens` and return the logits of the last `rows` of them, shape [rows, vocabulary].
+    ///
+    /// # Panics
+    /// If the tokens do not fit the model's positions or vocabulary, or `rows` exceeds their number.
+    pub fn read(&self, cache: &mut Cache, tokens: &[u32], rows: usize) -> Vec<i32> {
+        assert!(cache.positions + tokens.len() <= self.description.shape.positions, "the sequence fits the model");
+        let mut recorder = Recorder::off();
+        let stream = self.decode(cache, tokens, &mut recorder);
+        let hidden = self.description.shape.hidden;
+        self.logits(&stream[(tokens.len() - rows) * hidden..], &mut recorder)
+    }
+
+    /// Generate greedily after `prompt` until a token of `stop`, at most `limit` tokens. The stop token is part of
+    /// the output; equal logits go to the lowest id.
+    ///
+    /// # Errors
+    /// [`ModelError::BadInput`] for an empty or too long prompt, or a token outside the vocabulary.
+    pub fn generate(&self, prompt: &[u32], limit: usize, stop: &[u32]) -> Result<Vec<u32>, ModelError> {
+        let shape = &self.description.shape;
+        check_prompt(prompt, shape.vocabulary, shape.positions)?;
+        if limit == 0 {
+            return Err(ModelError::BadInput("at least one output token must be asked for".into()));
+        }
+        let limit = limit.min(shape.positions - prompt.len() + 1);
+        let mut cache = self.cache();
+        let mut output = vec![argmax(&self.read(&mut cache, prompt, 1))];
+        while output.len() < limit && !stop.contains(output.last().expect("not empty")) {
+            let last = output[output.len() - 1];
+            output.push(argmax(&self.read(&mut cache, &[last], 1)));
+        }
+        Ok(output)
+    }
+
+    /// The values of every witness tensor, table multiplicities apart, for an inference.
+    ///
+    /// # Errors
+    /// [`ModelError::Mismatch`] if an output token is not the model's answer at its position.
+    pub fn witness(&self, inference: &Inference) -> Result<Witness, ModelError> {
+        let shape = &self.description.shape;
+        check_prompt(&inference.prompt_tokens, shape.vocabulary, shape.positions)?;
+        let mut recorder = Recorder::on();
+        let tokens = padded_inputs(inference);
+        let stream = self.decode(&mut self.cache(), &tokens, &mut recorder);
+        self.claim(inference, &stream, &mut recorder)?;
+        Ok(recorder.finish())
+    }
+
+    /// Run all layers over `tokens` and return the residual stream, shape [tokens, hidden].
+    fn decode(&self, cache: &mut Cache, tokens: &[u32], recorder: &mut Recorder) -> Vec<i32> {
+        let mut stream = self.embed(tokens);
+        recorder.record("embedded", &stream);
+        for layer in 0..self.description.shape.layers {
+            self.record_input("attention_input", &stream, recorder);
+            let normed = self.norm("attention_norm", &self.description.hidden_norm, &stream, recorder);
+            let branch = self.attention(layer, cache.positions, &mut cache.layers[layer], &normed, recorder);
+            self.add_branch("attention_branch", &self.description.residual.attention, &mut stream, &branch, recorder);
+            self.record_input("feed_forward_input", &stream, recorder);
+            let normed = self.norm("feed_forward_norm", &self.description.hidden_norm, &stream, recorder);
+            let branch = self.feed_forward(layer, &normed, recorder);
+            let format = &self.description.residual.feed_forward;
+            self.add_branch("feed_forward_branch", format, &mut stream, &branch, recorder);
+        }
+        cache.positions += tokens.len();
+        recorder.record("stream_output", &stream);
+        stream
+    }
+
+    /// One layer's share of a stacked weight.
+    fn weight(&self, name: &str, layer: usize) -> &[i32] {
+        let entries = &self.weights[name];
+        let size = entries.len() / self.description.shape.layers;
+        &entries[layer * size..][..size]
+    }
+}
+
+/// What any engine asks of a prompt.
+fn check_prompt(prompt: &[u32], vocabulary: usize, positions: usize) -> Result<(), ModelError> {
+    if prompt.is_empty() {
+        return Err(ModelError::BadInput("the prompt is empty".into()));
+    }
+    if prompt.len() > positions {
+        return Err(ModelError::BadInput(format!(
+            "the prompt has {} tokens; the model reads at most {positions}",
+            prompt.len()
+        )));
+    }
+    match prompt.iter().find(|&&token| token as usize >= vocabulary) {
+        Some(token) => Err(ModelError::BadInput(format!("token {token}; the vocabulary has {vocabulary}"))),
+        None => Ok(()),
+    }
+}

@@ -89,27 +89,20 @@ fn cosine_and_sine(x: i128) -> (i128, i128) {
     }
 }
 
-/// Largest integer whose square is at most `value`.
-#[must_use]
-pub fn integer_square_root(value: u128) -> u64 {
-    let mut root = 0u128;
-    for bit in (0..64).rev() {
-        let candidate = root | 1 << bit;
-        if candidate * candidate <= value {
-            root = candidate;
-        }
-    }
-    u64::try_from(root).expect("the root of a 128-bit integer has 64 bits")
+/// `exp(-step k)` for `k = 0, 1, ..`. Each factor rounds down once, so even the `2^16`-th is good to 40 bits.
+fn powers_of_decay(step: i128) -> impl Iterator<Item = i128> {
+    let decay = exponential_of_negative(step);
+    std::iter::successors(Some(ONE), move |&value| Some(multiply(value, decay)))
 }
 
 /// `round((2^bits - 1) exp(-step k))` for `k` in `0..length`; `step` has [`STEP_FRACTION`] fractional bits.
 /// The peak stays below `2^bits`, so a sum of `2^m` entries stays below `2^(bits + m)`.
 #[must_use]
 pub fn exponential(step: u64, bits: u32, length: usize) -> Vec<i32> {
-    let step = i128::from(step) << (FRACTION - STEP_FRACTION);
     let peak = (1i128 << bits) - 1;
-    (0..length as i128)
-        .map(|k| i32::try_from(round_to(exponential_of_negative(step * k) * peak, 0)).expect("at most the peak"))
+    powers_of_decay(fixed_step(step))
+        .take(length)
+        .map(|value| i32::try_from(round_to(value * peak, 0)).expect("at most the peak"))
         .collect()
 }
 
@@ -117,15 +110,19 @@ pub fn exponential(step: u64, bits: u32, length: usize) -> Vec<i32> {
 /// divide by a denominator whose leading part is `index`. With `shift` 0 the index is the denominator itself.
 #[must_use]
 pub fn logarithm(step: u64, bits: u32, shift: u32, length: usize) -> Vec<i32> {
-    let step = i128::from(step) << (FRACTION - STEP_FRACTION);
-    (0..length as u128)
+    let step = fixed_step(step);
+    // `moved` passes to the next integer where the denominator times exp(-step (moved + 1/2)) reaches 2^bits.
+    let decay = exponential_of_negative(step);
+    let mut threshold = exponential_of_negative(step / 2);
+    let mut moved = 0;
+    (0..length as i128)
         .map(|index| {
-            let doubled = ((2 * index) << shift) + u128::from(shift > 0) * (1 << shift);
-            if doubled <= 1 << (bits + 1) {
-                return 0;
+            let doubled = ((2 * index) << shift) + (i128::from(shift > 0) << shift);
+            while doubled * threshold >= ONE << (bits + 1) {
+                threshold = multiply(threshold, decay);
+                moved += 1;
             }
-            let moved = (logarithm_of(doubled, bits + 1) + step / 2) / step;
-            i32::try_from(moved).expect("the step is coarse enough for the table")
+            moved
         })
         .collect()
 }
@@ -134,21 +131,35 @@ pub fn logarithm(step: u64, bits: u32, shift: u32, length: usize) -> Vec<i32> {
 #[must_use]
 pub fn reciprocal_square_root(constant: u64) -> Vec<i32> {
     let square = u128::from(constant) * u128::from(constant);
-    (0..1u128 << 16)
-        .map(|window| i32::try_from(integer_square_root(square / (window + 1)).min((1 << 15) - 1)).expect("15 bits"))
+    let mut root = (1u128 << 15) - 1;
+    (1..=1u128 << 16)
+        .map(|window| {
+            while root * root * window > square {
+                root -= 1;
+            }
+            i32::try_from(root).expect("15 bits")
+        })
         .collect()
 }
 
 /// SiLU of every 16-bit gate: `round(silu(gate / 2^fraction) 2^fraction)`, indexed by `gate + 2^15`.
 #[must_use]
 pub fn silu(fraction: u32) -> Vec<i32> {
-    (-(1i128 << 15)..1 << 15)
-        .map(|gate| {
-            let decay = exponential_of_negative(gate.abs() << (FRACTION - fraction));
-            let sigmoid = divide(if gate >= 0 { ONE } else { decay }, ONE + decay);
-            i32::try_from(round_to(gate * sigmoid, 0)).expect("SiLU shrinks")
-        })
-        .collect()
+    let length = 1usize << 15;
+    let mut table = vec![0; 2 * length];
+    for (gate, decay) in powers_of_decay(ONE >> fraction).take(length + 1).enumerate() {
+        let sigmoid = divide(ONE, ONE + decay);
+        let entry = |value: i128| i32::try_from(round_to(value, 0)).expect("SiLU shrinks");
+        if gate < length {
+            table[length + gate] = entry(gate as i128 * sigmoid);
+        }
+        table[length - gate] = entry(-(gate as i128) * (ONE - sigmoid));
+    }
+    table
+}
+
+fn fixed_step(step: u64) -> i128 {
+    i128::from(step) << (FRACTION - STEP_FRACTION)
 }
 
 /// Cosines and sines of rotary position embedding, shape [positions, head_dim / 2], with `bits` fractional bits.

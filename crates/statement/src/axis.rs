@@ -1,14 +1,14 @@
 //! Index axes and their cut into dyadic tiles, so that no size is ever padded in a commitment.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// Position of an axis in [`crate::Statement::axes`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct AxisId(pub u16);
 
 /// One index dimension. Two axes may have the same size and still be different: query position and
 /// key position of attention, for example.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Axis {
     /// Name used in messages.
     pub name: String,

@@ -2,15 +2,28 @@
 //! shape of one inference. Prover and verifier walk the same list. This crate knows nothing of proofs' secrets:
 //! no witness, no checkpoint, no file, no clock.
 
+pub mod assignment;
 pub mod axis;
+pub mod batch;
+pub mod check;
+pub mod circle;
 pub mod compile;
 pub mod description;
 pub mod functions;
+pub mod layout;
+pub mod lookup;
+pub mod plan;
+pub mod point;
 pub mod public;
+pub mod reduction;
 pub mod relation;
+pub mod schedule;
+pub mod security;
 pub mod statement;
 pub mod table;
+pub mod transcript;
 
+pub use assignment::Assignment;
 pub use axis::{Axis, AxisId, AxisTile};
 pub use compile::compile;
 pub use description::{Claim, Inference, Mode, ModelDescription, Profile, SPECIFICATION};
@@ -19,6 +32,7 @@ pub use relation::{
     Access, Certificate, Contraction, Index, Interval, Linear, Lookup, Monomial, NamedRelation, Relation, Tensor,
     TensorId, TensorKind,
 };
+pub use security::SecurityReport;
 pub use statement::{CompileError, Statement};
 pub use table::{Table, TableId, TableRows};
 

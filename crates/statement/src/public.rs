@@ -4,12 +4,13 @@
 use std::sync::Arc;
 
 use p3_field::PrimeCharacteristicRing;
+use serde::Serialize;
 
 use crate::{Challenge, Value};
 
 /// A public tensor, by its rule. Entries outside the tensor's box do not exist; [`PublicTensor::evaluate`] extends
 /// with zero there.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum PublicTensor {
     /// Axes (query, key) of one size: 1 where `key <= query`.
     Causal {

@@ -1,16 +1,18 @@
 //! The language of statements: tensors and the three kinds of relation between them. Prover and verifier
 //! interpret this list; neither knows what a transformer is.
 
+use serde::Serialize;
+
 use crate::axis::AxisId;
 use crate::public::PublicTensor;
 use crate::table::TableId;
 
 /// Position of a tensor in [`crate::Statement::tensors`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct TensorId(pub u32);
 
 /// Who fixes the entries of a tensor.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub enum TensorKind {
     /// Committed by the prover for this proof.
     Witness,
@@ -21,7 +23,7 @@ pub enum TensorKind {
 }
 
 /// Inclusive integer bounds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Interval {
     /// Smallest value.
     pub low: i64,
@@ -30,7 +32,7 @@ pub struct Interval {
 }
 
 /// Why a tensor's interval may be relied on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum Certificate {
     /// Every entry is looked up in a table whose entries lie in the interval.
     Lookup,
@@ -46,7 +48,7 @@ pub enum Certificate {
 
 /// A named array over some axes. Its multilinear extension takes the variables of the axes in order,
 /// most significant bit first, and is zero outside the box.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Tensor {
     /// Unique name, for messages, attacks and the witness.
     pub name: String,
@@ -64,7 +66,7 @@ pub struct Tensor {
 }
 
 /// How one axis of a tensor is addressed inside a relation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum Index {
     /// By an axis of the relation, of the same size as the tensor's own axis.
     Axis(AxisId),
@@ -76,7 +78,7 @@ pub enum Index {
 }
 
 /// A tensor as it appears in a relation. Axes of the relation that it lacks are broadcast.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Access {
     /// Which tensor.
     pub tensor: TensorId,
@@ -85,7 +87,7 @@ pub struct Access {
 }
 
 /// `constant + sum coefficient * access`.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize)]
 pub struct Linear {
     /// Weighted accesses.
     pub terms: Vec<(i64, Access)>,
@@ -94,7 +96,7 @@ pub struct Linear {
 }
 
 /// `coefficient * product of factors`: one to three factors.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Monomial {
     /// Integer coefficient.
     pub coefficient: i64,
@@ -103,7 +105,7 @@ pub struct Monomial {
 }
 
 /// `coefficient * sum over contracted axes of left * right`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Contraction {
     /// Integer coefficient.
     pub coefficient: i64,
@@ -114,7 +116,7 @@ pub struct Contraction {
 }
 
 /// Which columns of a table a lookup reads, under which mask.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Lookup {
     /// The table.
     pub table: TableId,
@@ -125,7 +127,7 @@ pub struct Lookup {
 }
 
 /// What a relation says.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub enum Relation {
     /// At every index of the free axes: `output = sum of contractions`. In every contraction the axes that
     /// are not free are summed over; all contractions of one relation sum over the same axes.
@@ -155,7 +157,7 @@ pub enum Relation {
 }
 
 /// A relation with its name and the box of indices at which it holds.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct NamedRelation {
     /// Unique name; attacks are listed by it.
     pub name: String,
@@ -199,6 +201,11 @@ impl Interval {
 }
 
 impl Access {
+    /// The axes of the relation that it depends on.
+    pub fn axes(&self) -> impl Iterator<Item = AxisId> + '_ {
+        self.index.iter().filter_map(|index| if let Index::Axis(axis) = index { Some(*axis) } else { None })
+    }
+
     /// Address every axis of `tensor` by the given axes.
     #[must_use]
     pub fn new(tensor: TensorId, axes: &[AxisId]) -> Self {

@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::MODULUS;
-use crate::axis::{Axis, AxisId};
+use serde::Serialize;
+
+use crate::axis::{Axis, AxisId, AxisTile};
 use crate::relation::{
     Access, Certificate, Index, Interval, Linear, NamedRelation, Relation, Tensor, TensorId, TensorKind,
 };
 use crate::table::Table;
 
 /// Everything that prover and verifier must agree on about one proof, apart from the values.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Statement {
     /// All axes.
     pub axes: Vec<Axis>,
@@ -51,6 +53,12 @@ pub enum CompileError {
         /// What is wrong.
         reason: String,
     },
+    /// The composed soundness error is too large.
+    #[error("the proof would have {bits} bits of security; 100 are required")]
+    Insecure {
+        /// What it would have.
+        bits: String,
+    },
     /// The model or the entry is outside of what the protocol covers today.
     #[error("unsupported: {0}")]
     Unsupported(String),
@@ -82,6 +90,22 @@ impl Statement {
     #[must_use]
     pub fn shape(&self, id: TensorId) -> Vec<usize> {
         self.tensor(id).axes.iter().map(|&axis| self.axis(axis).size).collect()
+    }
+
+    /// The cut of a box into dyadic tiles: the product of the axes' tiles, in storage order.
+    #[must_use]
+    pub fn tiles(&self, axes: &[AxisId]) -> Vec<Vec<AxisTile>> {
+        axes.iter().fold(vec![Vec::new()], |tiles, &axis| {
+            let own = self.axis(axis).tiles();
+            tiles.iter().flat_map(|prefix| own.iter().map(|&tile| [prefix.as_slice(), &[tile]].concat())).collect()
+        })
+    }
+
+    /// BLAKE3 of everything that the statement says.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        let bytes = postcard::to_allocvec(self).expect("a statement is plain data");
+        blake3::derive_key("obelysk 2026 statement", &bytes)
     }
 
     /// Number of entries of a tensor.

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use crate::relation::TensorId;
 
 /// Position of a table in [`crate::Statement::tables`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct TableId(pub u16);
 
 /// The rows that a lookup may hit.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum TableRows {
     /// One column: `0 .. 2^bits`.
     Range {
@@ -21,7 +23,7 @@ pub enum TableRows {
 }
 
 /// A table and the committed count of how often each of its rows is hit.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Table {
     /// Unique name.
     pub name: String,

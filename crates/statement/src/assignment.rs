@@ -1,0 +1,114 @@
+//! Values of tensors, and the multiplicities that follow from them.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::check::Reader;
+use crate::relation::{Relation, TensorKind};
+use crate::table::TableRows;
+use crate::{Statement, TensorId};
+
+/// Entries of tensors by name, in storage order, as signed integers.
+pub type Assignment = BTreeMap<String, Vec<i32>>;
+
+/// A lookup that misses its table.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("relation `{relation}` looks up {row:?} at index {index:?}, which is not in its table")]
+pub struct Miss {
+    /// Name of the relation.
+    pub relation: String,
+    /// Where in its box.
+    pub index: Vec<usize>,
+    /// What was looked up.
+    pub row: Vec<i64>,
+}
+
+/// Count how often each table row is looked up and set the multiplicity tensors. Misses are not counted; the first
+/// one is returned beside the counts.
+pub fn fill_multiplicities(statement: &Statement, weights: &Assignment, witness: &mut Assignment) -> Option<Miss> {
+    let mut counts: Vec<Vec<i32>> = statement.tables.iter().map(|table| vec![0; 1 << table.rows.bits()]).collect();
+    let rows: Vec<Option<HashMap<Vec<i64>, usize>>> =
+        statement.tables.iter().map(|table| index_of_rows(&table.rows)).collect();
+    let mut miss = None;
+    for named in &statement.relations {
+        let Relation::Lookup(lookup) = &named.relation else { continue };
+        let reader = Reader::new(statement, weights, witness, &named.axes);
+        let columns: Vec<_> = lookup.columns.iter().map(|form| reader.linear(form)).collect();
+        let mask = lookup.mask.as_ref().map(|mask| reader.access(mask));
+        let table = usize::from(lookup.table.0);
+        let size = counts[table].len();
+        reader.for_each_index(|index| {
+            if mask.as_ref().is_some_and(|mask| mask.value(index) == 0) {
+                return;
+            }
+            let first = columns[0].value(index);
+            let place = usize::try_from(first).ok().filter(|&place| place < size);
+            let row = match (&statement.tables[table].rows, &rows[table]) {
+                (TableRows::Range { .. }, _) => place,
+                (TableRows::Columns(values), _) if first_column_counts(values) => {
+                    let place = usize::try_from(first - i64::from(values[0][0])).ok().filter(|&place| place < size);
+                    place.filter(|&place| {
+                        (1..values.len()).all(|k| i64::from(values[k][place]) == columns[k].value(index))
+                    })
+                }
+                (TableRows::Columns(_), rows) => {
+                    let key: Vec<i64> = columns.iter().map(|column| column.value(index)).collect();
+                    rows.as_ref().and_then(|rows| rows.get(&key).copied())
+                }
+            };
+            match row {
+                Some(row) => counts[table][row] += 1,
+                None if miss.is_none() => {
+                    miss = Some(Miss {
+                        relation: named.name.clone(),
+                        index: index.to_vec(),
+                        row: columns.iter().map(|column| column.value(index)).collect(),
+                    });
+                }
+                None => {}
+            }
+        });
+    }
+    for (table, counts) in statement.tables.iter().zip(counts) {
+        witness.insert(statement.tensor(table.multiplicity).name.clone(), counts);
+    }
+    miss
+}
+
+/// Whether the first column is a run of consecutive integers, so that it addresses its row.
+pub(crate) fn first_column_counts(columns: &[std::sync::Arc<Vec<i32>>]) -> bool {
+    columns[0].windows(2).all(|pair| pair[1] == pair[0] + 1)
+}
+
+fn index_of_rows(rows: &TableRows) -> Option<HashMap<Vec<i64>, usize>> {
+    match rows {
+        TableRows::Columns(columns) if !first_column_counts(columns) => Some(
+            (0..1usize << rows.bits())
+                .rev()
+                .map(|row| ((0..columns.len()).map(|column| rows.value(column, row)).collect(), row))
+                .collect(),
+        ),
+        _ => None,
+    }
+}
+
+/// Names and lengths that an assignment lacks or gets wrong for the committed tensors of a kind.
+#[must_use]
+pub fn misfit(statement: &Statement, weights: &Assignment, witness: &Assignment) -> Option<String> {
+    for (position, tensor) in statement.tensors.iter().enumerate() {
+        let values = match tensor.kind {
+            TensorKind::Public(_) => continue,
+            TensorKind::Weight => weights,
+            TensorKind::Witness => witness,
+        };
+        let id = TensorId(u32::try_from(position).expect("few tensors"));
+        let expected = statement.len_of(id);
+        match values.get(&tensor.name) {
+            None => return Some(format!("tensor `{}` has no values", tensor.name)),
+            Some(values) if values.len() != expected => {
+                return Some(format!("tensor `{}` has {} values, not {expected}", tensor.name, values.len()));
+            }
+            Some(_) => {}
+        }
+    }
+    None
+}

@@ -1,0 +1,226 @@
+//! Relations over plain integers: what a proof shows, checked directly. Slow and obvious; tests and tools use it.
+
+use crate::Statement;
+use crate::assignment::{Assignment, fill_multiplicities};
+use crate::axis::AxisId;
+use crate::public::PublicTensor;
+use crate::relation::{Access, Index, Linear, Relation, TensorKind};
+
+/// A relation that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("relation `{relation}` does not hold at index {index:?}")]
+pub struct Unsatisfied {
+    /// Name of the relation.
+    pub relation: String,
+    /// Where in its box.
+    pub index: Vec<usize>,
+}
+
+/// Check every relation.
+///
+/// # Errors
+/// The first relation that does not hold, with the first index at which it fails.
+///
+/// # Panics
+/// If a committed tensor has no values or a wrong number of them.
+pub fn check(statement: &Statement, weights: &Assignment, witness: &Assignment) -> Result<(), Unsatisfied> {
+    for named in &statement.relations {
+        let failed = match &named.relation {
+            Relation::Lookup(_) => continue,
+            Relation::Product { output, contractions, summed } => {
+                let axes = [named.axes.as_slice(), summed].concat();
+                let reader = Reader::new(statement, weights, witness, &axes);
+                let output = reader.linear(output);
+                let pairs: Vec<_> = contractions
+                    .iter()
+                    .map(|c| (c.coefficient, reader.access(&c.left), reader.access(&c.right)))
+                    .collect();
+                let (outer, inner) = reader.sizes.split_at(named.axes.len());
+                first_index(outer, |index| {
+                    let mut full = index.to_vec();
+                    full.resize(axes.len(), 0);
+                    let expected = output.value(&full);
+                    let mut sum = 0;
+                    if !pairs.is_empty() {
+                        first_index(inner, |tail| {
+                            full[outer.len()..].copy_from_slice(tail);
+                            for (coefficient, left, right) in &pairs {
+                                sum += coefficient * left.value(&full) * right.value(&full);
+                            }
+                            false
+                        });
+                    }
+                    sum != expected
+                })
+            }
+            Relation::Rows { monomials } => {
+                let reader = Reader::new(statement, weights, witness, &named.axes);
+                let monomials: Vec<(i64, Vec<_>)> = monomials
+                    .iter()
+                    .map(|m| (m.coefficient, m.factors.iter().map(|factor| reader.access(factor)).collect()))
+                    .collect();
+                first_index(&reader.sizes, |index| {
+                    let value =
+                        |factors: &Vec<Cursor>| factors.iter().map(|f| i128::from(f.value(index))).product::<i128>();
+                    monomials.iter().map(|(c, factors)| i128::from(*c) * value(factors)).sum::<i128>() != 0
+                })
+            }
+            Relation::Vanishing { left, right } => {
+                let reader = Reader::new(statement, weights, witness, &named.axes);
+                let (left, right) = (reader.linear(left), reader.linear(right));
+                first_index(&reader.sizes, |index| left.value(index) != 0 && right.value(index) != 0)
+            }
+        };
+        if let Some(index) = failed {
+            return Err(Unsatisfied { relation: named.name.clone(), index });
+        }
+    }
+    match fill_multiplicities(statement, weights, &mut witness.clone()) {
+        Some(miss) => Err(Unsatisfied { relation: miss.relation, index: miss.index }),
+        None => Ok(()),
+    }
+}
+
+/// Values of accesses at indices of a list of axes.
+pub(crate) struct Reader<'a> {
+    statement: &'a Statement,
+    weights: &'a Assignment,
+    witness: &'a Assignment,
+    axes: &'a [AxisId],
+    pub(crate) sizes: Vec<usize>,
+}
+
+enum Entries<'a> {
+    Stored(&'a [i32]),
+    Public(&'a PublicTensor),
+}
+
+/// An access with its addressing worked out.
+pub(crate) struct Cursor<'a> {
+    entries: Entries<'a>,
+    /// Per tensor axis: size, and either the position in the index, a constant, or a sum.
+    axes: Vec<(usize, Index, usize)>,
+    sums: bool,
+}
+
+pub(crate) struct LinearCursor<'a> {
+    terms: Vec<(i64, Cursor<'a>)>,
+    constant: i64,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(
+        statement: &'a Statement,
+        weights: &'a Assignment,
+        witness: &'a Assignment,
+        axes: &'a [AxisId],
+    ) -> Self {
+        let sizes = axes.iter().map(|&axis| statement.axis(axis).size).collect();
+        Self { statement, weights, witness, axes, sizes }
+    }
+
+    pub(crate) fn access(&self, access: &Access) -> Cursor<'a> {
+        let tensor = self.statement.tensor(access.tensor);
+        let stored = |values: &'a Assignment| Entries::Stored(&values[&tensor.name]);
+        let entries = match &tensor.kind {
+            TensorKind::Public(public) => Entries::Public(public),
+            TensorKind::Weight => stored(self.weights),
+            TensorKind::Witness => stored(self.witness),
+        };
+        let axes = access.index.iter().zip(&tensor.axes).map(|(&index, &own)| {
+            let place = match index {
+                Index::Axis(axis) => {
+                    self.axes.iter().position(|&known| known == axis).expect("a checked access uses known axes")
+                }
+                Index::Fixed(value) => value,
+                Index::Sum => 0,
+            };
+            (self.statement.axis(own).size, index, place)
+        });
+        Cursor { entries, axes: axes.collect(), sums: access.index.contains(&Index::Sum) }
+    }
+
+    pub(crate) fn linear(&self, form: &Linear) -> LinearCursor<'a> {
+        let terms = form.terms.iter().map(|(coefficient, access)| (*coefficient, self.access(access))).collect();
+        LinearCursor { terms, constant: form.constant }
+    }
+
+    pub(crate) fn for_each_index(&self, mut visit: impl FnMut(&[usize])) {
+        first_index(&self.sizes, |index| {
+            visit(index);
+            false
+        });
+    }
+}
+
+impl Cursor<'_> {
+    pub(crate) fn value(&self, index: &[usize]) -> i64 {
+        if self.sums { self.sum(index, &mut Vec::new()) } else { self.entry(index) }
+    }
+
+    fn entry(&self, index: &[usize]) -> i64 {
+        let coordinate = |&(_, how, place): &(usize, Index, usize)| match how {
+            Index::Axis(_) => index[place],
+            _ => place,
+        };
+        match &self.entries {
+            Entries::Stored(values) => {
+                let flat = self.axes.iter().fold(0, |flat, axis| flat * axis.0 + coordinate(axis));
+                i64::from(values[flat])
+            }
+            Entries::Public(public) => public.value(&self.axes.iter().map(coordinate).collect::<Vec<_>>()),
+        }
+    }
+
+    fn sum(&self, index: &[usize], prefix: &mut Vec<usize>) -> i64 {
+        let Some(&(size, how, place)) = self.axes.get(prefix.len()) else {
+            return match &self.entries {
+                Entries::Stored(values) => {
+                    let flat = self.axes.iter().zip(prefix.iter()).fold(0, |flat, (axis, i)| flat * axis.0 + i);
+                    i64::from(values[flat])
+                }
+                Entries::Public(public) => public.value(prefix),
+            };
+        };
+        let range = match how {
+            Index::Axis(_) => index[place]..index[place] + 1,
+            Index::Fixed(_) => place..place + 1,
+            Index::Sum => 0..size,
+        };
+        let mut total = 0;
+        for coordinate in range {
+            prefix.push(coordinate);
+            total += self.sum(index, prefix);
+            prefix.pop();
+        }
+        total
+    }
+}
+
+impl LinearCursor<'_> {
+    pub(crate) fn value(&self, index: &[usize]) -> i64 {
+        self.terms.iter().fold(self.constant, |sum, (coefficient, cursor)| sum + coefficient * cursor.value(index))
+    }
+}
+
+/// The first index of the box, in storage order, that satisfies the predicate.
+fn first_index(sizes: &[usize], mut predicate: impl FnMut(&[usize]) -> bool) -> Option<Vec<usize>> {
+    let mut index = vec![0; sizes.len()];
+    loop {
+        if predicate(&index) {
+            return Some(index);
+        }
+        let mut axis = sizes.len();
+        loop {
+            if axis == 0 {
+                return None;
+            }
+            axis -= 1;
+            index[axis] += 1;
+            if index[axis] < sizes[axis] {
+                break;
+            }
+            index[axis] = 0;
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Points at which tensors are evaluated, one run of coordinates per axis.
+
+use std::collections::BTreeMap;
+
+use p3_field::PrimeCharacteristicRing;
+
+use crate::axis::{AxisId, AxisTile, tiles_of};
+use crate::public::{eq_at, eq_table};
+use crate::relation::{Access, Index};
+use crate::{Challenge, Statement};
+
+/// One coordinate. Those that are known to be boolean select tiles instead of weighing them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coordinate {
+    /// 0 or 1.
+    Bit(bool),
+    /// One half: the evaluation there is the mean.
+    Half,
+    /// A challenge.
+    Value(Challenge),
+}
+
+impl Coordinate {
+    /// As a field element.
+    #[must_use]
+    pub fn value(self) -> Challenge {
+        match self {
+            Self::Bit(bit) => Challenge::from_bool(bit),
+            Self::Half => Challenge::ONE.halve(),
+            Self::Value(value) => value,
+        }
+    }
+
+    /// `eq(self, bit)`, `None` where it is zero whatever the challenges.
+    fn weight(self, bit: bool) -> Option<Challenge> {
+        match self {
+            Self::Bit(own) => (own == bit).then_some(Challenge::ONE),
+            other => Some(if bit { other.value() } else { Challenge::ONE - other.value() }),
+        }
+    }
+}
+
+/// Coordinates of every axis that matters, most significant first.
+pub type AxisPoints = BTreeMap<AxisId, Vec<Coordinate>>;
+
+/// The coordinates of a boolean index.
+#[must_use]
+pub fn bits_of_index(index: usize, bits: usize) -> Vec<Coordinate> {
+    (0..bits).rev().map(|bit| Coordinate::Bit(index >> bit & 1 == 1)).collect()
+}
+
+/// The coordinates of an axis inside a tile: the tile's address, then the local ones.
+#[must_use]
+pub fn inside_tile(tile: AxisTile, bits: usize, local: &[Challenge]) -> Vec<Coordinate> {
+    assert_eq!(local.len(), tile.log_size, "one local coordinate per variable of the tile");
+    let mut coordinates = bits_of_index(tile.offset >> tile.log_size, bits - tile.log_size);
+    coordinates.extend(local.iter().map(|&value| Coordinate::Value(value)));
+    coordinates
+}
+
+/// Per axis of the accessed tensor: its coordinates, and the factor by which sums multiply the evaluation.
+#[must_use]
+pub fn address(statement: &Statement, access: &Access, points: &AxisPoints) -> (Vec<Vec<Coordinate>>, Challenge) {
+    let mut scale = Challenge::ONE;
+    let axes = &statement.tensor(access.tensor).axes;
+    let coordinates = access
+        .index
+        .iter()
+        .zip(axes)
+        .map(|(index, &own)| {
+            let bits = statement.axis(own).bits();
+            match *index {
+                Index::Axis(axis) => points[&axis].clone(),
+                Index::Fixed(value) => bits_of_index(value, bits),
+                Index::Sum => {
+                    scale *= Challenge::from_u64(1 << bits);
+                    vec![Coordinate::Half; bits]
+                }
+            }
+        })
+        .collect();
+    (coordinates, scale)
+}
+
+/// The weight of a tile at a point of its axis, and the local coordinates; `None` where it is zero by address.
+#[must_use]
+pub fn at_tile(coordinates: &[Coordinate], tile: AxisTile) -> Option<(Challenge, &[Coordinate])> {
+    let prefix = coordinates.len() - tile.log_size;
+    let address = tile.offset >> tile.log_size;
+    let mut weight = Challenge::ONE;
+    for (position, &coordinate) in coordinates[..prefix].iter().enumerate() {
+        weight *= coordinate.weight(address >> (prefix - 1 - position) & 1 == 1)?;
+    }
+    Some((weight, &coordinates[prefix..]))
+}
+
+/// Multilinear extension of the indicator of `0..size` at a point of its axis.
+#[must_use]
+pub fn indicator(coordinates: &[Coordinate], size: usize) -> Challenge {
+    tiles_of(size).into_iter().filter_map(|tile| at_tile(coordinates, tile)).map(|(weight, _)| weight).sum()
+}
+
+/// `sum over i < size of eq(left, i) eq(right, i)`.
+#[must_use]
+pub fn restricted_eq(left: &[Challenge], right: &[Challenge], size: usize) -> Challenge {
+    tiles_of(size)
+        .into_iter()
+        .map(|tile| {
+            let prefix = left.len() - tile.log_size;
+            let address = tile.offset >> tile.log_size;
+            let outer = eq_at(&left[..prefix], address) * eq_at(&right[..prefix], address);
+            outer * eq(&left[prefix..], &right[prefix..])
+        })
+        .sum()
+}
+
+/// `eq(left, right)` of two points.
+#[must_use]
+pub fn eq(left: &[Challenge], right: &[Challenge]) -> Challenge {
+    left.iter().zip(right).map(|(&a, &b)| a * b + (Challenge::ONE - a) * (Challenge::ONE - b)).product()
+}
+
+/// [`eq_table`] cut to the first `size` indices.
+#[must_use]
+pub fn eq_table_of(coordinates: &[Challenge], size: usize) -> Vec<Challenge> {
+    let mut table = eq_table(coordinates);
+    table.truncate(size);
+    table
+}

@@ -1,0 +1,139 @@
+//! The three files that a stranger gets: read within bounds, then checked against each other and against what the
+//! stranger expects.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use obelysk_statement::{Claim, ModelDescription, SPECIFICATION, SecurityReport, compile};
+use serde::de::DeserializeOwned;
+
+use crate::verify;
+
+/// The model's description.
+const MODEL: &str = "model.json";
+/// The claim.
+const STATEMENT: &str = "statement.json";
+/// The proof.
+const PROOF: &str = "proof.bin";
+
+/// Longest text file that is read: 8,192 positions and the largest description fit many times over.
+const TEXT_BYTES_MAX: u64 = 1 << 20;
+/// Longest proof that is read. Proofs are below 2 MB at any size of model.
+const PROOF_BYTES_MAX: u64 = 16 << 20;
+
+/// The content of a proof folder. Nothing in it is checked by reading it.
+#[derive(Clone, Debug)]
+pub struct ProofFolder {
+    /// `model.json`.
+    pub description: ModelDescription,
+    /// `statement.json`.
+    pub claim: Claim,
+    /// `proof.bin`.
+    pub proof: Vec<u8>,
+}
+
+/// What the one who checks knows better than the folder. What is absent is taken from the folder.
+#[derive(Clone, Debug, Default)]
+pub struct Expectations {
+    /// The model's digest, lower-case hex.
+    pub model_digest: Option<String>,
+    /// Prompt token ids.
+    pub prompt_tokens: Option<Vec<u32>>,
+    /// Output token ids.
+    pub output_tokens: Option<Vec<u32>>,
+    /// The nonce, lower-case hex.
+    pub nonce: Option<String>,
+}
+
+/// Why a folder proves nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    /// A file is missing, too long or not what its name says.
+    #[error("cannot read {file}: {reason}")]
+    Unreadable {
+        /// Name of the file.
+        file: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The files were read and do not prove the claim.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+impl ProofFolder {
+    /// Read the three files.
+    ///
+    /// # Errors
+    /// [`FolderError::Unreadable`] names the file.
+    pub fn read(folder: &Path) -> Result<Self, FolderError> {
+        Ok(Self {
+            description: read_json(folder, MODEL)?,
+            claim: read_json(folder, STATEMENT)?,
+            proof: read_bounded(folder, PROOF, PROOF_BYTES_MAX)?,
+        })
+    }
+
+    /// Check the claim: the model's digest is recomputed, the statement is compiled again, the proof must prove it.
+    ///
+    /// # Errors
+    /// [`FolderError::Invalid`] says what does not hold.
+    pub fn check(&self, expected: &Expectations) -> Result<SecurityReport, FolderError> {
+        let claim = &self.claim;
+        differs("model digest", expected.model_digest.as_ref(), &claim.model_digest)?;
+        differs("prompt tokens", expected.prompt_tokens.as_ref(), &claim.prompt_tokens)?;
+        differs("output tokens", expected.output_tokens.as_ref(), &claim.output_tokens)?;
+        differs("nonce", expected.nonce.as_ref(), &claim.nonce)?;
+        if claim.specification != SPECIFICATION {
+            return invalid(format!("specification {}; this program knows {SPECIFICATION}", claim.specification));
+        }
+        bytes32("nonce", &claim.nonce)?;
+        let root = bytes32("weight root", &claim.weight_root)?;
+        let digest = hex::encode(self.description.digest(claim.profile, &root));
+        differs("model digest", Some(&digest), &claim.model_digest)?;
+        let statement =
+            compile(&self.description, &claim.inference()).map_err(|error| FolderError::Invalid(error.to_string()))?;
+        verify(&statement, &claim.header(), &root, &self.proof)
+            .map_err(|error| FolderError::Invalid(format!("the proof does not hold: {error}")))
+    }
+}
+
+fn differs<T: PartialEq + std::fmt::Debug>(what: &str, expected: Option<&T>, claimed: &T) -> Result<(), FolderError> {
+    match expected {
+        Some(expected) if expected != claimed => {
+            invalid(format!("the {what} should be {expected:?}; the statement says {claimed:?}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Exactly one spelling is accepted, because the spelling is what the transcript absorbs.
+fn bytes32(what: &str, text: &str) -> Result<[u8; 32], FolderError> {
+    let mut bytes = [0; 32];
+    match hex::decode_to_slice(text, &mut bytes) {
+        Ok(()) if hex::encode(bytes) == text => Ok(bytes),
+        _ => invalid(format!("the {what} is not 32 bytes in lower-case hex")),
+    }
+}
+
+fn invalid<T>(reason: String) -> Result<T, FolderError> {
+    Err(FolderError::Invalid(reason))
+}
+
+fn read_json<T: DeserializeOwned>(folder: &Path, file: &'static str) -> Result<T, FolderError> {
+    let text = read_bounded(folder, file, TEXT_BYTES_MAX)?;
+    serde_json::from_slice(&text).map_err(|error| FolderError::Unreadable { file, reason: error.to_string() })
+}
+
+/// The bound holds while reading: a file's stated length may lie, and a pipe has none.
+fn read_bounded(folder: &Path, file: &'static str, limit: u64) -> Result<Vec<u8>, FolderError> {
+    let unreadable = |reason: String| FolderError::Unreadable { file, reason };
+    let source = File::open(folder.join(file)).map_err(|error| unreadable(error.to_string()))?;
+    let mut content = Vec::new();
+    source.take(limit + 1).read_to_end(&mut content).map_err(|error| unreadable(error.to_string()))?;
+    if content.len() as u64 > limit {
+        return Err(unreadable(format!("it has more than {limit} bytes")));
+    }
+    Ok(content)
+}

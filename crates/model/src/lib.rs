@@ -1,1 +1,17 @@
-//! Checkpoints, tokenizer, float engine, quantiser and the integer engine that is the specification.
+//! Models: their files, a float engine as the reference of quality, the quantiser, and the integer engine that is the
+//! specification of what is proven.
+
+pub mod bundle;
+pub mod checkpoint;
+pub mod config;
+pub mod error;
+pub mod float;
+pub mod integer;
+pub mod presets;
+pub mod quality;
+pub mod quantize;
+pub mod template;
+pub mod tokenizer;
+pub mod validate;
+
+pub use error::ModelError;

@@ -32,6 +32,8 @@ pub struct ModelDescription {
     pub attention: Attention,
     /// Gated feed-forward block.
     pub feed_forward: FeedForward,
+    /// Fractional bits of the head's weights: what a logit is worth. No relation depends on it.
+    pub head_fraction: u32,
     /// Certified bounds of each weight tensor, by name. What the digest's recomputation checks.
     pub weights: BTreeMap<String, WeightBound>,
     /// BLAKE3 of the quantised weights, lower-case hex.

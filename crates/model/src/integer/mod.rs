@@ -12,11 +12,12 @@ mod record;
 mod residual;
 
 use obelysk_statement::compile::{padded_inputs, padded_size};
-use obelysk_statement::functions;
 use obelysk_statement::description::PROBABILITY_BITS;
+use obelysk_statement::functions;
 use obelysk_statement::{Inference, ModelDescription};
 
 use crate::error::ModelError;
+use crate::float::check_prompt;
 use crate::quantize::QuantizedModel;
 use attention::KeysAndValues;
 use record::Recorder;
@@ -156,22 +157,5 @@ impl<'a> IntegerModel<'a> {
         let entries = &self.weights[name];
         let size = entries.len() / self.description.shape.layers;
         &entries[layer * size..][..size]
-    }
-}
-
-/// What any engine asks of a prompt.
-fn check_prompt(prompt: &[u32], vocabulary: usize, positions: usize) -> Result<(), ModelError> {
-    if prompt.is_empty() {
-        return Err(ModelError::BadInput("the prompt is empty".into()));
-    }
-    if prompt.len() > positions {
-        return Err(ModelError::BadInput(format!(
-            "the prompt has {} tokens; the model reads at most {positions}",
-            prompt.len()
-        )));
-    }
-    match prompt.iter().find(|&&token| token as usize >= vocabulary) {
-        Some(token) => Err(ModelError::BadInput(format!("token {token}; the vocabulary has {vocabulary}"))),
-        None => Ok(()),
     }
 }

@@ -88,7 +88,7 @@ impl QuantizedModel {
             weights.insert(name.clone(), entries);
         }
         if !rest.is_empty() || hex::encode(digest_of_weights(&weights)) != description.weights_digest {
-            return Err(ModelError::corrupt(&path, "its contents do not have the digest that model.json states".into()));
+            return Err(ModelError::corrupt(&path, "its contents do not have the digest that model.json states"));
         }
         Ok(Self { description, weights })
     }

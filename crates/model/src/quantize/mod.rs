@@ -33,6 +33,15 @@ pub struct QuantizedModel {
     pub weights: BTreeMap<String, Vec<i32>>,
 }
 
+impl QuantizedModel {
+    /// What one unit of an integer logit is worth in the float engine's logits.
+    #[must_use]
+    pub fn logit_unit(&self) -> f64 {
+        let scale = self.description.hidden_norm.fraction + self.description.head_fraction;
+        f64::from(scale).exp2().recip()
+    }
+}
+
 /// Bits of normalised hidden vectors, signed.
 const NORMED_BITS: u32 = 14;
 /// Bits of normalised query and key heads, signed.
@@ -66,7 +75,7 @@ pub fn quantize(config: &ModelConfig, checkpoint: &Checkpoint) -> Result<Quantiz
     let head_squares = shape.head_dim as f64 * head_limit * head_limit;
     let head_norm = |projection: &Projection| {
         let unit = power(projection.fraction);
-        let epsilon = f64::from(config.rms_norm_eps) * shape.head_dim as f64 * unit * unit;
+        let epsilon = config.rms_norm_eps * shape.head_dim as f64 * unit * unit;
         norm(shape.head_dim, HEAD_LIMB_BITS, HEAD_NORMED_BITS, epsilon, head_squares)
     };
     let (query_norm, query_unit) = head_norm(&query)?;
@@ -109,10 +118,11 @@ pub fn quantize(config: &ModelConfig, checkpoint: &Checkpoint) -> Result<Quantiz
         (hidden.fraction + down_weight.fraction, &down_rows),
     )?;
     let unit = power(stream.residual.fraction);
-    let epsilon = f64::from(config.rms_norm_eps) * shape.hidden as f64 * unit * unit;
+    let epsilon = config.rms_norm_eps * shape.hidden as f64 * unit * unit;
     let (hidden_norm, normed) = norm(shape.hidden, limb_bits, NORMED_BITS, epsilon, stream.sum_of_squares)?;
     let head_weight = quantize_within("output head", &real.head, normed.range, power(29) - 2.0)?;
 
+    let head_fraction = head_weight.fraction;
     let attention = Attention {
         query_shift: query.shift,
         key_shift: key.shift,
@@ -160,6 +170,7 @@ pub fn quantize(config: &ModelConfig, checkpoint: &Checkpoint) -> Result<Quantiz
         key_norm,
         attention,
         feed_forward,
+        head_fraction,
         weights: bounds,
         weights_digest: hex::encode(digest_of_weights(&weights)),
     };
@@ -182,7 +193,7 @@ fn shape_of(config: &ModelConfig) -> Result<Shape, ModelError> {
 }
 
 fn rotary_theta(config: &ModelConfig) -> Result<u64, ModelError> {
-    let theta = f64::from(config.rope_theta);
+    let theta = config.rope_theta;
     if theta < 1.0 || theta > power(30) * power(30) || theta.fract() != 0.0 {
         return Err(ModelError::Unsupported(format!("rope_theta {theta}; it must be a whole number")));
     }
@@ -250,7 +261,8 @@ fn folded(matrix: &[f64], gain: &[f64]) -> Vec<f64> {
 /// Seven-bit gains, one per layer and channel of a head.
 fn gain(name: &str, entries: &[f64]) -> Result<Quantized, ModelError> {
     let largest = entries.iter().fold(0.0f64, |largest, entry| largest.max(entry.abs()));
-    let fraction = finest_scale(largest, 127.0).ok_or_else(|| ModelError::Unsupported(format!("{name} gains above 127")))?;
+    let fraction =
+        finest_scale(largest, 127.0).ok_or_else(|| ModelError::Unsupported(format!("{name} gains above 127")))?;
     let entries = entries.iter().map(|entry| (entry * power(fraction)).round() as i32).collect();
     Ok(Quantized { columns: 1, fraction, entries })
 }
@@ -270,7 +282,8 @@ impl Rotation {
     fn choose(shape: &Shape, heads: [(&Quantized, Input); 2]) -> Result<Self, ModelError> {
         let unsupported = || ModelError::Unsupported(format!("head size {}", shape.head_dim));
         let width = shape.head_dim as f64;
-        let bits = (8..=13u32).rev().find(|&bits| width * power(2 * (bits - 1)) <= power(30)).ok_or_else(unsupported)?;
+        let bits =
+            (8..=13u32).rev().find(|&bits| width * power(2 * (bits - 1)) <= power(30)).ok_or_else(unsupported)?;
         let limit = power(bits - 1) - 2.0;
         // Cosines and sines as fine as the widest shift allows.
         for fraction in (6..=14u32).rev() {

@@ -1,0 +1,175 @@
+//! Safetensors checkpoints, single or sharded, read tensor by tensor so that memory holds one at a time.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use half::{bf16, f16};
+use safetensors::Dtype;
+use safetensors::tensor::Metadata;
+use serde::Deserialize;
+
+use crate::error::ModelError;
+
+/// Longest header that is read; those of the largest published shards are below 1 MB.
+const HEADER_BYTES_MAX: u64 = 64 << 20;
+
+/// The tensors of a model's folder.
+#[derive(Debug)]
+pub struct Checkpoint {
+    tensors: BTreeMap<String, Place>,
+    shards: Vec<PathBuf>,
+}
+
+/// Where a tensor lies.
+#[derive(Clone, Debug)]
+struct Place {
+    shard: usize,
+    dtype: Dtype,
+    shape: Vec<usize>,
+    offset: u64,
+    bytes: u64,
+}
+
+#[derive(Deserialize)]
+struct Index {
+    weight_map: BTreeMap<String, String>,
+}
+
+impl Checkpoint {
+    /// Read the headers of a folder's shards.
+    ///
+    /// # Errors
+    /// [`ModelError::Missing`] for a shard that is not there, [`ModelError::Corrupt`] for one that is truncated or lacks a
+    /// tensor that the index promises.
+    pub fn open(folder: &Path) -> Result<Self, ModelError> {
+        let index_path = folder.join("model.safetensors.index.json");
+        let index: Option<Index> = match fs::read(&index_path) {
+            Ok(text) => Some(
+                serde_json::from_slice(&text).map_err(|error| ModelError::corrupt(&index_path, error.to_string()))?,
+            ),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => return Err(ModelError::io(&index_path, error)),
+        };
+        let names: Vec<String> = match &index {
+            None => vec!["model.safetensors".into()],
+            Some(index) => {
+                let mut names: Vec<String> = index.weight_map.values().cloned().collect();
+                names.sort_unstable();
+                names.dedup();
+                names
+            }
+        };
+        let mut checkpoint = Self { tensors: BTreeMap::new(), shards: Vec::new() };
+        for name in &names {
+            if Path::new(name).file_name().is_none_or(|file| file != name.as_str()) {
+                return Err(ModelError::corrupt(&index_path, format!("shard name `{name}` leaves the folder")));
+            }
+            checkpoint.add_shard(folder.join(name))?;
+        }
+        if let Some(index) = index {
+            for (tensor, shard) in &index.weight_map {
+                let found = checkpoint.tensors.get(tensor).is_some_and(|place| names[place.shard] == *shard);
+                if !found {
+                    return Err(ModelError::corrupt(&folder.join(shard), format!("it lacks tensor `{tensor}`")));
+                }
+            }
+        }
+        Ok(checkpoint)
+    }
+
+    fn add_shard(&mut self, path: PathBuf) -> Result<(), ModelError> {
+        let mut file = File::open(&path).map_err(|error| ModelError::io(&path, error))?;
+        let length = file.metadata().map_err(|error| ModelError::io(&path, error))?.len();
+        let mut size = [0; 8];
+        if length < 8 {
+            return Err(ModelError::corrupt(&path, format!("{length} bytes, no safetensors header")));
+        }
+        file.read_exact(&mut size).map_err(|error| ModelError::io(&path, error))?;
+        let size = u64::from_le_bytes(size);
+        if size > HEADER_BYTES_MAX || size + 8 > length {
+            return Err(ModelError::corrupt(&path, format!("truncated: a header of {size} bytes in {length} bytes")));
+        }
+        let mut header = vec![0; usize::try_from(size).expect("bounded")];
+        file.read_exact(&mut header).map_err(|error| ModelError::io(&path, error))?;
+        let metadata: Metadata =
+            serde_json::from_slice(&header).map_err(|error| ModelError::corrupt(&path, error.to_string()))?;
+        let shard = self.shards.len();
+        for (name, info) in metadata.tensors() {
+            let (start, end) = (info.data_offsets.0 as u64, info.data_offsets.1 as u64);
+            let offset = 8 + size + start;
+            if 8 + size + end > length {
+                return Err(ModelError::corrupt(
+                    &path,
+                    format!("truncated: tensor `{name}` ends at byte {}, the file at {length}", 8 + size + end),
+                ));
+            }
+            let place = Place { shard, dtype: info.dtype, shape: info.shape.clone(), offset, bytes: end - start };
+            self.tensors.insert(name, place);
+        }
+        self.shards.push(path);
+        Ok(())
+    }
+
+    /// Names of all tensors, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
+    }
+
+    /// Files that hold the tensors.
+    #[must_use]
+    pub fn shards(&self) -> &[PathBuf] {
+        &self.shards
+    }
+
+    /// Whether there is such a tensor.
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
+        self.tensors.contains_key(name)
+    }
+
+    /// Shape of a tensor, `None` if there is none of that name.
+    #[must_use]
+    pub fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.tensors.get(name).map(|place| place.shape.as_slice())
+    }
+
+    /// The file that holds a tensor, for messages.
+    #[must_use]
+    pub fn file_of(&self, name: &str) -> Option<&Path> {
+        self.tensors.get(name).map(|place| self.shards[place.shard].as_path())
+    }
+
+    /// Read a tensor as 32-bit floats, last axis contiguous.
+    ///
+    /// # Errors
+    /// [`ModelError::Corrupt`] for a missing tensor, a data type other than F32, F16 and BF16, or a value that is not a
+    /// finite number.
+    pub fn tensor(&self, name: &str) -> Result<Vec<f32>, ModelError> {
+        let Some(place) = self.tensors.get(name) else {
+            let path = self.shards.first().cloned().unwrap_or_default();
+            return Err(ModelError::corrupt(&path, format!("it lacks tensor `{name}`")));
+        };
+        let path = &self.shards[place.shard];
+        let mut file = File::open(path).map_err(|error| ModelError::io(path, error))?;
+        file.seek(SeekFrom::Start(place.offset)).map_err(|error| ModelError::io(path, error))?;
+        let mut bytes = vec![0; usize::try_from(place.bytes).expect("a tensor fits memory")];
+        file.read_exact(&mut bytes).map_err(|error| ModelError::io(path, error))?;
+        let values: Vec<f32> = match place.dtype {
+            Dtype::F32 => bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
+            Dtype::F16 => bytes.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32()).collect(),
+            Dtype::BF16 => bytes.chunks_exact(2).map(|b| bf16::from_le_bytes([b[0], b[1]]).to_f32()).collect(),
+            other => {
+                let reason = format!("tensor `{name}` has data type {other:?}; F32, F16 and BF16 are read");
+                return Err(ModelError::corrupt(path, reason));
+            }
+        };
+        match values.iter().position(|value| !value.is_finite()) {
+            Some(place) => {
+                Err(ModelError::corrupt(path, format!("tensor `{name}` holds {} at {place}", values[place])))
+            }
+            None => Ok(values),
+        }
+    }
+}

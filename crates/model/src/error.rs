@@ -1,0 +1,67 @@
+//! What can be wrong with a model or with what is asked of it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A problem that the user can act upon.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// The model is one that this version does not run.
+    #[error("unsupported: {0}")]
+    Unsupported(String),
+    /// The input does not fit the model.
+    #[error("{0}")]
+    BadInput(String),
+    /// Two things that should agree do not.
+    #[error("{0}")]
+    Mismatch(String),
+    /// A file that the model needs is not there.
+    #[error("{} is missing", .0.display())]
+    Missing(PathBuf),
+    /// A file's content is not what it should be.
+    #[error("{}: {reason}", path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl ModelError {
+    /// The failure to read a file; a file that does not exist is [`ModelError::Missing`].
+    #[must_use]
+    pub fn io(path: &Path, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::NotFound => Self::Missing(path.to_owned()),
+            _ => Self::Io { path: path.to_owned(), source },
+        }
+    }
+
+    /// A file with the wrong content.
+    #[must_use]
+    pub fn corrupt(path: &Path, reason: impl Into<String>) -> Self {
+        Self::Corrupt { path: path.to_owned(), reason: reason.into() }
+    }
+
+    /// What to do next.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Unsupported(_) => "`obelysk model list` names the models that this version runs",
+            Self::BadInput(_) => "shorten or correct the input; `obelysk model show` prints the model's limits",
+            Self::Mismatch(_) => "use the model that the files were made with, or make them anew",
+            Self::Missing(_) => "download the model again, or point at the folder that holds all of its files",
+            Self::Corrupt { .. } => "replace the file by an intact copy of the model's repository",
+            Self::Io { .. } => "check the path, its permissions and the volume it lies on",
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! Causal attention with shared key heads.
+
+use super::linear::dot;
+use super::{FloatModel, Layer};
+
+/// Turned keys and values of one layer, shape [positions, kv heads, head_dim].
+#[derive(Clone, Default)]
+pub(super) struct KeysAndValues {
+    keys: Vec<f32>,
+    values: Vec<f32>,
+}
+
+impl FloatModel {
+    /// The attention branch of `normed`, shape [rows, hidden]; `start` positions are in the cache.
+    pub(super) fn attention(&self, layer: &Layer, start: usize, cache: &mut KeysAndValues, normed: &[f32]) -> Vec<f32> {
+        let (dim, heads, kv_heads) = (self.config.head_dim, self.config.heads, self.config.kv_heads);
+        let mut query = layer.query_norm.apply(&layer.query.apply(normed));
+        let mut key = layer.key_norm.apply(&layer.key.apply(normed));
+        for (index, head) in query.chunks_exact_mut(dim).enumerate() {
+            self.rotary.turn(head, start + index / heads);
+        }
+        for (index, head) in key.chunks_exact_mut(dim).enumerate() {
+            self.rotary.turn(head, start + index / kv_heads);
+        }
+        cache.keys.extend(key);
+        cache.values.extend(layer.value.apply(normed));
+
+        let scale = 1.0 / (dim as f32).sqrt();
+        let mut mixed = vec![0.0; query.len()];
+        for (index, (query, mixed)) in query.chunks_exact(dim).zip(mixed.chunks_exact_mut(dim)).enumerate() {
+            let (row, kv_head) = (index / heads, index % heads / (heads / kv_heads));
+            let place = |position: usize| (position * kv_heads + kv_head) * dim;
+            let visible = start + row + 1;
+            let scores: Vec<f32> =
+                (0..visible).map(|position| dot(query, &cache.keys[place(position)..][..dim]) * scale).collect();
+            let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let weights: Vec<f32> = scores.iter().map(|score| (score - largest).exp()).collect();
+            let total: f32 = weights.iter().sum();
+            for (position, weight) in weights.iter().enumerate() {
+                for (sum, value) in mixed.iter_mut().zip(&cache.values[place(position)..][..dim]) {
+                    *sum += weight / total * value;
+                }
+            }
+        }
+        layer.output.apply(&mixed)
+    }
+}

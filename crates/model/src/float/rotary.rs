@@ -1,0 +1,23 @@
+//! Rotary position embedding (Su et al., RoFormer): halves of a head turn as pairs.
+
+/// Frequencies of the pairs of a head.
+pub(super) struct Rotary {
+    frequencies: Vec<f64>,
+}
+
+impl Rotary {
+    pub(super) fn new(theta: f64, head_dim: usize) -> Self {
+        let frequency = |pair: usize| theta.powf(-2.0 * pair as f64 / head_dim as f64);
+        Self { frequencies: (0..head_dim / 2).map(frequency).collect() }
+    }
+
+    /// Turn one head by its position.
+    pub(super) fn turn(&self, head: &mut [f32], position: usize) {
+        let (first, second) = head.split_at_mut(self.frequencies.len());
+        for ((a, b), frequency) in first.iter_mut().zip(second).zip(&self.frequencies) {
+            let (sine, cosine) = (position as f64 * frequency).sin_cos();
+            let (sine, cosine) = (sine as f32, cosine as f32);
+            (*a, *b) = (*a * cosine - *b * sine, *b * cosine + *a * sine);
+        }
+    }
+}

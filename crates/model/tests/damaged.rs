@@ -1,0 +1,77 @@
+//! Damaged model folders: the right error, with the file and the tensor.
+
+use std::fs;
+use std::path::Path;
+
+use obelysk_model::ModelError;
+use obelysk_model::validate::validate;
+use tempfile::TempDir;
+
+fn copy() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("bundle/tiny-chat")).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, folder.path().join(path.file_name().unwrap())).unwrap();
+    }
+    folder
+}
+
+fn change(folder: &TempDir, file: &str, edit: impl FnOnce(&mut Vec<u8>)) {
+    let path = folder.path().join(file);
+    let mut bytes = fs::read(&path).unwrap();
+    edit(&mut bytes);
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn an_intact_folder_is_valid() {
+    let validation = validate(copy().path()).unwrap();
+    assert_eq!(validation.parameters, 918_912);
+    assert_eq!(validation.tensors, 47);
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    for file in ["config.json", "model.safetensors", "tokenizer.json"] {
+        let folder = copy();
+        fs::remove_file(folder.path().join(file)).unwrap();
+        let error = validate(folder.path()).unwrap_err();
+        assert!(matches!(error, ModelError::Missing(_)), "{error}");
+        assert!(error.to_string().contains(file), "{error}");
+    }
+}
+
+#[test]
+fn a_truncated_shard_is_named() {
+    for length in [4, 100, 1_000_000] {
+        let folder = copy();
+        change(&folder, "model.safetensors", |bytes| bytes.truncate(length));
+        let error = validate(folder.path()).unwrap_err();
+        assert!(matches!(error, ModelError::Corrupt { .. }), "{error}");
+        assert!(error.to_string().contains("model.safetensors"), "{error}");
+    }
+}
+
+#[test]
+fn a_value_that_is_no_number_is_named_with_its_tensor() {
+    let folder = copy();
+    change(&folder, "model.safetensors", |bytes| {
+        let last = bytes.len() - 2;
+        bytes[last..].copy_from_slice(&[0xC0, 0x7F]);
+    });
+    let error = validate(folder.path()).unwrap_err();
+    assert!(error.to_string().contains("NaN") && error.to_string().contains("tensor `"), "{error}");
+}
+
+#[test]
+fn a_wrong_shape_is_named_beside_the_right_one() {
+    let folder = copy();
+    change(&folder, "config.json", |bytes| {
+        *bytes = String::from_utf8(bytes.clone())
+            .unwrap()
+            .replace("\"intermediate_size\": 384", "\"intermediate_size\": 400")
+            .into();
+    });
+    let error = validate(folder.path()).unwrap_err();
+    assert!(error.to_string().contains("384") && error.to_string().contains("400"), "{error}");
+}

@@ -1,0 +1,107 @@
+//! The quantiser and the integer engine on real checkpoints.
+
+use std::path::{Path, PathBuf};
+
+use obelysk_model::ModelError;
+use obelysk_model::checkpoint::Checkpoint;
+use obelysk_model::config::ModelConfig;
+use obelysk_model::float::FloatModel;
+use obelysk_model::integer::{IntegerModel, argmax};
+use obelysk_model::quality;
+use obelysk_model::quantize::{QuantizedModel, quantize};
+use obelysk_model::template::ChatTemplate;
+use obelysk_model::tokenizer::ModelTokenizer;
+use obelysk_statement::check::check;
+use obelysk_statement::{Inference, compile};
+
+fn bundled() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("bundle/tiny-chat")
+}
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/models").join(name)
+}
+
+fn quantized(folder: &Path) -> QuantizedModel {
+    quantize(&ModelConfig::read(folder).unwrap(), &Checkpoint::open(folder).unwrap()).unwrap()
+}
+
+fn ask(question: &str) -> Vec<u32> {
+    let prompt = ChatTemplate::open(&bundled()).unwrap().ask(question).unwrap();
+    ModelTokenizer::open(&bundled()).unwrap().encode(&prompt).unwrap()
+}
+
+#[test]
+fn the_integer_engine_is_within_one_percent_of_the_float_engine() {
+    let model = quantized(&bundled());
+    let float = FloatModel::open(&bundled()).unwrap();
+    let tokenizer = ModelTokenizer::open(&bundled()).unwrap();
+    let template = ChatTemplate::open(&bundled()).unwrap();
+    let quality = quality::compare(&float, &model, &tokenizer, Some(&template)).unwrap();
+    println!("{quality:?}");
+    assert!(quality.tokens > 500, "{quality:?}");
+    assert!((quality.perplexity_int / quality.perplexity_float - 1.0).abs() <= 0.01, "{quality:?}");
+    assert!(quality.top1_agreement >= 0.99, "{quality:?}");
+}
+
+#[test]
+fn the_witness_of_an_answer_satisfies_every_relation() {
+    let model = quantized(&bundled());
+    let engine = IntegerModel::new(&model);
+    let prompt_tokens = ask("What is 7 + 5?");
+    let output_tokens = engine.generate(&prompt_tokens, 4, &[2]).unwrap();
+    let inference = Inference { prompt_tokens, output_tokens };
+    let statement = compile(&model.description, &inference).unwrap();
+    let witness = engine.witness(&inference).unwrap();
+    check(&statement, &model.weights, &witness).unwrap();
+}
+
+#[test]
+fn a_model_with_random_weights_has_a_witness_too() {
+    let model = quantized(&fixture("qwen3"));
+    let engine = IntegerModel::new(&model);
+    let prompt_tokens = vec![5, 6, 7];
+    let output_tokens = engine.generate(&prompt_tokens, 3, &[]).unwrap();
+    let inference = Inference { prompt_tokens, output_tokens };
+    let statement = compile(&model.description, &inference).unwrap();
+    check(&statement, &model.weights, &engine.witness(&inference).unwrap()).unwrap();
+}
+
+#[test]
+fn one_more_token_leaves_earlier_logits_alone() {
+    let model = quantized(&bundled());
+    let engine = IntegerModel::new(&model);
+    let tokens = ask("What is Kubernetes?");
+    let vocabulary = model.description.shape.vocabulary;
+    let whole = engine.read(&mut engine.cache(), &tokens, tokens.len());
+    let mut cache = engine.cache();
+    for (position, token) in tokens.iter().enumerate() {
+        let row = engine.read(&mut cache, &[*token], 1);
+        assert_eq!(row, whole[position * vocabulary..][..vocabulary], "position {position}");
+    }
+}
+
+#[test]
+fn another_answer_has_no_witness() {
+    let model = quantized(&bundled());
+    let engine = IntegerModel::new(&model);
+    let prompt_tokens = ask("What is 7 + 5?");
+    let answer = argmax(&engine.read(&mut engine.cache(), &prompt_tokens, 1));
+    let inference = Inference { prompt_tokens, output_tokens: vec![answer + 1] };
+    assert!(matches!(engine.witness(&inference), Err(ModelError::Mismatch(_))));
+}
+
+#[test]
+fn quantising_twice_gives_the_same_model_and_files_keep_it() {
+    let model = quantized(&bundled());
+    assert_eq!(model, quantized(&bundled()));
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("model.json"), model.description.canonical_json()).unwrap();
+    std::fs::write(folder.path().join("weights.q"), model.weight_bytes()).unwrap();
+    assert_eq!(QuantizedModel::load(folder.path()).unwrap(), model);
+
+    let mut bytes = model.weight_bytes();
+    bytes[1000] ^= 1;
+    std::fs::write(folder.path().join("weights.q"), bytes).unwrap();
+    assert!(matches!(QuantizedModel::load(folder.path()), Err(ModelError::Corrupt { .. })));
+}

@@ -1,1 +1,8 @@
-//! Custom resource types and the job and result files that cross the pod wall.
+//! Data that crosses a wall: the files between operator and pod, exit codes and, with feature `crd`, the custom resources.
+//! Types only; what they mean is decided elsewhere.
+
+pub mod exit;
+pub mod job;
+
+#[cfg(feature = "crd")]
+pub mod crd;

@@ -1,0 +1,309 @@
+//! The job file that the operator gives to a pod, and the result that comes back.
+//!
+//! The job travels as JSON in the environment variable [`JOB_VARIABLE`]; the pod runs `obelysk job --from-env`. The result is
+//! the pod's termination message, and the same JSON lies in the artifacts folder.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::exit::FaultClass;
+
+/// Environment variable that holds a [`JobSpec`] as JSON.
+pub const JOB_VARIABLE: &str = "OBELYSK_JOB";
+/// Version of these types.
+pub const JOB_VERSION: u32 = 1;
+/// Longest result, in bytes: the kubelet keeps the last 4,096 bytes of a termination message.
+pub const RESULT_BYTES_MAX: usize = 3_584;
+
+/// What a pod does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct JobSpec {
+    /// [`JOB_VERSION`].
+    pub version: u32,
+    /// Namespace and name of the ProofJob or ModelCache, for logs.
+    pub owner: String,
+    /// Number of this attempt, from 1.
+    pub attempt: u32,
+    /// Folder of models: written by `fetch` and `prepare`, else read-only.
+    pub home: PathBuf,
+    /// Where the model comes from.
+    pub model: ModelLocation,
+    /// Folder for the proof's files; present for `prove` and `finish`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifacts: Option<PathBuf>,
+    /// File for the termination message.
+    pub termination_message: PathBuf,
+    /// Address of the progress page, such as `0.0.0.0:8080`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress_address: Option<String>,
+    /// Exit with status 75 after this many seconds without progress.
+    pub no_progress_timeout_seconds: u64,
+    /// The work.
+    pub work: Work,
+}
+
+/// Where a pod finds the model's files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum ModelLocation {
+    /// A model that travels inside of the image.
+    Bundled(String),
+    /// A folder with `config.json` and safetensors, mounted read-only.
+    Directory(PathBuf),
+}
+
+/// One pod's work.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum Work {
+    /// Bring the model's files to `home` and check them.
+    Fetch,
+    /// Quantise, commit, measure quality.
+    Prepare,
+    /// Validate, generate, capture, prove, verify.
+    Prove(Prove),
+    /// Verify again in a fresh process, audit, complete the folder.
+    Finish(Finish),
+}
+
+/// Input of a proof.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Prove {
+    /// Digest that the prepared model must have, lower-case hex.
+    pub model_digest: String,
+    /// Text or tokens.
+    pub input: Input,
+    /// Apply the model's chat template to the text.
+    pub chat: bool,
+    /// Most tokens to generate.
+    pub max_new_tokens: u32,
+    /// `gkr`.
+    pub mode: String,
+    /// 32 bytes, lower-case hex.
+    pub nonce: String,
+}
+
+/// Prompt of an inference.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum Input {
+    /// Text.
+    Prompt(String),
+    /// Token ids, without a template.
+    Tokens(Vec<u32>),
+}
+
+/// What to do with a finished proof.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Finish {
+    /// Replay the log with the integer engine.
+    pub audit: bool,
+}
+
+/// What came of a pod's work; at most [`RESULT_BYTES_MAX`] bytes of JSON.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct StepResult {
+    /// Whether everything was done.
+    pub succeeded: bool,
+    /// Present on failure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<StepFailure>,
+    /// Steps in order, with the seconds that they took.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<StepTime>,
+    /// What `fetch` and `prepare` found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<ModelResult>,
+    /// What `prove` generated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inference: Option<InferenceResult>,
+    /// What `prove` proved, and `finish` checked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proof: Option<ProofResult>,
+    /// What `finish` found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audit: Option<AuditResult>,
+    /// Files of the artifacts folder.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub artifacts: Vec<Artifact>,
+}
+
+/// Why a pod failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StepFailure {
+    /// The step that failed.
+    pub step: String,
+    /// Whose problem it is.
+    pub class: FaultClass,
+    /// Exit status.
+    pub code: u8,
+    /// Name of the exit status.
+    pub reason: String,
+    /// What happened.
+    pub message: String,
+    /// What to do next.
+    pub hint: String,
+}
+
+/// Duration of a step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StepTime {
+    /// Name of the step.
+    pub name: String,
+    /// Seconds.
+    pub seconds: f64,
+}
+
+/// A model's identity and quality.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ModelResult {
+    /// Revision of the files.
+    pub revision: String,
+    /// Number of files.
+    pub files: u32,
+    /// Bytes of all files.
+    pub bytes: u64,
+    /// SHA-256 of the manifest.
+    pub manifest_digest: String,
+    /// Digest `D`; after `prepare`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model_digest: Option<String>,
+    /// Quality; after `prepare`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quality: Option<Quality>,
+}
+
+/// Integer engine against float engine.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Quality {
+    /// Perplexity of the float engine.
+    pub perplexity_float: f64,
+    /// Perplexity of the integer engine.
+    pub perplexity_int: f64,
+    /// Share of positions with the same best token.
+    pub top1_agreement: f64,
+    /// Mean divergence, in nats.
+    #[serde(rename = "meanKL")]
+    pub mean_kl: f64,
+    /// Share of clamped values.
+    pub saturation_rate: f64,
+}
+
+/// What was generated.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct InferenceResult {
+    /// Number of prompt tokens.
+    pub prompt_tokens: u32,
+    /// Number of output tokens.
+    pub output_tokens: u32,
+    /// The answer, at most 512 bytes.
+    pub text: String,
+    /// Head of the capture log's chain.
+    pub log_head: String,
+    /// Entries of the log.
+    pub log_entries: u32,
+    /// Output tokens on which both engines agree, as `16/16`.
+    pub integer_matches_float: String,
+}
+
+/// What was proven.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ProofResult {
+    /// SHA-256 of `proof.bin`.
+    pub sha256: String,
+    /// Its length.
+    pub size_bytes: u64,
+    /// `gkr`.
+    pub mode: String,
+    /// Hash profile.
+    pub profile: String,
+    /// Composed security.
+    pub security_bits: f64,
+    /// Seconds of proving.
+    pub proving_seconds: f64,
+    /// Whether the verifier accepted it.
+    pub verified: bool,
+}
+
+/// What the audit found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct AuditResult {
+    /// `Passed` or `Failed`.
+    pub verdict: String,
+    /// SHA-256 of `audit.json`.
+    pub report_sha256: String,
+}
+
+/// A file of the artifacts folder.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Artifact {
+    /// Path inside of the folder.
+    pub name: String,
+    /// Length.
+    pub size_bytes: u64,
+    /// SHA-256, lower-case hex.
+    pub sha256: String,
+}
+
+/// The page at `/progress`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Progress {
+    /// Current step.
+    pub step: String,
+    /// Of the current step, 0 to 100.
+    pub percent: u32,
+    /// One line for people.
+    pub summary: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_survives_the_way_into_a_pod() {
+        let job = JobSpec {
+            version: JOB_VERSION,
+            owner: "default/tiny-chat".into(),
+            attempt: 2,
+            home: "/model".into(),
+            model: ModelLocation::Bundled("tiny-chat".into()),
+            artifacts: Some("/artifacts/tiny-chat".into()),
+            termination_message: "/dev/termination-log".into(),
+            progress_address: None,
+            no_progress_timeout_seconds: 1800,
+            work: Work::Prove(Prove {
+                model_digest: "00".repeat(32),
+                input: Input::Prompt("What is 7 + 5?".into()),
+                chat: true,
+                max_new_tokens: 16,
+                mode: "gkr".into(),
+                nonce: "11".repeat(32),
+            }),
+        };
+        let text = serde_json::to_string(&job).unwrap();
+        assert!(text.contains(r#""model":{"bundled":"tiny-chat"}"#), "{text}");
+        assert!(text.contains(r#""input":{"prompt":"What is 7 + 5?"}"#), "{text}");
+        assert_eq!(serde_json::from_str::<JobSpec>(&text).unwrap(), job);
+    }
+
+    #[test]
+    fn a_result_of_a_later_version_is_read_as_far_as_it_is_known() {
+        let result: StepResult = serde_json::from_str(r#"{"succeeded":true,"somethingNew":1}"#).unwrap();
+        assert!(result.succeeded);
+    }
+}

@@ -1,0 +1,107 @@
+//! Writing files so that a reader sees the whole new content or nothing new: temporary file, fsync, rename.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::failure::Failure;
+
+/// Left free on every volume that we write to, so that logs and the system survive a full run.
+const RESERVE_BYTES: u64 = 1 << 20;
+
+/// Write a file, creating its folders.
+///
+/// # Errors
+/// A full disk or an unwritable folder, with the path and the remedy.
+pub fn write(path: &Path, content: &[u8]) -> Result<(), Failure> {
+    let folder = path.parent().expect("a file lies in a folder");
+    create_folder(folder)?;
+    require_free_space(folder, content.len() as u64)?;
+    let temporary = temporary_sibling(path);
+    let written = write_and_sync(&temporary, content)
+        .and_then(|()| fs::rename(&temporary, path))
+        .and_then(|()| File::open(folder)?.sync_all());
+    written.map_err(|error| {
+        // Best effort: what remains carries a name that nothing reads.
+        let _ = fs::remove_file(&temporary);
+        Failure::io("write", path, &error)
+    })
+}
+
+/// Write a value as one line of JSON.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), Failure> {
+    let mut text = serde_json::to_vec(value).expect("plain data has a JSON form");
+    text.push(b'\n');
+    write(path, &text)
+}
+
+/// Fill a new folder through `fill` and give it its name only when it is complete. An existing folder of that name
+/// is left as it is: names of such folders state their content.
+///
+/// # Errors
+/// Those of `fill`, and of creating and renaming the folder.
+pub fn create_complete_folder(path: &Path, fill: impl FnOnce(&Path) -> Result<(), Failure>) -> Result<(), Failure> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = path.parent().expect("a named folder lies in a folder");
+    create_folder(parent)?;
+    let temporary = temporary_sibling(path);
+    let filled = create_folder(&temporary).and_then(|()| fill(&temporary)).and_then(|()| {
+        match fs::rename(&temporary, path) {
+            // Somebody else finished the same content first.
+            Err(_) if path.is_dir() => Ok(()),
+            outcome => outcome.map_err(|error| Failure::io("create", path, &error)),
+        }
+    });
+    if temporary.exists() {
+        let _ = fs::remove_dir_all(&temporary);
+    }
+    filled
+}
+
+/// Create a folder with its parents.
+///
+/// # Errors
+/// An unwritable parent.
+pub fn create_folder(path: &Path) -> Result<(), Failure> {
+    fs::create_dir_all(path).map_err(|error| Failure::io("create", path, &error))
+}
+
+/// Refuse to start writing `bytes` where they do not fit.
+///
+/// # Errors
+/// A full disk, with what is needed and what is there.
+pub fn require_free_space(folder: &Path, bytes: u64) -> Result<(), Failure> {
+    let available = available_bytes(folder).map_err(|error| Failure::io("look at", folder, &error))?;
+    if available < bytes.saturating_add(RESERVE_BYTES) {
+        return Err(Failure::disk_full(folder, bytes.saturating_add(RESERVE_BYTES), available));
+    }
+    Ok(())
+}
+
+/// Bytes that this user may still write to the volume of a folder.
+///
+/// # Errors
+/// Whatever the system reports.
+pub fn available_bytes(folder: &Path) -> io::Result<u64> {
+    let volume = rustix::fs::statvfs(folder)?;
+    Ok(volume.f_bavail.saturating_mul(volume.f_frsize))
+}
+
+fn write_and_sync(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(content)?;
+    file.sync_all()
+}
+
+/// A name that no reader takes for the real one and no other process uses.
+fn temporary_sibling(path: &Path) -> PathBuf {
+    let name = path.file_name().expect("a named path").to_string_lossy();
+    path.with_file_name(format!(".{name}.{}.tmp", std::process::id()))
+}

@@ -1,0 +1,147 @@
+//! `infer`: text from one of the two engines.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, IsTerminal, Write};
+use std::path::Path;
+use std::time::Instant;
+
+use obelysk_model::config::ModelConfig;
+use obelysk_model::float::FloatModel;
+use obelysk_model::integer::IntegerModel;
+use obelysk_model::template::{ChatTemplate, Message};
+use obelysk_model::tokenizer::ModelTokenizer;
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
+use serde_json::json;
+
+use super::{Context, selection};
+use crate::arguments::{Engine, InferArguments};
+use crate::atomic;
+use crate::console::Answer;
+use crate::failure::{ExitCode, Failure};
+use crate::pipeline::inference::{self, Prompt};
+use crate::pipeline::model_files::{self, ModelFiles};
+use crate::pipeline::prepare::{self, Prepared};
+
+/// How often `--bench` generates: enough to see how far the rates scatter.
+const BENCH_REPEATS: usize = 3;
+
+enum Loaded {
+    Float(Box<FloatModel>),
+    Integer(Box<Prepared>),
+}
+
+/// Answer once, or talk.
+pub fn infer(context: &Context, arguments: &InferArguments) -> Result<Option<Answer>, Failure> {
+    let input = selection::input(&arguments.input)?;
+    let talk = input.is_none() && arguments.input.chat && !arguments.json_or_file(context);
+    if input.is_none() && !(talk && std::io::stdin().is_terminal()) {
+        selection::required_input(&arguments.input)?;
+    }
+    let files = model_files::resolve(&context.home, &selection::model(&arguments.model)?)?;
+    let engine = match arguments.engine {
+        Engine::Float => Loaded::Float(Box::new(FloatModel::open(&files.folder)?)),
+        Engine::Integer => Loaded::Integer(Box::new(prepare::load_or_prepare(&files, &context.console)?)),
+    };
+    let limit = arguments.input.max_new_tokens as usize;
+    let Some(input) = input else { return converse(&files, &engine, limit).map(|()| None) };
+    let prompt = inference::encode(&files, &input)?;
+    let repeats = if arguments.bench { BENCH_REPEATS } else { 1 };
+    let mut rates = Vec::new();
+    let mut output = Vec::new();
+    for _ in 0..repeats {
+        let start = Instant::now();
+        output = engine.generate(&prompt, limit)?;
+        rates.push(output.len() as f64 / start.elapsed().as_secs_f64());
+    }
+    if let Some(file) = &arguments.logits {
+        write_logits(file, &engine, &prompt.tokens)?;
+    }
+    let text = inference::decode(&files, &output)?;
+    rates.sort_by(f64::total_cmp);
+    let mut json = json!({
+        "promptTokens": prompt.tokens,
+        "outputTokens": output,
+        "text": text,
+        "tokensPerSecond": rates[repeats / 2],
+    });
+    let mut lines = vec![text];
+    if arguments.bench {
+        json["bench"] = json!({"minimum": rates[0], "median": rates[repeats / 2], "maximum": rates[repeats - 1]});
+        lines.push(format!(
+            "{:.1} tokens per second ({:.1} to {:.1})",
+            rates[repeats / 2],
+            rates[0],
+            rates[repeats - 1]
+        ));
+    }
+    Ok(Some(Answer { json, text: lines.join("\n") }))
+}
+
+impl InferArguments {
+    /// Whether the answer is for somebody else than a person who types.
+    fn json_or_file(&self, context: &Context) -> bool {
+        context.console.json() || self.logits.is_some() || self.bench
+    }
+}
+
+impl Loaded {
+    fn generate(&self, prompt: &Prompt, limit: usize) -> Result<Vec<u32>, Failure> {
+        Ok(match self {
+            Self::Float(engine) => engine.generate(&prompt.tokens, limit, |_| {})?,
+            Self::Integer(prepared) => {
+                IntegerModel::new(&prepared.model).generate(&prompt.tokens, limit, &prompt.stop_tokens)?
+            }
+        })
+    }
+
+    /// Logits of every position, as bytes with their type.
+    fn logits(&self, tokens: &[u32]) -> (Dtype, Vec<u8>) {
+        match self {
+            Self::Float(engine) => {
+                let logits = engine.logits(tokens);
+                (Dtype::F32, logits.iter().flat_map(|logit| logit.to_le_bytes()).collect())
+            }
+            Self::Integer(prepared) => {
+                let engine = IntegerModel::new(&prepared.model);
+                let logits = engine.read(&mut engine.cache(), tokens, tokens.len());
+                (Dtype::I32, logits.iter().flat_map(|logit| logit.to_le_bytes()).collect())
+            }
+        }
+    }
+}
+
+fn write_logits(file: &Path, engine: &Loaded, tokens: &[u32]) -> Result<(), Failure> {
+    let (dtype, bytes) = engine.logits(tokens);
+    let vocabulary = bytes.len() / 4 / tokens.len();
+    let view = TensorView::new(dtype, vec![tokens.len(), vocabulary], &bytes).expect("the shape fits the logits");
+    let content = safetensors::serialize(BTreeMap::from([("logits", view)]), None).expect("one tensor fits a file");
+    let file = std::path::absolute(file).map_err(|error| Failure::io("find", file, &error))?;
+    atomic::write(&file, &content)
+}
+
+/// A conversation on the terminal, until the end of the input.
+fn converse(files: &ModelFiles, engine: &Loaded, limit: usize) -> Result<(), Failure> {
+    let template = ChatTemplate::open(&files.folder)?;
+    let tokenizer = ModelTokenizer::open(&files.folder)?;
+    let stop_tokens = ModelConfig::read(&files.folder)?.eos_token_ids;
+    let mut messages = Vec::new();
+    eprintln!("Ask; an empty line or Ctrl-D ends the conversation.");
+    loop {
+        eprint!("> ");
+        let mut question = String::new();
+        let read = std::io::stdin().lock().read_line(&mut question);
+        if read.map_err(|error| Failure::new(ExitCode::Io, error.to_string(), "type UTF-8 text"))? == 0
+            || question.trim().is_empty()
+        {
+            return Ok(());
+        }
+        messages.push(Message { role: "user".into(), content: question.trim().into() });
+        let tokens = tokenizer.encode(&template.render(&messages)?)?;
+        let output = engine.generate(&Prompt { tokens, stop_tokens: stop_tokens.clone() }, limit)?;
+        let answer = tokenizer.decode(&output);
+        println!("{answer}");
+        let _ = std::io::stdout().flush();
+        messages.push(Message { role: "assistant".into(), content: answer });
+    }
+}

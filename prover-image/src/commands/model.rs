@@ -1,0 +1,150 @@
+//! `model list`, `pull`, `prepare`, `digest`, `show`.
+
+use obelysk_model::config::ModelConfig;
+use obelysk_model::float::FloatModel;
+use obelysk_model::presets::PRESETS;
+use obelysk_model::quality::{self, Quality};
+use obelysk_model::template::ChatTemplate;
+use obelysk_model::tokenizer::ModelTokenizer;
+use obelysk_model::validate::validate;
+use serde_json::{Value, json};
+
+use super::{Context, selection};
+use crate::arguments::{ModelArguments, ModelCommand};
+use crate::console::Answer;
+use crate::failure::Failure;
+use crate::pipeline::model_files::{self, ModelFiles};
+use crate::pipeline::record::Stopwatch;
+use crate::pipeline::{Step, prepare};
+
+/// Dispatch.
+pub fn model(context: &Context, command: &ModelCommand) -> Result<Answer, Failure> {
+    match command {
+        ModelCommand::List => Ok(list()),
+        ModelCommand::Pull(arguments) => pull(context, arguments),
+        ModelCommand::Prepare(arguments) => prepare(context, arguments),
+        ModelCommand::Digest(arguments) => digest(context, arguments),
+        ModelCommand::Show { model, quality } => show(context, model, *quality),
+    }
+}
+
+fn list() -> Answer {
+    let presets: Vec<Value> = PRESETS
+        .iter()
+        .map(|preset| {
+            json!({
+                "name": preset.name,
+                "repository": preset.repository,
+                "architecture": preset.architecture,
+                "millionParameters": preset.million_parameters,
+                "supported": preset.supported,
+            })
+        })
+        .collect();
+    let lines: Vec<String> = PRESETS
+        .iter()
+        .map(|preset| {
+            let state = if preset.supported { "" } else { "  (not supported yet)" };
+            let millions = preset.million_parameters;
+            format!("{:<12} {millions:>6} M  {:<20} {}{state}", preset.name, preset.architecture, preset.repository)
+        })
+        .collect();
+    Answer { json: json!({"presets": presets}), text: lines.join("\n") }
+}
+
+fn pull(context: &Context, arguments: &ModelArguments) -> Result<Answer, Failure> {
+    let source = selection::model(arguments)?;
+    let files = model_files::pull(&context.home, &source)?;
+    let bytes = files.manifest.bytes();
+    let count = files.manifest.files.len();
+    let text = format!("{}: {count} files, {bytes} bytes, in {}", files.name, files.folder.display());
+    let revision = &files.manifest.revision;
+    let json =
+        json!({"model": files.name, "folder": files.folder, "revision": revision, "files": count, "bytes": bytes});
+    Ok(Answer { json, text })
+}
+
+fn resolve(context: &Context, arguments: &ModelArguments) -> Result<ModelFiles, Failure> {
+    model_files::resolve(&context.home, &selection::model(arguments)?)
+}
+
+fn prepare(context: &Context, arguments: &ModelArguments) -> Result<Answer, Failure> {
+    let files = resolve(context, arguments)?;
+    let prepared = Stopwatch::new(&context.console).step(Step::Validate, || {
+        validate(&files.folder)?;
+        prepare::load_or_prepare(&files, &context.console)
+    })?;
+    let text = format!("{} {}", prepared.digest, prepared.folder.display());
+    let json = json!({
+        "model": files.name,
+        "modelDigest": prepared.digest,
+        "weightRoot": prepared.weight_root,
+        "folder": prepared.folder,
+    });
+    Ok(Answer { json, text })
+}
+
+fn digest(context: &Context, arguments: &ModelArguments) -> Result<Answer, Failure> {
+    let files = resolve(context, arguments)?;
+    let prepared = Stopwatch::new(&context.console).step(Step::Validate, || {
+        validate(&files.folder)?;
+        prepare::prepare_afresh(&files, &context.console)
+    })?;
+    let json = json!({"model": files.name, "modelDigest": prepared.digest, "weightRoot": prepared.weight_root});
+    Ok(Answer { json, text: prepared.digest })
+}
+
+fn show(context: &Context, arguments: &ModelArguments, with_quality: bool) -> Result<Answer, Failure> {
+    let files = resolve(context, arguments)?;
+    let config = ModelConfig::read(&files.folder)?;
+    let validation = validate(&files.folder)?;
+    let mut json = json!({
+        "model": files.name,
+        "folder": files.folder,
+        "revision": files.manifest.revision,
+        "bytes": files.manifest.bytes(),
+        "checkpoint": validation,
+        "shape": {
+            "layers": config.layers,
+            "hidden": config.hidden_size,
+            "intermediate": config.intermediate_size,
+            "heads": config.heads,
+            "kvHeads": config.kv_heads,
+            "headDim": config.head_dim,
+            "vocabulary": config.vocab_size,
+            "positions": config.max_positions,
+        },
+    });
+    if let Some(digest) = prepare::kept_digest(&files)? {
+        json["modelDigest"] = digest.into();
+    }
+    if with_quality {
+        json["quality"] = serde_json::to_value(quality(context, &files)?).expect("plain data has a JSON form");
+    }
+    let text = describe(&json);
+    Ok(Answer { json, text })
+}
+
+fn quality(context: &Context, files: &ModelFiles) -> Result<Quality, Failure> {
+    let prepared = prepare::load_or_prepare(files, &context.console)?;
+    let float = FloatModel::open(&files.folder)?;
+    let tokenizer = ModelTokenizer::open(&files.folder)?;
+    let template = ChatTemplate::open(&files.folder).ok();
+    Ok(quality::compare(&float, &prepared.model, &tokenizer, template.as_ref())?)
+}
+
+/// One line per fact; groups of facts are indented.
+fn describe(facts: &Value) -> String {
+    let line = |name: &str, value: &Value| format!("{name:<14} {}", value.to_string().trim_matches('"'));
+    let mut lines = Vec::new();
+    for (name, value) in facts.as_object().into_iter().flatten() {
+        match value.as_object() {
+            None => lines.push(line(name, value)),
+            Some(group) => {
+                lines.push(name.clone());
+                lines.extend(group.iter().map(|(name, value)| format!("  {}", line(name, value))));
+            }
+        }
+    }
+    lines.join("\n")
+}

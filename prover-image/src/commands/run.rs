@@ -1,0 +1,97 @@
+//! `run`: every step.
+
+use serde_json::{Value, json};
+
+use super::{Context, selection};
+use crate::arguments::RunArguments;
+use crate::artifacts::PROOF;
+use crate::console::Answer;
+use crate::device;
+use crate::failure::Failure;
+use crate::pipeline::inputs::RunInputs;
+use crate::pipeline::run::{self, RunReport, RunRequest};
+use crate::pipeline::{Observer, submit};
+
+/// Run every step and report.
+pub fn run(context: &Context, arguments: &RunArguments) -> Result<Answer, Failure> {
+    selection::require_supported_proof(&arguments.proof)?;
+    selection::require_one_inference(arguments.count)?;
+    if arguments.submit {
+        return Err(submit::refuse());
+    }
+    let request = RunRequest {
+        inputs: RunInputs {
+            model: selection::model(&arguments.model)?,
+            input: selection::required_input(&arguments.input)?,
+            max_new_tokens: arguments.input.max_new_tokens,
+        },
+        nonce: arguments.proof.nonce.clone(),
+        out: arguments.out.clone(),
+        resume_from: arguments.resume_from,
+        skip_inference: arguments.skip_inference,
+        skip_audit: arguments.no_audit,
+    };
+    let device = device::choose(selection::device(&arguments.device)?, &device::detect())?;
+    context.console.note(&format!("device: {device}"));
+    let report = run::run(&context.home, &context.console, &request)?;
+    Ok(Answer { json: to_json(&report, &device), text: to_text(&report) })
+}
+
+fn to_json(report: &RunReport, device: &str) -> Value {
+    let inference = report.log.inference();
+    let proof = &report.proof;
+    json!({
+        "status": "ok",
+        "out": report.artifacts.folder(),
+        "device": device,
+        "modelDigest": proof.model_digest,
+        "promptTokens": inference.prompt_tokens,
+        "outputTokens": inference.output_tokens,
+        "text": report.text,
+        "floatText": report.float.as_ref().map(|answer| &answer.text),
+        "integerMatchesFloat": agreement(report),
+        "logHead": report.log.head,
+        "logEntries": report.log.entries.len(),
+        "proof": {
+            "path": report.artifacts.path(PROOF),
+            "sha256": proof.sha256,
+            "sizeBytes": proof.size_bytes,
+            "mode": proof.mode,
+            "profile": proof.profile,
+            "securityBits": report.verification.security_bits,
+            "provingSeconds": proof.proving_seconds,
+            "verifySeconds": report.verification.verify_seconds,
+            "submissionReady": report.submission.submission_ready,
+            "notReadyReason": report.submission.not_ready_reason,
+        },
+        "audit": report.audit.as_ref().map(|audit| json!({"verdict": audit.verdict})),
+        "steps": report.steps,
+    })
+}
+
+fn to_text(report: &RunReport) -> String {
+    let proof = &report.proof;
+    let mut lines = vec![format!("answer      {}", report.text)];
+    if let Some(float) = &report.float {
+        lines.push(format!("float       {}", float.text));
+    }
+    if let Some(agreement) = agreement(report) {
+        lines.push(format!("agreement   {agreement} tokens of the integer and the float engine"));
+    }
+    lines.push(format!("model       {}", proof.model_digest));
+    lines.push(format!(
+        "proof       {} bytes, {:.1} bits proven, {:.2} s to prove, {:.3} s to verify",
+        proof.size_bytes, report.verification.security_bits, proof.proving_seconds, report.verification.verify_seconds
+    ));
+    if let Some(reason) = &report.submission.not_ready_reason {
+        lines.push(format!("submission  not ready: {reason}"));
+    }
+    let folder = report.artifacts.folder().display();
+    lines.push(format!("folder      {folder}"));
+    lines.push(format!("check it    obelysk-verify {folder} --model-digest {}", proof.model_digest));
+    lines.join("\n")
+}
+
+fn agreement(report: &RunReport) -> Option<String> {
+    report.float.as_ref().map(|float| run::agreement(float, &report.log.inference().output_tokens))
+}

@@ -1,0 +1,122 @@
+//! From arguments to what the pipeline takes, and the refusal of what it cannot do yet.
+
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+
+use crate::arguments::{DeviceArguments, InputArguments, ModelArguments, ProofArguments, ProofMode};
+use crate::device::Request;
+use crate::failure::{ExitCode, Failure};
+use crate::pipeline::inputs::{Input, ModelSource};
+
+/// Longest prompt file: longer than any model reads.
+const PROMPT_BYTES_MAX: u64 = 4 << 20;
+
+/// The model that the arguments name.
+pub fn model(arguments: &ModelArguments) -> Result<ModelSource, Failure> {
+    if let Some(repository) = &arguments.name.hf_model {
+        let message = format!("downloads from the hub are not supported yet: {repository}");
+        return Err(unsupported(message, "download the folder yourself and pass it with --model-dir"));
+    }
+    if arguments.layers.is_some() {
+        return Err(unsupported("models cut to their first layers are not supported yet", "leave out --layers"));
+    }
+    match (&arguments.name.preset, &arguments.name.model_dir) {
+        (Some(name), None) => Ok(ModelSource::Preset(name.clone())),
+        // The record of a run outlives the current folder.
+        (None, Some(folder)) => {
+            std::path::absolute(folder).map(ModelSource::Directory).map_err(|error| Failure::io("find", folder, &error))
+        }
+        _ => unreachable!("clap requires exactly one model"),
+    }
+}
+
+/// The input that the arguments name, if any.
+pub fn input(arguments: &InputArguments) -> Result<Option<Input>, Failure> {
+    if arguments.max_new_tokens == 0 {
+        let hint = "ask for at least one token";
+        return Err(Failure::new(ExitCode::BadSpec, "--max-new-tokens is 0: there would be nothing to prove", hint));
+    }
+    let chat = arguments.chat;
+    let input = match (&arguments.prompt, &arguments.prompt_file, &arguments.tokens) {
+        (Some(text), ..) => Input::Prompt { text: text.clone(), chat },
+        (_, Some(file), _) => Input::Prompt { text: read_prompt(file)?, chat },
+        (.., Some(tokens)) => Input::Tokens(tokens.clone()),
+        _ => return Ok(None),
+    };
+    input.check()?;
+    Ok(Some(input))
+}
+
+/// As [`input`], for commands that cannot do without.
+pub fn required_input(arguments: &InputArguments) -> Result<Input, Failure> {
+    input(arguments)?.ok_or_else(|| {
+        let hint = "pass --prompt TEXT, --prompt-file FILE or --tokens IDS";
+        Failure::new(ExitCode::BadSpec, "there is no prompt", hint)
+    })
+}
+
+/// The device that the arguments allow.
+pub fn device(arguments: &DeviceArguments) -> Result<Request, Failure> {
+    if arguments.multi_gpu {
+        return Err(unsupported("several GPUs are not supported yet", "leave out --multi-gpu"));
+    }
+    Ok(match (arguments.gpu_only, arguments.gpu, arguments.no_gpu) {
+        (true, ..) => Request::GpuOnly,
+        (_, true, _) => Request::Gpu,
+        (.., true) => Request::Cpu,
+        _ => Request::Any,
+    })
+}
+
+/// Refuse kinds of proof that do not exist yet.
+pub fn require_supported_proof(arguments: &ProofArguments) -> Result<(), Failure> {
+    match arguments.mode {
+        ProofMode::Gkr => {}
+        ProofMode::Direct => return Err(unsupported("mode `direct` is not supported yet", "use --mode gkr")),
+        ProofMode::Recursive => return Err(unsupported("mode `recursive` is not supported yet", "use --mode gkr")),
+    }
+    let flags = [
+        ("--starknet-ready", arguments.starknet_ready),
+        ("--gkr-v2", arguments.gkr_v2),
+        ("--gkr-v3", arguments.gkr_v3),
+    ];
+    match flags.iter().find(|(_, given)| *given) {
+        Some((flag, _)) => Err(unsupported(
+            format!("{flag}: proofs for the contract are not supported yet"),
+            "leave it out and use --dry-run",
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Refuse logs that do not exist yet.
+pub fn require_one_inference(count: u32) -> Result<(), Failure> {
+    match count {
+        1 => Ok(()),
+        0 => Err(Failure::new(ExitCode::BadSpec, "--count is 0: there would be nothing to prove", "use --count 1")),
+        _ => Err(unsupported(
+            format!("--count {count}: logs of several inferences are not supported yet"),
+            "use --count 1",
+        )),
+    }
+}
+
+fn unsupported(message: impl Into<String>, hint: &str) -> Failure {
+    Failure::new(ExitCode::Unsupported, message, hint)
+}
+
+fn read_prompt(file: &Path) -> Result<String, Failure> {
+    let mut text = String::new();
+    let read = fs::File::open(file).and_then(|file| file.take(PROMPT_BYTES_MAX + 1).read_to_string(&mut text));
+    let bad = |reason: String| {
+        let message = format!("cannot take the prompt from {}: {reason}", file.display());
+        Failure::new(ExitCode::BadSpec, message, "name a text file in UTF-8 of at most 4 MiB")
+    };
+    read.map_err(|error| bad(error.to_string()))?;
+    if text.len() as u64 > PROMPT_BYTES_MAX {
+        return Err(bad("it is too long".into()));
+    }
+    // Editors end a file with a line break that nobody means to ask about.
+    Ok(text.strip_suffix('\n').unwrap_or(&text).to_string())
+}

@@ -1,0 +1,123 @@
+//! `setup`: what this machine is missing, and what to do about it.
+
+use std::fs;
+use std::path::Path;
+use std::thread;
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::Context;
+use crate::arguments::SetupArguments;
+use crate::atomic;
+use crate::console::Answer;
+use crate::device::{self, DRIVER_MAJOR_MIN, Detected, Request};
+use crate::failure::Failure;
+use crate::home::Home;
+
+/// Enough for a small model; large models need more.
+const MEMORY_MIB_MIN: u64 = 2 << 10;
+const DISK_MIB_MIN: u64 = 1 << 10;
+
+#[derive(Serialize)]
+struct Finding {
+    name: &'static str,
+    state: State,
+    detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remedy: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    Ok,
+    Warning,
+}
+
+/// Look at the machine. What makes every run fail is a failure; what may make one fail is a warning.
+pub fn setup(context: &Context, arguments: &SetupArguments) -> Result<Answer, Failure> {
+    check_home(&context.home)?;
+    let detected = device::detect();
+    if arguments.gpu {
+        device::choose(Request::Gpu, &detected)?;
+    }
+    let mut findings = vec![cpu(), memory(), disk(&context.home)?];
+    findings.extend(gpus(&detected));
+    let text: Vec<String> = findings.iter().map(describe).collect();
+    Ok(Answer { json: json!({"home": context.home.root(), "findings": findings}), text: text.join("\n") })
+}
+
+fn describe(finding: &Finding) -> String {
+    let mark = if finding.state == State::Ok { "ok" } else { "warning" };
+    let remedy = finding.remedy.as_ref().map(|remedy| format!("\n                 {remedy}")).unwrap_or_default();
+    format!("{mark:<8} {:<7} {}{remedy}", finding.name, finding.detail)
+}
+
+/// Writing is tried, because permissions and read-only volumes show in no other way.
+fn check_home(home: &Home) -> Result<(), Failure> {
+    let probe = home.root().join(".probe");
+    atomic::write(&probe, b"probe")?;
+    fs::remove_file(&probe).map_err(|error| Failure::io("remove", &probe, &error))
+}
+
+fn cpu() -> Finding {
+    let cores = thread::available_parallelism().map_or(1, |cores| cores.get());
+    Finding { name: "cpu", state: State::Ok, detail: format!("{cores} threads, x86-64-v3"), remedy: None }
+}
+
+fn memory() -> Finding {
+    let available = fs::read_to_string(Path::new("/proc/meminfo")).ok().and_then(|text| available_mib(&text));
+    let (state, detail) = match available {
+        Some(mib) if mib < MEMORY_MIB_MIN => (State::Warning, format!("{mib} MiB available")),
+        Some(mib) => (State::Ok, format!("{mib} MiB available")),
+        None => (State::Warning, "unknown".into()),
+    };
+    let remedy = (state == State::Warning).then(|| format!("provide {MEMORY_MIB_MIN} MiB or use a smaller model"));
+    Finding { name: "memory", state, detail, remedy }
+}
+
+fn available_mib(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find(|line| line.starts_with("MemAvailable:"))?;
+    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kib >> 10)
+}
+
+fn disk(home: &Home) -> Result<Finding, Failure> {
+    let available =
+        atomic::available_bytes(home.root()).map_err(|error| Failure::io("look at", home.root(), &error))?;
+    let mib = available >> 20;
+    let state = if mib < DISK_MIB_MIN { State::Warning } else { State::Ok };
+    let remedy = (state == State::Warning).then(|| "free space, or name another volume with --home".into());
+    Ok(Finding { name: "disk", state, detail: format!("{mib} MiB free in {}", home.root().display()), remedy })
+}
+
+fn gpus(detected: &Detected) -> Vec<Finding> {
+    let finding = |state, detail: String, remedy: Option<String>| Finding { name: "gpu", state, detail, remedy };
+    match detected {
+        Detected::Nothing => vec![finding(State::Ok, "none: proofs are made on the CPU".into(), None)],
+        Detected::Broken(reason) => {
+            vec![finding(State::Warning, reason.clone(), Some(device::remedy(reason).into()))]
+        }
+        Detected::Gpus(gpus) => gpus
+            .iter()
+            .map(|gpu| {
+                let detail = format!("{}, {} MiB, driver {}", gpu.name, gpu.memory_mib, gpu.driver);
+                let old = device::driver_major(&gpu.driver) < DRIVER_MAJOR_MIN;
+                let remedy = old.then(|| format!("install driver {DRIVER_MAJOR_MIN} or newer: kernels need CUDA 12"));
+                finding(if old { State::Warning } else { State::Ok }, detail, remedy)
+            })
+            .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn available_memory_is_read_in_mib() {
+        assert_eq!(available_mib("MemTotal: 4096 kB\nMemAvailable:    2048 kB\n"), Some(2));
+        assert_eq!(available_mib("MemTotal: 4096 kB\n"), None);
+    }
+}

@@ -1,0 +1,116 @@
+//! `validate`, `capture`, `verify`, `audit`, `submit`: one step each.
+
+use obelysk_model::validate;
+use serde_json::json;
+
+use super::{Context, selection};
+use crate::arguments::{AuditArguments, CaptureArguments, SubmitArguments, ValidateArguments, VerifyArguments};
+use crate::artifacts::{Artifacts, RUN};
+use crate::console::Answer;
+use crate::failure::Failure;
+use crate::pipeline::inputs::{RunInputs, parse_bytes32};
+use crate::pipeline::record::{self, RunRecord, Stopwatch};
+use crate::pipeline::{Step, audit, capture, inference, model_files, prepare, submit, verify};
+
+/// Check a model's files.
+pub fn validate(context: &Context, arguments: &ValidateArguments) -> Result<Answer, Failure> {
+    let source = selection::model(&arguments.model)?;
+    let mut watch = Stopwatch::new(&context.console);
+    let files = watch.step(Step::Model, || model_files::resolve(&context.home, &source))?;
+    let report = watch.step(Step::Validate, || Ok(validate::validate(&files.folder)?))?;
+    let text = format!(
+        "{}: {} with {} parameters in {} tensors; every file, shape and value is sound",
+        files.name, report.architecture, report.parameters, report.tensors
+    );
+    Ok(Answer { json: json!({"model": files.name, "revision": files.manifest.revision, "checkpoint": report}), text })
+}
+
+/// Record an inference.
+pub fn capture(context: &Context, arguments: &CaptureArguments) -> Result<Answer, Failure> {
+    selection::require_one_inference(arguments.count)?;
+    let inputs = RunInputs {
+        model: selection::model(&arguments.model)?,
+        input: selection::required_input(&arguments.input)?,
+        max_new_tokens: arguments.input.max_new_tokens,
+    };
+    let mut watch = Stopwatch::new(&context.console);
+    let files = watch.step(Step::Model, || model_files::resolve(&context.home, &inputs.model))?;
+    let (artifacts, _) = record::begin(&context.home, &inputs, arguments.out.as_deref(), &files)?;
+    let prepared = watch.step(Step::Validate, || {
+        validate::validate(&files.folder)?;
+        prepare::load_or_prepare(&files, &context.console)
+    })?;
+    let prompt = inference::encode(&files, &inputs.input)?;
+    let log = watch.step(Step::Capture, || {
+        capture::capture(&artifacts, &prepared, &prompt.tokens, &prompt.stop_tokens, inputs.max_new_tokens)
+    })?;
+    let inference = log.inference();
+    let text = inference::decode(&files, &inference.output_tokens)?;
+    let folder = artifacts.folder();
+    Ok(Answer {
+        json: json!({
+            "out": folder,
+            "modelDigest": prepared.digest,
+            "promptTokens": inference.prompt_tokens,
+            "outputTokens": inference.output_tokens,
+            "text": text,
+            "logHead": log.head,
+            "logEntries": log.entries.len(),
+            "steps": watch.into_steps(),
+        }),
+        text: format!("{text}\nprove it    obelysk prove --out {}", folder.display()),
+    })
+}
+
+/// Check the proof of a folder.
+pub fn verify(arguments: &VerifyArguments) -> Result<Answer, Failure> {
+    let artifacts = Artifacts::open(&arguments.folder)?;
+    let digest = arguments.model_digest.as_deref().map(|text| parse_bytes32("--model-digest", text)).transpose()?;
+    let verification = verify::verify(&artifacts, digest.as_deref())?;
+    let text = format!(
+        "valid: {:.1} bits proven\nmodel   {}{}\nprompt  {:?}\noutput  {:?}",
+        verification.security_bits,
+        verification.model_digest,
+        if digest.is_some() { "" } else { "  (whatever the folder claims: pass --model-digest)" },
+        verification.prompt_tokens,
+        verification.output_tokens,
+    );
+    Ok(Answer { json: json!({"verification": verification}), text })
+}
+
+/// Replay a folder.
+pub fn audit(context: &Context, arguments: &AuditArguments) -> Result<Answer, Failure> {
+    let artifacts = Artifacts::open(&arguments.folder)?;
+    if artifacts.is_complete() {
+        artifacts.check_sums()?;
+    }
+    let record: RunRecord = artifacts.read_json(RUN)?;
+    let files = model_files::resolve(&context.home, &record.inputs.model)?;
+    let prepared = prepare::load_or_prepare(&files, &context.console)?;
+    artifacts.discard_from(Step::Audit)?;
+    let report = Stopwatch::new(&context.console).step(Step::Audit, || audit::audit(&artifacts, &prepared))?;
+    artifacts.finish()?;
+    if let Some(failure) = report.failure() {
+        return Err(failure);
+    }
+    let names: Vec<String> = report.checks.iter().map(|check| format!("  ok  {}", check.name)).collect();
+    let text = format!("the audit passes\n{}", names.join("\n"));
+    Ok(Answer { json: json!({"audit": report}), text })
+}
+
+/// Pass the submission gate.
+pub fn submit(arguments: &SubmitArguments) -> Result<Answer, Failure> {
+    let artifacts = Artifacts::open(&arguments.folder)?;
+    if arguments.submit {
+        return Err(submit::refuse());
+    }
+    artifacts.check_sums()?;
+    artifacts.discard_from(Step::Submit)?;
+    let submission = submit::dry_run(&artifacts)?;
+    artifacts.finish()?;
+    let text = match &submission.not_ready_reason {
+        Some(reason) => format!("not ready for submission: {reason}"),
+        None => "ready for submission".into(),
+    };
+    Ok(Answer { json: json!({"submission": submission}), text })
+}

@@ -1,0 +1,159 @@
+//! What a person or a script sees: results on stdout, everything else on stderr.
+
+use std::io::{IsTerminal, Write};
+use std::sync::Mutex;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+
+use crate::failure::Failure;
+use crate::pipeline::{Observer, Step};
+
+/// Without a terminal a step that takes long says so this often.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// How much goes to stderr.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Errors.
+    Quiet,
+    /// Steps and notes.
+    Normal,
+    /// Details as well.
+    Verbose,
+}
+
+/// What a command has to say: the same facts twice.
+pub struct Answer {
+    /// For scripts. An object.
+    pub json: Value,
+    /// For people.
+    pub text: String,
+}
+
+/// stdout and stderr.
+pub struct Console {
+    json: bool,
+    level: Level,
+    terminal: bool,
+    sign_of_life: Mutex<Option<SignOfLife>>,
+}
+
+/// Shows that the step in progress is alive.
+enum SignOfLife {
+    Bar(ProgressBar),
+    Lines { stop: Sender<()>, thread: JoinHandle<()> },
+}
+
+impl Console {
+    /// A console.
+    #[must_use]
+    pub fn new(json: bool, level: Level) -> Self {
+        Self { json, level, terminal: std::io::stderr().is_terminal(), sign_of_life: Mutex::new(None) }
+    }
+
+    /// Whether stdout is for a script.
+    #[must_use]
+    pub fn json(&self) -> bool {
+        self.json
+    }
+
+    /// Print what a command found out.
+    pub fn answer(&self, answer: Answer) {
+        self.still();
+        if self.json {
+            let mut object = answer.json;
+            if object.get("status").is_none() {
+                object["status"] = json!("ok");
+            }
+            print_line(&object.to_string());
+        } else {
+            print_line(answer.text.trim_end());
+        }
+    }
+
+    /// Print why a command failed.
+    pub fn failure(&self, failure: &Failure) {
+        self.still();
+        if self.json {
+            print_line(&failure.to_json().to_string());
+        }
+        eprintln!("error: {}", failure.message);
+        if !failure.hint.is_empty() {
+            eprintln!("  hint: {}", failure.hint);
+        }
+    }
+
+    fn still(&self) {
+        let sign = self.sign_of_life.lock().expect("no panic while it is held").take();
+        match sign {
+            Some(SignOfLife::Bar(bar)) => bar.finish_and_clear(),
+            Some(SignOfLife::Lines { stop, thread }) => {
+                drop(stop);
+                thread.join().expect("printing lines does not panic");
+            }
+            None => {}
+        }
+    }
+
+    fn say(&self, level: Level, text: &str) {
+        if self.level < level {
+            return;
+        }
+        match &*self.sign_of_life.lock().expect("no panic while it is held") {
+            Some(SignOfLife::Bar(bar)) => bar.suspend(|| eprintln!("{text}")),
+            _ => eprintln!("{text}"),
+        }
+    }
+}
+
+impl Observer for Console {
+    fn started(&self, step: Step) {
+        self.still();
+        if self.level == Level::Quiet {
+            return;
+        }
+        let sign = if self.terminal { bar(step) } else { lines(step) };
+        *self.sign_of_life.lock().expect("no panic while it is held") = Some(sign);
+    }
+
+    fn finished(&self, step: Step, seconds: f64) {
+        self.still();
+        self.say(Level::Normal, &format!("{:<10} done in {seconds:.2} s", step.name()));
+    }
+
+    fn note(&self, text: &str) {
+        self.say(Level::Normal, text);
+    }
+
+    fn detail(&self, text: &str) {
+        self.say(Level::Verbose, text);
+    }
+}
+
+fn bar(step: Step) -> SignOfLife {
+    let style = ProgressStyle::with_template("{spinner} {msg:<10} {elapsed}").expect("the template is well-formed");
+    let bar = ProgressBar::new_spinner().with_style(style).with_message(step.name());
+    bar.enable_steady_tick(Duration::from_millis(100));
+    SignOfLife::Bar(bar)
+}
+
+fn lines(step: Step) -> SignOfLife {
+    let (stop, stopped) = mpsc::channel::<()>();
+    let start = Instant::now();
+    let thread = std::thread::spawn(move || {
+        while stopped.recv_timeout(HEARTBEAT) == Err(RecvTimeoutError::Timeout) {
+            eprintln!("{:<10} running for {} s", step.name(), start.elapsed().as_secs());
+        }
+    });
+    SignOfLife::Lines { stop, thread }
+}
+
+/// A reader that closed the pipe has seen enough; that is no failure of ours.
+fn print_line(text: &str) {
+    let mut stdout = std::io::stdout().lock();
+    let _ = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
+}

@@ -1,0 +1,50 @@
+//! The layout of the home folder.
+
+use std::path::{Path, PathBuf};
+
+use crate::failure::{ExitCode, Failure};
+
+/// Where models, prepared weights and runs are kept.
+#[derive(Clone, Debug)]
+pub struct Home {
+    root: PathBuf,
+}
+
+impl Home {
+    /// The folder that the user names, else `~/.obelysk`. Nothing is created before something is written.
+    ///
+    /// # Errors
+    /// Neither a folder nor a user's home is known.
+    pub fn locate(named: Option<&Path>) -> Result<Self, Failure> {
+        let default = || std::env::home_dir().filter(|home| home.is_absolute()).map(|home| home.join(".obelysk"));
+        let root = named.map(Path::to_path_buf).or_else(default).ok_or_else(|| {
+            Failure::new(ExitCode::BadSpec, "no home folder is known", "pass --home DIR or set OBELYSK_HOME")
+        })?;
+        let root = std::path::absolute(&root).map_err(|error| Failure::io("find", &root, &error))?;
+        Ok(Self { root })
+    }
+
+    /// The folder itself.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Files of one revision of a model, named by organisation and name, and by the first 12 digits of its revision.
+    #[must_use]
+    pub fn model(&self, organisation: &str, name: &str, revision: &str) -> PathBuf {
+        self.root.join("models").join(format!("{organisation}--{name}")).join(short(revision))
+    }
+
+    /// The default folder of a run's results, named after its inputs so that a repeated command finds it again.
+    #[must_use]
+    pub fn run(&self, inputs_digest: &str) -> PathBuf {
+        self.root.join("runs").join(short(inputs_digest))
+    }
+}
+
+/// The first 12 digits of a digest: enough to name a folder, never to trust its content.
+#[must_use]
+pub fn short(digest: &str) -> &str {
+    digest.get(..12).unwrap_or(digest)
+}

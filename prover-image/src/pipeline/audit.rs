@@ -1,0 +1,145 @@
+//! The audit: replay the log with the integer engine and check everything that a folder says against it. Unlike
+//! `obelysk-verify` it needs the weights, and it trusts no digest that it can recompute.
+
+use obelysk_model::integer::IntegerModel;
+use obelysk_statement::{Claim, Inference};
+use serde::{Deserialize, Serialize};
+
+use super::capture::{self, CapturedLog};
+use super::prepare::Prepared;
+use super::prove::ProofFacts;
+use super::verify;
+use crate::artifacts::{AUDIT, Artifacts, LOG_MATRICES, MODEL, PROOF, PROOF_FACTS, STATEMENT, sha256_of_file};
+use crate::failure::{ExitCode, Failure};
+
+/// `audit.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AuditReport {
+    /// Whether every check passed.
+    pub verdict: Verdict,
+    /// The model that the log was replayed with.
+    pub model_digest: String,
+    /// Hash of the log's last entry.
+    pub log_head: String,
+    /// Number of entries.
+    pub log_entries: usize,
+    /// What was checked, in order.
+    pub checks: Vec<Check>,
+}
+
+/// Outcome of an audit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Everything holds.
+    Pass,
+    /// Something does not.
+    Fail,
+}
+
+/// One check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// What is checked.
+    pub name: String,
+    /// Whether it holds.
+    pub passed: bool,
+    /// What does not hold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl AuditReport {
+    /// The failure of a negative verdict.
+    #[must_use]
+    pub fn failure(&self) -> Option<Failure> {
+        let failed = self.checks.iter().find(|check| !check.passed)?;
+        let reason = failed.reason.clone().unwrap_or_default();
+        let message = format!("the audit fails: {}: {reason}", failed.name);
+        Some(Failure::new(ExitCode::SelfVerification, message, "do not use this folder; run again from the capture"))
+    }
+}
+
+/// Audit a folder and write `audit.json`.
+///
+/// # Errors
+/// The folder cannot be read or written, or its log is broken. A check that fails is a verdict, not an error.
+pub fn audit(artifacts: &Artifacts, prepared: &Prepared) -> Result<AuditReport, Failure> {
+    let log = capture::read(artifacts, prepared)?;
+    let outcomes = [
+        ("model.json describes the model", description_matches(artifacts, prepared)),
+        ("the log replays", replays(artifacts, prepared, &log)),
+        ("the statement claims the log's first entry", claims_first_entry(artifacts, &log)),
+        ("the proof holds", verify::verify(artifacts, Some(&prepared.digest)).map(drop)),
+        ("proof.json describes proof and log", facts_match(artifacts, &log)),
+    ];
+    let mut checks = Vec::new();
+    for (name, outcome) in outcomes {
+        let reason = match outcome {
+            Ok(()) => None,
+            // A volume that does not answer says nothing about the proof.
+            Err(failure) if failure.code == ExitCode::Io => return Err(failure),
+            Err(failure) => Some(failure.message),
+        };
+        checks.push(Check { name: name.into(), passed: reason.is_none(), reason });
+    }
+    let report = AuditReport {
+        verdict: if checks.iter().all(|check| check.passed) { Verdict::Pass } else { Verdict::Fail },
+        model_digest: prepared.digest.clone(),
+        log_head: log.head,
+        log_entries: log.entries.len(),
+        checks,
+    };
+    artifacts.write_json(AUDIT, &report)?;
+    Ok(report)
+}
+
+fn require(holds: bool, otherwise: impl Into<String>) -> Result<(), Failure> {
+    if holds { Ok(()) } else { Err(Failure::new(ExitCode::SelfVerification, otherwise, "")) }
+}
+
+fn description_matches(artifacts: &Artifacts, prepared: &Prepared) -> Result<(), Failure> {
+    let stated = artifacts.read(MODEL)?;
+    require(stated == prepared.model.description.canonical_json(), "it differs from what the quantiser wrote")
+}
+
+fn replays(artifacts: &Artifacts, prepared: &Prepared, log: &CapturedLog) -> Result<(), Failure> {
+    let engine = IntegerModel::new(&prepared.model);
+    let matrices = artifacts.read(LOG_MATRICES)?;
+    let limit = log.facts.max_new_tokens as usize;
+    let mut offset = 0;
+    for entry in &log.entries {
+        let entry_holds = |holds: bool, otherwise: &str| require(holds, format!("entry {}: {otherwise}", entry.index));
+        let output_tokens = engine.generate(&entry.prompt_tokens, limit, &log.facts.stop_tokens)?;
+        entry_holds(output_tokens == entry.output_tokens, "the integer engine answers with other tokens")?;
+        let inference = Inference { prompt_tokens: entry.prompt_tokens.clone(), output_tokens };
+        let matrix = capture::output_logits(&engine, &inference);
+        let end = offset + matrix.len();
+        let place = (entry.matrix_offset, entry.matrix_shape);
+        entry_holds(
+            place == (offset as u64, capture::matrix_shape(prepared, &inference)),
+            "its logits are not where the log says",
+        )?;
+        entry_holds(
+            entry.matrix_digest == capture::matrix_digest(&matrix) && matrices.get(offset..end) == Some(&matrix[..]),
+            "the integer engine computes other logits",
+        )?;
+        offset = end;
+    }
+    require(offset == matrices.len(), "matrices.bin is longer than the log says")
+}
+
+fn claims_first_entry(artifacts: &Artifacts, log: &CapturedLog) -> Result<(), Failure> {
+    let claim: Claim = artifacts.read_json(STATEMENT)?;
+    require(claim.inference() == log.inference(), "its tokens are others")
+}
+
+fn facts_match(artifacts: &Artifacts, log: &CapturedLog) -> Result<(), Failure> {
+    let facts: ProofFacts = artifacts.read_json(PROOF_FACTS)?;
+    let same = facts.sha256 == sha256_of_file(&artifacts.path(PROOF))?
+        && facts.log_head == log.head
+        && facts.log_entries == log.entries.len()
+        && facts.model_digest == log.facts.model_digest;
+    require(same, "its digests are others")
+}

@@ -1,0 +1,114 @@
+//! Capture: the integer engine answers the prompt, and the log records what it did. The same engine replays the log
+//! in the audit and computes the witness of the proof.
+
+use obelysk_model::integer::IntegerModel;
+use obelysk_statement::{Inference, SPECIFICATION};
+
+use super::capture_log::{self, Entry, SessionFacts};
+use super::prepare::Prepared;
+use crate::artifacts::{Artifacts, LOG_LINES, LOG_MATRICES, LOG_META, MODEL};
+use crate::failure::{ExitCode, Failure};
+
+/// A log whose chain holds.
+#[derive(Clone, Debug)]
+pub struct CapturedLog {
+    /// What all entries have in common.
+    pub facts: SessionFacts,
+    /// The entries, at least one.
+    pub entries: Vec<Entry>,
+    /// Hash of the last entry.
+    pub head: String,
+}
+
+impl CapturedLog {
+    /// The inference that proofs are about: the first entry.
+    #[must_use]
+    pub fn inference(&self) -> Inference {
+        let Entry { prompt_tokens, output_tokens, .. } = self.entries[0].clone();
+        Inference { prompt_tokens, output_tokens }
+    }
+}
+
+/// Run the integer engine and write log and description.
+///
+/// # Errors
+/// A prompt that the model cannot read, or a folder that cannot be written.
+pub fn capture(
+    artifacts: &Artifacts,
+    prepared: &Prepared,
+    prompt_tokens: &[u32],
+    stop_tokens: &[u32],
+    max_new_tokens: u32,
+) -> Result<CapturedLog, Failure> {
+    let engine = IntegerModel::new(&prepared.model);
+    let output_tokens = engine.generate(prompt_tokens, max_new_tokens as usize, stop_tokens)?;
+    let inference = Inference { prompt_tokens: prompt_tokens.to_vec(), output_tokens };
+    let matrix = output_logits(&engine, &inference);
+    let facts = SessionFacts {
+        specification: SPECIFICATION,
+        model_digest: prepared.digest.clone(),
+        weight_root: prepared.weight_root.clone(),
+        max_new_tokens,
+        stop_tokens: stop_tokens.to_vec(),
+    };
+    let entry = Entry {
+        index: 0,
+        matrix_offset: 0,
+        matrix_shape: matrix_shape(prepared, &inference),
+        matrix_digest: matrix_digest(&matrix),
+        prev: capture_log::start(&facts),
+        prompt_tokens: inference.prompt_tokens,
+        output_tokens: inference.output_tokens,
+    };
+    let mut lines = String::new();
+    let head = capture_log::append(&mut lines, &entry);
+    artifacts.write(MODEL, &prepared.model.description.canonical_json())?;
+    artifacts.write_json(LOG_META, &facts)?;
+    artifacts.write(LOG_MATRICES, &matrix)?;
+    artifacts.write(LOG_LINES, lines.as_bytes())?;
+    Ok(CapturedLog { facts, entries: vec![entry], head })
+}
+
+/// Read a log, check its chain, and check that it is about this model.
+///
+/// # Errors
+/// The log is missing, damaged, or of another model.
+pub fn read(artifacts: &Artifacts, prepared: &Prepared) -> Result<CapturedLog, Failure> {
+    let facts: SessionFacts = artifacts.read_json(LOG_META)?;
+    if facts.model_digest != prepared.digest || facts.weight_root != prepared.weight_root {
+        let message = format!(
+            "the log in {} is of model {}, not {}",
+            artifacts.folder().display(),
+            facts.model_digest,
+            prepared.digest
+        );
+        return Err(Failure::new(ExitCode::ModelMismatch, message, "capture again, or name the model of the log"));
+    }
+    let damaged = |reason: String| artifacts.damaged(LOG_LINES, &reason);
+    let text = String::from_utf8(artifacts.read(LOG_LINES)?).map_err(|error| damaged(error.to_string()))?;
+    let (entries, head) = capture_log::parse(&facts, &text).map_err(damaged)?;
+    if entries.is_empty() || entries.iter().any(|entry| entry.output_tokens.is_empty()) {
+        return Err(damaged("it has no inference".into()));
+    }
+    Ok(CapturedLog { facts, entries, head })
+}
+
+/// Integer logits of the output rows, i32 little-endian.
+#[must_use]
+pub fn output_logits(engine: &IntegerModel, inference: &Inference) -> Vec<u8> {
+    let logits = engine.read(&mut engine.cache(), &inference.inputs(), inference.output_tokens.len());
+    logits.iter().flat_map(|logit| logit.to_le_bytes()).collect()
+}
+
+/// BLAKE3 of a matrix, lower-case hex.
+#[must_use]
+pub fn matrix_digest(matrix: &[u8]) -> String {
+    blake3::hash(matrix).to_hex().to_string()
+}
+
+/// Rows and columns of the logits of an inference.
+#[must_use]
+pub fn matrix_shape(prepared: &Prepared, inference: &Inference) -> [u32; 2] {
+    [inference.output_tokens.len(), prepared.model.description.shape.vocabulary]
+        .map(|size| u32::try_from(size).expect("models are smaller"))
+}

@@ -1,0 +1,152 @@
+//! Prepare: quantise a model and commit to its weights, once per revision. Folders are named after their content, and
+//! `prepared.json`, written last, says which one is current.
+
+use std::path::{Path, PathBuf};
+
+use obelysk_model::checkpoint::Checkpoint;
+use obelysk_model::config::ModelConfig;
+use obelysk_model::quantize::{self, QuantizedModel};
+use obelysk_prover::WeightCommitment;
+use obelysk_statement::{Inference, Profile, SPECIFICATION, compile};
+use serde::{Deserialize, Serialize};
+
+use super::Observer;
+use super::model_files::ModelFiles;
+use crate::atomic;
+use crate::failure::{ExitCode, Failure};
+use crate::home::short;
+
+const PROFILE: Profile = Profile::Blake3;
+const POINTER: &str = "prepared.json";
+const DESCRIPTION: &str = "model.json";
+const WEIGHTS: &str = "weights.q";
+
+/// A model ready to prove.
+pub struct Prepared {
+    /// The quantised model.
+    pub model: QuantizedModel,
+    /// The commitment to its weights.
+    pub commitment: WeightCommitment,
+    /// Root of the commitment, lower-case hex.
+    pub weight_root: String,
+    /// The model's digest, lower-case hex.
+    pub digest: String,
+    /// The folder of the quantised model.
+    pub folder: PathBuf,
+}
+
+/// `quant/prepared.json`.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Pointer {
+    /// Another version may quantise to other integers.
+    program: String,
+    specification: u32,
+    core_digest: String,
+    weight_root: String,
+}
+
+/// Load what an earlier call prepared, or prepare.
+///
+/// # Errors
+/// What is kept is damaged, the model cannot be quantised, or HOME cannot be written.
+pub fn load_or_prepare(files: &ModelFiles, observer: &dyn Observer) -> Result<Prepared, Failure> {
+    match read_pointer(files)? {
+        Some(pointer) => load(files, &pointer),
+        None => prepare_afresh(files, observer),
+    }
+}
+
+/// Quantise and commit whatever is kept, and keep the result.
+///
+/// # Errors
+/// As [`load_or_prepare`].
+pub fn prepare_afresh(files: &ModelFiles, observer: &dyn Observer) -> Result<Prepared, Failure> {
+    observer.detail(&format!("quantising {}", files.name));
+    let config = ModelConfig::read(&files.folder)?;
+    let checkpoint = Checkpoint::open(&files.folder)?;
+    let model = quantize::quantize(&config, &checkpoint)?;
+    let core_digest = hex::encode(model.description.core_digest());
+    let folder = quant_folder(files, &core_digest);
+    atomic::create_complete_folder(&folder, |temporary| {
+        atomic::write(&temporary.join(DESCRIPTION), &model.description.canonical_json())?;
+        atomic::write(&temporary.join(WEIGHTS), &model.weight_bytes())
+    })?;
+    observer.detail(&format!("committing to the weights of {}", files.name));
+    let prepared = commit(model, folder)?;
+    let pointer = Pointer {
+        program: env!("CARGO_PKG_VERSION").into(),
+        specification: SPECIFICATION,
+        core_digest,
+        weight_root: prepared.weight_root.clone(),
+    };
+    atomic::write(&commitment_path(&prepared.folder), format!("{}\n", prepared.weight_root).as_bytes())?;
+    atomic::write_json(&pointer_path(files), &pointer)?;
+    Ok(prepared)
+}
+
+/// The digest of what is kept, if anything is.
+///
+/// # Errors
+/// What is kept is damaged.
+pub fn kept_digest(files: &ModelFiles) -> Result<Option<String>, Failure> {
+    match read_pointer(files)? {
+        Some(pointer) => Ok(Some(load(files, &pointer)?.digest)),
+        None => Ok(None),
+    }
+}
+
+fn load(files: &ModelFiles, pointer: &Pointer) -> Result<Prepared, Failure> {
+    let folder = quant_folder(files, &pointer.core_digest);
+    let model = QuantizedModel::load(&folder).map_err(|error| damaged(&folder, &error.to_string()))?;
+    if hex::encode(model.description.core_digest()) != pointer.core_digest {
+        return Err(damaged(&folder.join(DESCRIPTION), "its digest is another"));
+    }
+    let prepared = commit(model, folder)?;
+    if prepared.weight_root != pointer.weight_root {
+        return Err(damaged(&prepared.folder, "its weights have another commitment"));
+    }
+    Ok(prepared)
+}
+
+/// The tree of the commitment is not kept: computing it again takes less time than reading it.
+fn commit(model: QuantizedModel, folder: PathBuf) -> Result<Prepared, Failure> {
+    // Any inference of the model has the same weight tensors.
+    let shortest = Inference { prompt_tokens: vec![0], output_tokens: vec![0] };
+    let commitment = compile(&model.description, &shortest)
+        .and_then(|statement| WeightCommitment::new(&statement, &model.weights))
+        .map_err(|error| Failure::new(ExitCode::Unsupported, error.to_string(), "use a smaller model"))?;
+    let root = commitment.root();
+    let digest = hex::encode(model.description.digest(PROFILE, &root));
+    Ok(Prepared { model, commitment, weight_root: hex::encode(root), digest, folder })
+}
+
+fn read_pointer(files: &ModelFiles) -> Result<Option<Pointer>, Failure> {
+    let path = pointer_path(files);
+    let text = match std::fs::read(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Failure::io("read", &path, &error)),
+    };
+    let pointer: Pointer = serde_json::from_slice(&text).map_err(|error| damaged(&path, &error.to_string()))?;
+    let current = pointer.program == env!("CARGO_PKG_VERSION") && pointer.specification == SPECIFICATION;
+    Ok(current.then_some(pointer))
+}
+
+fn pointer_path(files: &ModelFiles) -> PathBuf {
+    files.derived.join("quant").join(POINTER)
+}
+
+fn quant_folder(files: &ModelFiles, core_digest: &str) -> PathBuf {
+    files.derived.join("quant").join(short(core_digest))
+}
+
+fn commitment_path(folder: &Path) -> PathBuf {
+    folder.join("commitment").join(PROFILE.name()).join("root")
+}
+
+fn damaged(path: &Path, reason: &str) -> Failure {
+    let folder = path.ancestors().find(|folder| folder.ends_with("quant")).unwrap_or(path).display().to_string();
+    let message = format!("{} is damaged: {reason}", path.display());
+    Failure::new(ExitCode::Cache, message, format!("remove {folder}: it is made again when it is needed"))
+}

@@ -1,0 +1,131 @@
+//! Prove: from a captured inference to a proof that this very process has checked before it is saved.
+
+use std::time::Instant;
+
+use obelysk_model::integer::IntegerModel;
+use obelysk_prover::Honesty;
+use obelysk_statement::{Claim, Mode, Profile, SPECIFICATION, compile};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::capture::CapturedLog;
+use super::prepare::Prepared;
+use crate::artifacts::{Artifacts, PROOF, PROOF_FACTS, STATEMENT, sha256_of_file};
+use crate::failure::{ExitCode, Failure};
+
+/// Why proofs of this version stay off chain.
+pub const NOT_READY: &str =
+    "all weight claims share one opening and the hash is BLAKE3, which the contract does not check";
+
+/// `proof.json`: facts about a proof, for people. Nothing that checks a proof reads them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProofFacts {
+    /// Digest of `proof.bin`.
+    pub sha256: String,
+    /// Its length.
+    pub size_bytes: u64,
+    /// Kind of proof.
+    pub mode: Mode,
+    /// Hash profile.
+    pub profile: Profile,
+    /// How weights are opened.
+    pub weight_binding: String,
+    /// Proven bits, all phases composed.
+    pub security_bits: f64,
+    /// Time from the captured inference to the proof.
+    pub proving_seconds: f64,
+    /// The model that the proof is about.
+    pub model_digest: String,
+    /// What the proof is bound to.
+    pub nonce: String,
+    /// Hash of the log's last entry.
+    pub log_head: String,
+    /// Number of the log's entries.
+    pub log_entries: usize,
+    /// Whether the proof may go on chain.
+    pub submission_ready: bool,
+    /// Why not.
+    pub not_ready_reason: Option<String>,
+}
+
+/// 32 random bytes in hex.
+#[must_use]
+pub fn random_nonce() -> String {
+    hex::encode(rand::random::<[u8; 32]>())
+}
+
+/// Prove the log's first entry, check the proof, and write statement, proof and facts.
+///
+/// # Errors
+/// The inference is outside of what can be proven, the proof does not verify, or the folder cannot be written.
+pub fn prove(
+    artifacts: &Artifacts,
+    prepared: &Prepared,
+    log: &CapturedLog,
+    nonce: &str,
+) -> Result<ProofFacts, Failure> {
+    let inference = log.inference();
+    let claim = Claim {
+        specification: SPECIFICATION,
+        mode: Mode::Gkr,
+        profile: Profile::Blake3,
+        nonce: nonce.into(),
+        model_digest: prepared.digest.clone(),
+        weight_root: prepared.weight_root.clone(),
+        prompt_tokens: inference.prompt_tokens.clone(),
+        output_tokens: inference.output_tokens.clone(),
+    };
+    let start = Instant::now();
+    let statement = compile(&prepared.model.description, &inference)
+        .map_err(|error| Failure::new(ExitCode::Unsupported, error.to_string(), "use a shorter prompt or answer"))?;
+    let witness = IntegerModel::new(&prepared.model).witness(&inference)?;
+    let header = claim.header();
+    let weights = &prepared.model.weights;
+    let proof = obelysk_prover::prove(&statement, &header, &prepared.commitment, weights, &witness, Honesty::Checked)
+        .map_err(|error| Failure::new(ExitCode::ProofFailed, error.to_string(), "report this with the folder's log"))?
+        .proof;
+    let proving_seconds = start.elapsed().as_secs_f64();
+    let security =
+        obelysk_verifier::verify(&statement, &header, &prepared.commitment.root(), &proof).map_err(|error| {
+            let message = format!("the new proof does not verify: {error}");
+            Failure::new(ExitCode::SelfVerification, message, "no proof was saved; report this with the folder's log")
+        })?;
+    let facts = ProofFacts {
+        sha256: hex::encode(Sha256::digest(&proof)),
+        size_bytes: proof.len() as u64,
+        mode: claim.mode,
+        profile: claim.profile,
+        weight_binding: "aggregated".into(),
+        security_bits: security.bits(),
+        proving_seconds,
+        model_digest: prepared.digest.clone(),
+        nonce: claim.nonce.clone(),
+        log_head: log.head.clone(),
+        log_entries: log.entries.len(),
+        submission_ready: false,
+        not_ready_reason: Some(NOT_READY.into()),
+    };
+    artifacts.write_json(STATEMENT, &claim)?;
+    artifacts.write(PROOF, &proof)?;
+    artifacts.write_json(PROOF_FACTS, &facts)?;
+    Ok(facts)
+}
+
+/// Take over an earlier proof of this log.
+///
+/// # Errors
+/// The folder has none, or it is of another log or nonce.
+pub fn read(artifacts: &Artifacts, log: &CapturedLog, nonce: Option<&str>) -> Result<ProofFacts, Failure> {
+    let facts: ProofFacts = artifacts.read_json(PROOF_FACTS)?;
+    if facts.sha256 != sha256_of_file(&artifacts.path(PROOF))? || facts.log_head != log.head {
+        return Err(artifacts.damaged(PROOF, "it is not the proof of this folder's log"));
+    }
+    match nonce {
+        Some(nonce) if nonce != facts.nonce => {
+            let message = format!("the folder's proof has nonce {}, not {nonce}", facts.nonce);
+            Err(Failure::new(ExitCode::BadSpec, message, "resume from `prove` to prove with another nonce"))
+        }
+        _ => Ok(facts),
+    }
+}

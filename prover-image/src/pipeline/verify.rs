@@ -1,0 +1,72 @@
+//! Verify: check a folder as a stranger would, from `model.json`, `statement.json` and `proof.bin` alone.
+
+use std::time::Instant;
+
+use obelysk_verifier::folder::{Expectations, FolderError, ProofFolder};
+use serde::{Deserialize, Serialize};
+
+use crate::artifacts::{Artifacts, VERIFICATION};
+use crate::failure::{ExitCode, Failure};
+
+/// `verification.json`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Verification {
+    /// The proof holds. A negative outcome is never written: it is an error.
+    pub valid: bool,
+    /// The model that the proof is about.
+    pub model_digest: String,
+    /// Prompt token ids.
+    pub prompt_tokens: Vec<u32>,
+    /// Output token ids.
+    pub output_tokens: Vec<u32>,
+    /// The nonce.
+    pub nonce: String,
+    /// Proven bits, all phases composed.
+    pub security_bits: f64,
+    /// Time that checking took, reading included.
+    pub verify_seconds: f64,
+}
+
+/// Check the proof of a folder.
+///
+/// # Errors
+/// The files cannot be read, the proof is of another model than `model_digest`, or it does not hold.
+pub fn verify(artifacts: &Artifacts, model_digest: Option<&str>) -> Result<Verification, Failure> {
+    let start = Instant::now();
+    let expected = Expectations { model_digest: model_digest.map(Into::into), ..Expectations::default() };
+    let folder = ProofFolder::read(artifacts.folder())?;
+    let report = folder.check(&expected)?;
+    let claim = folder.claim;
+    Ok(Verification {
+        valid: true,
+        model_digest: claim.model_digest,
+        prompt_tokens: claim.prompt_tokens,
+        output_tokens: claim.output_tokens,
+        nonce: claim.nonce,
+        security_bits: report.bits(),
+        verify_seconds: start.elapsed().as_secs_f64(),
+    })
+}
+
+/// As [`verify`], and write `verification.json`.
+///
+/// # Errors
+/// As [`verify`], or the folder cannot be written.
+pub fn verify_and_record(artifacts: &Artifacts, model_digest: &str) -> Result<Verification, Failure> {
+    let verification = verify(artifacts, Some(model_digest))?;
+    artifacts.write_json(VERIFICATION, &verification)?;
+    Ok(verification)
+}
+
+impl From<FolderError> for Failure {
+    fn from(error: FolderError) -> Self {
+        let (code, hint) = match &error {
+            FolderError::Unreadable { .. } => {
+                (ExitCode::Cache, "name a folder with model.json, statement.json, proof.bin")
+            }
+            FolderError::Invalid(_) => (ExitCode::SelfVerification, "do not trust this folder"),
+        };
+        Self::new(code, error.to_string(), hint)
+    }
+}

@@ -1,0 +1,18 @@
+//! The command line as a user meets it: the built binaries, real folders, exit codes and messages.
+
+/// What goes wrong, one bad input per test.
+mod bad_input;
+/// The commands of the operating manual, run as they stand there.
+mod documentation;
+/// Help, completions and mistakes on the command line.
+mod help;
+/// A model made for a test.
+mod model;
+/// Starting the binaries.
+mod program;
+/// Whole runs, resumption, and single steps.
+mod run;
+/// What is not supported yet says so.
+mod unsupported;
+/// A stranger's check of a folder.
+mod verify;

@@ -1,0 +1,43 @@
+//! A model made for a test: the bundled one, copied to a folder where a test may damage it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::program::obelysk;
+
+/// A folder with the bundled model's files and nothing that says where they come from.
+pub fn copy_of_tiny_chat(folder: &Path) -> PathBuf {
+    let home = tempfile::tempdir().unwrap();
+    let pulled = obelysk(home.path(), ["model", "pull", "--preset", "tiny-chat"]).ok();
+    let source = PathBuf::from(pulled["folder"].as_str().unwrap());
+    let copy = folder.join("tiny");
+    fs::create_dir(&copy).unwrap();
+    for entry in fs::read_dir(source).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_file() && entry.file_name() != "manifest.json" {
+            fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
+        }
+    }
+    copy
+}
+
+/// Change a model's config.
+pub fn edit_config(model: &Path, edit: impl FnOnce(&mut Value)) {
+    let path = model.join("config.json");
+    let mut config: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    edit(&mut config);
+    fs::write(path, config.to_string()).unwrap();
+}
+
+/// Overwrite the first entry of a bf16 tensor with NaN.
+pub fn poison(model: &Path, tensor: &str) {
+    let path = model.join("model.safetensors");
+    let mut bytes = fs::read(&path).unwrap();
+    let header_length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let header: Value = serde_json::from_slice(&bytes[8..8 + header_length]).unwrap();
+    let offset = header[tensor]["data_offsets"][0].as_u64().unwrap() as usize;
+    bytes[8 + header_length + offset..][..2].copy_from_slice(&0x7fc0u16.to_le_bytes());
+    fs::write(path, bytes).unwrap();
+}

@@ -1,0 +1,210 @@
+//! Whole runs, resumption, and single steps.
+
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use crate::program::{Outcome, command, obelysk};
+
+const QUESTION: [&str; 5] = ["--preset", "tiny-chat", "--prompt", "What is 7 + 5?", "--chat"];
+
+fn run(home: &Path, out: &Path, more: &[&str]) -> Outcome {
+    let out = ["--out", out.to_str().unwrap()];
+    obelysk(home, ["run"].iter().chain(&QUESTION).chain(&out).chain(more))
+}
+
+fn step_names(report: &Value) -> Vec<&str> {
+    report["steps"].as_array().unwrap().iter().map(|step| step["name"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn a_run_answers_proves_and_audits() {
+    let home = tempfile::tempdir().unwrap();
+    let out = home.path().join("out");
+    let report = run(home.path(), &out, &["--dry-run"]).ok();
+    assert_eq!(report["text"], "7 + 5 = 12.");
+    assert_eq!(report["floatText"], "7 + 5 = 12.");
+    assert_eq!(report["integerMatchesFloat"], "10/10");
+    assert_eq!(report["promptTokens"].as_array().unwrap().len(), 24);
+    assert_eq!(report["outputTokens"], serde_json::json!([26, 266, 224, 24, 260, 224, 20, 21, 17, 2]));
+    assert_eq!(report["modelDigest"].as_str().unwrap().len(), 64);
+    let proof = &report["proof"];
+    assert_eq!(proof["mode"], "gkr");
+    assert_eq!(proof["profile"], "blake3");
+    assert!(proof["securityBits"].as_f64().unwrap() >= 100.0, "{proof}");
+    assert!(proof["provingSeconds"].as_f64().unwrap() > 0.0 && proof["verifySeconds"].as_f64().unwrap() > 0.0);
+    assert_eq!(proof["sizeBytes"], fs::metadata(proof["path"].as_str().unwrap()).unwrap().len());
+    assert_eq!(proof["submissionReady"], false);
+    assert_eq!(report["audit"]["verdict"], "pass");
+    assert_eq!(
+        step_names(&report),
+        ["model", "validate", "inference", "capture", "prove", "verify", "audit", "submit"]
+    );
+    let files = [
+        "run.json",
+        "inference.json",
+        "log/meta.json",
+        "log/log.jsonl",
+        "log/matrices.bin",
+        "model.json",
+        "statement.json",
+        "proof.bin",
+        "proof.json",
+        "verification.json",
+        "audit.json",
+        "submission.json",
+    ];
+    let sums = fs::read_to_string(out.join("SHA256SUMS")).unwrap();
+    for file in files {
+        assert!(out.join(file).is_file(), "{file} is missing");
+        assert!(sums.contains(&format!("  {file}\n")), "{file} is not in SHA256SUMS");
+    }
+}
+
+#[test]
+fn sha256sum_accepts_the_sums_of_a_run() {
+    let home = tempfile::tempdir().unwrap();
+    let out = home.path().join("out");
+    run(home.path(), &out, &["--max-new-tokens", "1"]).ok();
+    let status = std::process::Command::new("sha256sum")
+        .args(["--check", "--strict", "SHA256SUMS"])
+        .current_dir(&out)
+        .stdout(Stdio::null())
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
+
+#[test]
+fn a_run_resumes_from_the_proof_without_running_the_engines_again() {
+    let home = tempfile::tempdir().unwrap();
+    let out = home.path().join("out");
+    let first = run(home.path(), &out, &["--max-new-tokens", "2"]).ok();
+    let resumed = run(home.path(), &out, &["--max-new-tokens", "2", "--resume-from", "prove"]).ok();
+    assert_eq!(step_names(&resumed), ["model", "validate", "prove", "verify", "audit", "submit"]);
+    for fact in ["logHead", "outputTokens", "modelDigest", "floatText"] {
+        assert_eq!(resumed[fact], first[fact], "{fact}");
+    }
+    assert_ne!(resumed["proof"]["sha256"], first["proof"]["sha256"], "another nonce gives another proof");
+}
+
+#[test]
+fn equal_nonces_give_equal_proofs() {
+    let home = tempfile::tempdir().unwrap();
+    let out = home.path().join("out");
+    let nonce = "07".repeat(32);
+    let more = ["--max-new-tokens", "1", "--nonce", &nonce];
+    let first = run(home.path(), &out, &more).ok();
+    let second = run(home.path(), &home.path().join("second"), &more).ok();
+    assert_eq!(first["proof"]["sha256"], second["proof"]["sha256"]);
+}
+
+#[test]
+fn a_run_with_other_inputs_is_not_resumed() {
+    let home = tempfile::tempdir().unwrap();
+    let out = home.path().join("out");
+    run(home.path(), &out, &["--max-new-tokens", "1"]).ok();
+    let failure = run(home.path(), &out, &["--max-new-tokens", "2", "--resume-from", "prove"]).fails_with(10);
+    assert!(failure.message.contains("other inputs"), "{failure:?}");
+}
+
+#[test]
+fn a_changed_log_is_not_resumed() {
+    let home = tempfile::tempdir().unwrap();
+    let out = home.path().join("out");
+    run(home.path(), &out, &["--max-new-tokens", "1"]).ok();
+    let log = out.join("log/log.jsonl");
+    fs::write(&log, fs::read_to_string(&log).unwrap().replace("\"index\":0", "\"index\":1")).unwrap();
+    let failure = run(home.path(), &out, &["--max-new-tokens", "1", "--resume-from", "prove"]).fails_with(42);
+    assert!(failure.message.contains("log.jsonl"), "{failure:?}");
+    assert!(!out.join("SHA256SUMS").exists(), "the folder no longer counts as complete");
+}
+
+#[test]
+fn without_a_folder_the_same_command_finds_its_run_again() {
+    let home = tempfile::tempdir().unwrap();
+    let arguments = ["run", "--preset", "tiny-chat", "--tokens", "1,88", "--max-new-tokens", "1", "--skip-inference"];
+    let first = obelysk(home.path(), arguments).ok();
+    let resumed = obelysk(home.path(), arguments.iter().chain(&["--resume-from", "verify"])).ok();
+    assert_eq!(first["out"], resumed["out"]);
+    assert_eq!(first["proof"]["sha256"], resumed["proof"]["sha256"]);
+    assert_eq!(step_names(&resumed), ["model", "validate", "verify", "audit", "submit"]);
+    assert_eq!(first["integerMatchesFloat"], Value::Null, "the float engine was left out");
+}
+
+#[test]
+fn single_steps_add_up_to_a_run() {
+    let home = tempfile::tempdir().unwrap();
+    let out = home.path().join("out");
+    let out = out.to_str().unwrap();
+    let captured = obelysk(home.path(), ["capture"].iter().chain(&QUESTION).chain(&["--out", out])).ok();
+    assert!(!Path::new(out).join("SHA256SUMS").exists(), "a captured log is not a proof");
+    obelysk(home.path(), ["verify", out]).fails_with(42);
+    let proved = obelysk(home.path(), ["prove", "--out", out]).ok();
+    assert_eq!(proved["proof"]["logHead"], captured["logHead"]);
+    let digest = obelysk(home.path(), ["model", "digest", "--preset", "tiny-chat"]).ok()["modelDigest"].clone();
+    assert_eq!(captured["modelDigest"], digest);
+    obelysk(home.path(), ["verify", out, "--model-digest", digest.as_str().unwrap()]).ok();
+    obelysk(home.path(), ["verify", out, "--model-digest", &"00".repeat(32)]).fails_with(21);
+    assert_eq!(obelysk(home.path(), ["audit", out]).ok()["audit"]["verdict"], "pass");
+    let submission = obelysk(home.path(), ["submit", out]).ok()["submission"].clone();
+    assert_eq!(submission["submissionReady"], false);
+    assert!(submission["notReadyReason"].as_str().unwrap().len() > 20);
+    obelysk(home.path(), ["submit", out, "--submit"]).fails_with(22);
+}
+
+#[test]
+fn an_audit_finds_logits_that_the_engine_does_not_compute() {
+    let home = tempfile::tempdir().unwrap();
+    let out = home.path().join("out");
+    run(home.path(), &out, &["--max-new-tokens", "1"]).ok();
+    let matrices = out.join("log/matrices.bin");
+    let mut bytes = fs::read(&matrices).unwrap();
+    bytes[0] ^= 1;
+    fs::write(&matrices, bytes).unwrap();
+    let failure = obelysk(home.path(), ["audit", out.to_str().unwrap()]).fails_with(42);
+    assert!(failure.message.contains("matrices.bin"), "the sums find it: {failure:?}");
+    fs::remove_file(out.join("SHA256SUMS")).unwrap();
+    let failure = obelysk(home.path(), ["audit", out.to_str().unwrap()]).fails_with(21);
+    assert!(failure.message.contains("other logits"), "the replay finds it: {failure:?}");
+}
+
+#[test]
+fn an_archive_holds_the_folder() {
+    let home = tempfile::tempdir().unwrap();
+    let out = home.path().join("out");
+    run(home.path(), &out, &["--max-new-tokens", "1"]).ok();
+    let archive = command(home.path()).args(["artifacts", "tar"]).arg(&out).output().unwrap();
+    assert!(archive.status.success());
+    let unpacked = tempfile::tempdir().unwrap();
+    tar::Archive::new(&archive.stdout[..]).unpack(unpacked.path()).unwrap();
+    for file in ["SHA256SUMS", "proof.bin", "log/log.jsonl"] {
+        assert_eq!(fs::read(out.join(file)).unwrap(), fs::read(unpacked.path().join(file)).unwrap(), "{file}");
+    }
+}
+
+#[test]
+fn both_engines_answer_and_write_their_logits() {
+    let home = tempfile::tempdir().unwrap();
+    for (engine, dtype) in [("float", "F32"), ("integer", "I32")] {
+        let file = home.path().join(format!("{engine}.safetensors"));
+        let arguments = ["infer", "--engine", engine, "--logits", file.to_str().unwrap()];
+        let answer = obelysk(home.path(), arguments.iter().chain(&QUESTION)).ok();
+        assert_eq!(answer["text"], "7 + 5 = 12.");
+        assert!(answer["tokensPerSecond"].as_f64().unwrap() > 0.0);
+        let bytes = fs::read(file).unwrap();
+        let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+        let header: Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
+        assert_eq!(header["logits"]["dtype"], dtype);
+        assert_eq!(header["logits"]["shape"], serde_json::json!([24, 512]));
+    }
+}
+
+#[test]
+fn without_json_the_answer_is_for_people() {
+    let home = tempfile::tempdir().unwrap();
+    let output = command(home.path()).args(["infer"]).args(QUESTION).output().unwrap();
+    assert_eq!(Outcome::of(output).stdout, "7 + 5 = 12.\n");
+}

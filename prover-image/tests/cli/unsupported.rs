@@ -1,0 +1,64 @@
+//! What is not supported yet says so: it is never silently ignored.
+
+use crate::program::obelysk;
+
+const RUN: [&str; 5] = ["run", "--preset", "tiny-chat", "--prompt", "hello"];
+
+#[test]
+fn presets_of_later_versions_are_named_as_unsupported() {
+    let home = tempfile::tempdir().unwrap();
+    for preset in ["qwen3-14b", "phi3-mini"] {
+        let failure = obelysk(home.path(), ["run", "--preset", preset, "--prompt", "hello"]).fails_with(13);
+        assert!(failure.message.contains(preset), "{failure:?}");
+    }
+}
+
+#[test]
+fn an_unknown_preset_is_a_mistake_that_lists_the_known_ones() {
+    let home = tempfile::tempdir().unwrap();
+    let failure = obelysk(home.path(), ["run", "--preset", "tinychat", "--prompt", "hello"]).fails_with(10);
+    assert!(failure.message.contains("tinychat") && failure.message.contains("tiny-chat"), "{failure:?}");
+}
+
+#[test]
+fn flags_of_later_versions_are_refused() {
+    let home = tempfile::tempdir().unwrap();
+    let flags: [&[&str]; 7] = [
+        &["--mode", "direct"],
+        &["--mode", "recursive"],
+        &["--starknet-ready"],
+        &["--gkr-v2"],
+        &["--gkr-v3"],
+        &["--count", "10"],
+        &["--multi-gpu"],
+    ];
+    for flag in flags {
+        let failure = obelysk(home.path(), RUN.iter().chain(flag)).fails_with(13);
+        let name = flag.last().unwrap();
+        assert!(failure.message.contains(name) || failure.message.contains("GPU"), "{failure:?}");
+    }
+    obelysk(home.path(), ["run", "--hf-model", "Qwen/Qwen3-0.6B", "--prompt", "hello"]).fails_with(13);
+    obelysk(home.path(), RUN.iter().chain(&["--layers", "1"])).fails_with(13);
+}
+
+#[test]
+fn the_gate_refuses_a_submission_before_any_work() {
+    let home = tempfile::tempdir().unwrap();
+    let failure = obelysk(home.path(), RUN.iter().chain(&["--submit"])).fails_with(22);
+    assert!(failure.message.contains("may not be submitted"), "{failure:?}");
+    assert!(!home.path().join("models").exists(), "nothing was done");
+}
+
+#[test]
+fn a_gpu_that_is_asked_for_is_used_or_refused() {
+    if std::process::Command::new("nvidia-smi").output().is_ok() {
+        eprintln!("SKIPPED: this machine has a GPU driver; what happens without one is not tested");
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    for flag in ["--gpu", "--gpu-only"] {
+        let failure = obelysk(home.path(), RUN.iter().chain(&[flag])).fails_with(30);
+        assert!(failure.message.contains("no NVIDIA GPU"), "{failure:?}");
+    }
+    obelysk(home.path(), ["setup", "--gpu"]).fails_with(30);
+}

@@ -1,10 +1,12 @@
 //! The folder of a run: its files' names, and `SHA256SUMS`, which is written last and makes the folder complete.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use obelysk_api::job::Artifact;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
@@ -40,6 +42,9 @@ pub const SUBMISSION: &str = "submission.json";
 /// Digests of all other files.
 pub const SUMS: &str = "SHA256SUMS";
 
+/// Folder with what pods reported. It says who worked on a run, not what came of it, so it has no part in the sums.
+pub const RESULTS: &str = "results";
+
 /// Every file, and the step that writes it.
 const FILES: [(&str, Step); 12] = [
     (RUN, Step::Setup),
@@ -72,8 +77,10 @@ impl Artifacts {
     /// The folder holds something else, or cannot be written.
     pub fn begin(folder: &Path) -> Result<Self, Failure> {
         atomic::create_folder(folder)?;
-        let mut entries = fs::read_dir(folder).map_err(|error| Failure::io("read", folder, &error))?;
-        if !folder.join(RUN).is_file() && entries.next().is_some() {
+        let entries = fs::read_dir(folder).map_err(|error| Failure::io("read", folder, &error))?;
+        // The root of a volume has a folder that the file system made.
+        let foreign = |name: &OsStr| name != RESULTS && name != "lost+found";
+        if !folder.join(RUN).is_file() && entries.flatten().any(|entry| foreign(&entry.file_name())) {
             return Err(Failure::new(
                 ExitCode::BadSpec,
                 format!("{} is neither empty nor the folder of a run", folder.display()),
@@ -169,10 +176,23 @@ impl Artifacts {
     /// A file cannot be read, or the folder cannot be written.
     pub fn finish(&self) -> Result<(), Failure> {
         let mut lines = String::new();
-        for (name, _) in FILES.iter().filter(|(name, _)| self.has(name)) {
-            lines.push_str(&format!("{}  {name}\n", sha256_of_file(&self.path(name))?));
+        for file in self.list()? {
+            lines.push_str(&format!("{}  {}\n", file.sha256, file.name));
         }
         self.write(SUMS, lines.as_bytes())
+    }
+
+    /// The files that are there, `SHA256SUMS` apart.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn list(&self) -> Result<Vec<Artifact>, Failure> {
+        let describe = |&(name, _): &(&str, Step)| {
+            let path = self.path(name);
+            let metadata = fs::metadata(&path).map_err(|error| Failure::io("read", &path, &error))?;
+            Ok(Artifact { name: name.into(), size_bytes: metadata.len(), sha256: sha256_of_file(&path)? })
+        };
+        FILES.iter().filter(|(name, _)| self.has(name)).map(describe).collect()
     }
 
     /// Whether `SHA256SUMS` is there.

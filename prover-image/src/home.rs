@@ -24,6 +24,12 @@ impl Home {
         Ok(Self { root })
     }
 
+    /// A known folder.
+    #[must_use]
+    pub fn at(root: &Path) -> Self {
+        Self { root: root.to_path_buf() }
+    }
+
     /// The folder itself.
     #[must_use]
     pub fn root(&self) -> &Path {

@@ -8,4 +8,5 @@ pub mod console;
 pub mod device;
 pub mod failure;
 pub mod home;
+pub mod job;
 pub mod pipeline;

@@ -76,6 +76,8 @@ pub enum Command {
     /// Work with the files of a run
     #[command(subcommand)]
     Artifacts(ArtifactsCommand),
+    /// Entry point inside pods: do the work that a job file describes
+    Job(JobArguments),
     /// Print a completion script
     Completions(CompletionsArguments),
 }
@@ -338,6 +340,18 @@ Examples:
         #[arg(value_name = "DIR")]
         folder: PathBuf,
     },
+}
+
+/// Arguments of `job`.
+#[derive(Args)]
+#[command(after_help = "Examples:\n  obelysk job job.json\n  OBELYSK_JOB=\"$(cat job.json)\" obelysk job --from-env")]
+pub struct JobArguments {
+    /// The job file
+    #[arg(value_name = "FILE", required_unless_present = "from_env", conflicts_with = "from_env")]
+    pub file: Option<PathBuf>,
+    /// Take the job from the environment variable OBELYSK_JOB
+    #[arg(long)]
+    pub from_env: bool,
 }
 
 /// Arguments of `completions`.

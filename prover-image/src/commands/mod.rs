@@ -18,6 +18,7 @@ use crate::arguments::{Arguments, Command};
 use crate::console::{Answer, Console, Level};
 use crate::failure::{self, Failure};
 use crate::home::Home;
+use crate::job;
 
 /// What every command gets.
 pub struct Context {
@@ -71,6 +72,7 @@ fn dispatch(context: &Context, command: Command) -> Result<Option<Answer>, Failu
         Command::Audit(arguments) => steps::audit(context, &arguments).map(Some),
         Command::Submit(arguments) => steps::submit(&arguments).map(Some),
         Command::Artifacts(command) => artifacts::artifacts(&command).map(|()| None),
+        Command::Job(arguments) => job::run(arguments.file.as_deref()).map(|()| None),
         Command::Completions(arguments) => {
             let mut script = Vec::new();
             clap_complete::generate(arguments.shell, &mut Arguments::command(), "obelysk", &mut script);

@@ -1,11 +1,7 @@
 //! `model list`, `pull`, `prepare`, `digest`, `show`.
 
 use obelysk_model::config::ModelConfig;
-use obelysk_model::float::FloatModel;
 use obelysk_model::presets::PRESETS;
-use obelysk_model::quality::{self, Quality};
-use obelysk_model::template::ChatTemplate;
-use obelysk_model::tokenizer::ModelTokenizer;
 use obelysk_model::validate::validate;
 use serde_json::{Value, json};
 
@@ -119,18 +115,11 @@ fn show(context: &Context, arguments: &ModelArguments, with_quality: bool) -> Re
         json["modelDigest"] = digest.into();
     }
     if with_quality {
-        json["quality"] = serde_json::to_value(quality(context, &files)?).expect("plain data has a JSON form");
+        let prepared = prepare::load_or_prepare(&files, &context.console)?;
+        json["quality"] = json!(prepare::quality(&files, &prepared)?);
     }
     let text = describe(&json);
     Ok(Answer { json, text })
-}
-
-fn quality(context: &Context, files: &ModelFiles) -> Result<Quality, Failure> {
-    let prepared = prepare::load_or_prepare(files, &context.console)?;
-    let float = FloatModel::open(&files.folder)?;
-    let tokenizer = ModelTokenizer::open(&files.folder)?;
-    let template = ChatTemplate::open(&files.folder).ok();
-    Ok(quality::compare(&float, &prepared.model, &tokenizer, template.as_ref())?)
 }
 
 /// One line per fact; groups of facts are indented.

@@ -26,7 +26,7 @@ pub fn prove(context: &Context, arguments: &ProveArguments) -> Result<Answer, Fa
     let mut watch = Stopwatch::new(&context.console);
     let files = watch.step(Step::Model, || model_files::resolve(&context.home, &record.inputs.model))?;
     let prepared = watch.step(Step::Validate, || prepare::load_or_prepare(&files, &context.console))?;
-    let log = capture::read(&artifacts, &prepared)?;
+    let log = capture::read(&artifacts, &prepared.digest)?;
     artifacts.discard_from(Step::Prove)?;
     let facts = watch.step(Step::Prove, || prove::prove(&artifacts, &prepared, &log, &nonce))?;
     artifacts.finish()?;

@@ -8,7 +8,7 @@ use crate::artifacts::PROOF;
 use crate::console::Answer;
 use crate::device;
 use crate::failure::Failure;
-use crate::pipeline::inputs::RunInputs;
+use crate::pipeline::inputs::{RunInputs, parse_bytes32};
 use crate::pipeline::run::{self, RunReport, RunRequest};
 use crate::pipeline::{Observer, submit};
 
@@ -25,7 +25,7 @@ pub fn run(context: &Context, arguments: &RunArguments) -> Result<Answer, Failur
             input: selection::required_input(&arguments.input)?,
             max_new_tokens: arguments.input.max_new_tokens,
         },
-        nonce: arguments.proof.nonce.clone(),
+        nonce: arguments.proof.nonce.as_deref().map(|text| parse_bytes32("the nonce", text)).transpose()?,
         out: arguments.out.clone(),
         resume_from: arguments.resume_from,
         skip_inference: arguments.skip_inference,

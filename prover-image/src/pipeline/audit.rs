@@ -66,7 +66,7 @@ impl AuditReport {
 /// # Errors
 /// The folder cannot be read or written, or its log is broken. A check that fails is a verdict, not an error.
 pub fn audit(artifacts: &Artifacts, prepared: &Prepared) -> Result<AuditReport, Failure> {
-    let log = capture::read(artifacts, prepared)?;
+    let log = capture::read(artifacts, &prepared.digest)?;
     let outcomes = [
         ("model.json describes the model", description_matches(artifacts, prepared)),
         ("the log replays", replays(artifacts, prepared, &log)),

@@ -47,7 +47,6 @@ pub fn capture(
     let facts = SessionFacts {
         specification: SPECIFICATION,
         model_digest: prepared.digest.clone(),
-        weight_root: prepared.weight_root.clone(),
         max_new_tokens,
         stop_tokens: stop_tokens.to_vec(),
     };
@@ -73,15 +72,11 @@ pub fn capture(
 ///
 /// # Errors
 /// The log is missing, damaged, or of another model.
-pub fn read(artifacts: &Artifacts, prepared: &Prepared) -> Result<CapturedLog, Failure> {
+pub fn read(artifacts: &Artifacts, model_digest: &str) -> Result<CapturedLog, Failure> {
     let facts: SessionFacts = artifacts.read_json(LOG_META)?;
-    if facts.model_digest != prepared.digest || facts.weight_root != prepared.weight_root {
-        let message = format!(
-            "the log in {} is of model {}, not {}",
-            artifacts.folder().display(),
-            facts.model_digest,
-            prepared.digest
-        );
+    if facts.model_digest != model_digest {
+        let folder = artifacts.folder().display();
+        let message = format!("the log in {folder} is of model {}, not {model_digest}", facts.model_digest);
         return Err(Failure::new(ExitCode::ModelMismatch, message, "capture again, or name the model of the log"));
     }
     let damaged = |reason: String| artifacts.damaged(LOG_LINES, &reason);

@@ -11,8 +11,6 @@ pub struct SessionFacts {
     pub specification: u32,
     /// The model's digest.
     pub model_digest: String,
-    /// Root of its weight commitment.
-    pub weight_root: String,
     /// Longest answer, in tokens.
     pub max_new_tokens: u32,
     /// Tokens that end an answer.
@@ -115,13 +113,7 @@ mod tests {
     use super::*;
 
     fn facts() -> SessionFacts {
-        SessionFacts {
-            specification: 1,
-            model_digest: "aa".into(),
-            weight_root: "bb".into(),
-            max_new_tokens: 4,
-            stop_tokens: vec![2],
-        }
+        SessionFacts { specification: 1, model_digest: "aa".into(), max_new_tokens: 4, stop_tokens: vec![2] }
     }
 
     fn log_of_two() -> (String, String) {

@@ -10,6 +10,7 @@ pub mod model_files;
 pub mod prepare;
 pub mod prove;
 pub mod record;
+pub mod resume;
 pub mod run;
 pub mod submit;
 pub mod verify;

@@ -76,6 +76,13 @@ impl Manifest {
         Self { revision: hex::encode(hasher.finalize()), files }
     }
 
+    /// SHA-256 of the manifest's JSON.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        let text = serde_json::to_vec(self).expect("plain data has a JSON form");
+        hex::encode(Sha256::digest(text))
+    }
+
     /// Bytes of all files.
     #[must_use]
     pub fn bytes(&self) -> u64 {
@@ -89,7 +96,15 @@ impl Manifest {
 /// An unknown or unsupported preset, a folder without a model, files that differ from their manifest.
 pub fn resolve(home: &Home, source: &ModelSource) -> Result<ModelFiles, Failure> {
     match source {
-        ModelSource::Preset(name) => preset(home, name, false),
+        ModelSource::Preset(name) => {
+            let (model, contents) = preset(home, name)?;
+            if model.is_there() {
+                model.check()?
+            } else {
+                model.write(contents)?
+            }
+            Ok(model)
+        }
         ModelSource::Directory(folder) => directory(home, folder),
     }
 }
@@ -100,35 +115,49 @@ pub fn resolve(home: &Home, source: &ModelSource) -> Result<ModelFiles, Failure>
 /// As [`resolve`], except that damage in HOME is repaired.
 pub fn pull(home: &Home, source: &ModelSource) -> Result<ModelFiles, Failure> {
     match source {
-        ModelSource::Preset(name) => preset(home, name, true),
+        ModelSource::Preset(name) => {
+            let (model, contents) = preset(home, name)?;
+            if !model.is_there() || model.check().is_err() {
+                model.write(contents)?;
+            }
+            Ok(model)
+        }
         ModelSource::Directory(folder) => directory(home, folder),
     }
 }
 
-fn preset(home: &Home, name: &str, repair: bool) -> Result<ModelFiles, Failure> {
-    let files = bundle::files(presets::find(name)?.name)?;
-    let manifest = Manifest::of(
-        files
-            .iter()
-            .map(|(path, content)| ManifestFile {
-                path: (*path).into(),
-                bytes: content.len() as u64,
-                sha256: hex::encode(Sha256::digest(content)),
-            })
-            .collect(),
-    );
+/// As [`resolve`], without writing anything.
+///
+/// # Errors
+/// As [`resolve`], and a preset that is not in HOME.
+pub fn find(home: &Home, source: &ModelSource) -> Result<ModelFiles, Failure> {
+    match source {
+        ModelSource::Preset(name) => {
+            let (model, _) = preset(home, name)?;
+            if !model.is_there() {
+                let message = format!("{} is not in {}", model.name, model.folder.display());
+                return Err(Failure::new(ExitCode::Cache, message, "fetch the model first"));
+            }
+            model.check()?;
+            Ok(model)
+        }
+        ModelSource::Directory(folder) => directory(home, folder),
+    }
+}
+
+/// Names and contents of files.
+type Contents = &'static [(&'static str, &'static [u8])];
+
+fn preset(home: &Home, name: &str) -> Result<(ModelFiles, Contents), Failure> {
+    let contents = bundle::files(presets::find(name)?.name)?;
+    let describe = |(path, content): &(&str, &[u8])| ManifestFile {
+        path: (*path).into(),
+        bytes: content.len() as u64,
+        sha256: hex::encode(Sha256::digest(content)),
+    };
+    let manifest = Manifest::of(contents.iter().map(describe).collect());
     let folder = home.model("obelysk", name, &manifest.revision);
-    let model = ModelFiles { name: format!("obelysk/{name}"), derived: folder.clone(), folder, manifest };
-    let is_there = model.folder.join(MANIFEST).is_file();
-    if is_there && (!repair || model.check().is_ok()) {
-        model.check()?;
-        return Ok(model);
-    }
-    for (path, content) in files {
-        atomic::write(&model.folder.join(path), content)?;
-    }
-    atomic::write_json(&model.folder.join(MANIFEST), &model.manifest)?;
-    Ok(model)
+    Ok((ModelFiles { name: format!("obelysk/{name}"), derived: folder.clone(), folder, manifest }, contents))
 }
 
 fn directory(home: &Home, folder: &Path) -> Result<ModelFiles, Failure> {
@@ -166,6 +195,18 @@ fn revision_folder(folder: &Path) -> Result<ModelFiles, Failure> {
 }
 
 impl ModelFiles {
+    fn is_there(&self) -> bool {
+        self.folder.join(MANIFEST).is_file()
+    }
+
+    /// The manifest comes last: it says that everything is in place.
+    fn write(&self, contents: Contents) -> Result<(), Failure> {
+        for (path, content) in contents {
+            atomic::write(&self.folder.join(path), content)?;
+        }
+        atomic::write_json(&self.folder.join(MANIFEST), &self.manifest)
+    }
+
     /// Compare every file with the manifest.
     ///
     /// # Errors

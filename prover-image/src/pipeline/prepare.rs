@@ -5,7 +5,11 @@ use std::path::{Path, PathBuf};
 
 use obelysk_model::checkpoint::Checkpoint;
 use obelysk_model::config::ModelConfig;
+use obelysk_model::float::FloatModel;
+use obelysk_model::quality::{self, Quality};
 use obelysk_model::quantize::{self, QuantizedModel};
+use obelysk_model::template::ChatTemplate;
+use obelysk_model::tokenizer::ModelTokenizer;
 use obelysk_prover::WeightCommitment;
 use obelysk_statement::{Inference, Profile, SPECIFICATION, compile};
 use serde::{Deserialize, Serialize};
@@ -20,6 +24,7 @@ const PROFILE: Profile = Profile::Blake3;
 const POINTER: &str = "prepared.json";
 const DESCRIPTION: &str = "model.json";
 const WEIGHTS: &str = "weights.q";
+const QUALITY: &str = "quality.json";
 
 /// A model ready to prove.
 pub struct Prepared {
@@ -44,6 +49,7 @@ struct Pointer {
     specification: u32,
     core_digest: String,
     weight_root: String,
+    model_digest: String,
 }
 
 /// Load what an earlier call prepared, or prepare.
@@ -79,6 +85,7 @@ pub fn prepare_afresh(files: &ModelFiles, observer: &dyn Observer) -> Result<Pre
         specification: SPECIFICATION,
         core_digest,
         weight_root: prepared.weight_root.clone(),
+        model_digest: prepared.digest.clone(),
     };
     atomic::write(&commitment_path(&prepared.folder), format!("{}\n", prepared.weight_root).as_bytes())?;
     atomic::write_json(&pointer_path(files), &pointer)?;
@@ -90,10 +97,25 @@ pub fn prepare_afresh(files: &ModelFiles, observer: &dyn Observer) -> Result<Pre
 /// # Errors
 /// What is kept is damaged.
 pub fn kept_digest(files: &ModelFiles) -> Result<Option<String>, Failure> {
-    match read_pointer(files)? {
-        Some(pointer) => Ok(Some(load(files, &pointer)?.digest)),
-        None => Ok(None),
+    Ok(read_pointer(files)?.map(|pointer| pointer.model_digest))
+}
+
+/// How well the integer engine follows the float engine: measured once per quantised model.
+///
+/// # Errors
+/// The checkpoint or the tokenizer cannot be read, or HOME cannot be written.
+pub fn quality(files: &ModelFiles, prepared: &Prepared) -> Result<Quality, Failure> {
+    let path = prepared.folder.join(QUALITY);
+    if let Ok(text) = std::fs::read(&path) {
+        return serde_json::from_slice(&text).map_err(|error| damaged(&path, &error.to_string()));
     }
+    let float = FloatModel::open(&files.folder)?;
+    let tokenizer = ModelTokenizer::open(&files.folder)?;
+    // A model without a template is asked without one.
+    let template = ChatTemplate::open(&files.folder).ok();
+    let quality = quality::compare(&float, &prepared.model, &tokenizer, template.as_ref())?;
+    atomic::write_json(&path, &quality)?;
+    Ok(quality)
 }
 
 fn load(files: &ModelFiles, pointer: &Pointer) -> Result<Prepared, Failure> {
@@ -103,7 +125,7 @@ fn load(files: &ModelFiles, pointer: &Pointer) -> Result<Prepared, Failure> {
         return Err(damaged(&folder.join(DESCRIPTION), "its digest is another"));
     }
     let prepared = commit(model, folder)?;
-    if prepared.weight_root != pointer.weight_root {
+    if prepared.weight_root != pointer.weight_root || prepared.digest != pointer.model_digest {
         return Err(damaged(&prepared.folder, "its weights have another commitment"));
     }
     Ok(prepared)

@@ -48,6 +48,12 @@ impl<'a> Stopwatch<'a> {
         Self { observer, steps: Vec::new() }
     }
 
+    /// Whoever follows the steps.
+    #[must_use]
+    pub fn observer(&self) -> &'a dyn Observer {
+        self.observer
+    }
+
     /// Run a step.
     ///
     /// # Errors

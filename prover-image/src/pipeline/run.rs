@@ -7,7 +7,7 @@ use obelysk_model::validate::validate;
 use super::audit::{self, AuditReport};
 use super::capture::{self, CapturedLog};
 use super::inference::{self, FloatAnswer};
-use super::inputs::{RunInputs, parse_bytes32};
+use super::inputs::RunInputs;
 use super::model_files::{self, ModelFiles};
 use super::prepare::{self, Prepared};
 use super::prove::{self, ProofFacts};
@@ -24,7 +24,7 @@ use crate::home::Home;
 pub struct RunRequest {
     /// Model, input and limits.
     pub inputs: RunInputs,
-    /// 32 bytes in hex; random where absent.
+    /// 32 bytes in lower-case hex; random where absent.
     pub nonce: Option<String>,
     /// Folder of the results; named after the inputs where absent.
     pub out: Option<PathBuf>,
@@ -64,43 +64,55 @@ pub struct RunReport {
 /// The first step that fails. What earlier steps wrote stays, and the folder stays incomplete.
 pub fn run(home: &Home, observer: &dyn Observer, request: &RunRequest) -> Result<RunReport, Failure> {
     request.inputs.input.check()?;
-    let nonce = request.nonce.as_deref().map(|text| parse_bytes32("the nonce", text)).transpose()?;
-    let first = request.resume_from.unwrap_or(Step::Setup);
     let mut watch = Stopwatch::new(observer);
-
     let files = watch.step(Step::Model, || model_files::resolve(home, &request.inputs.model))?;
+    run_on(home, watch, request, &files)
+}
+
+/// Run all steps after the first, on these files.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_on(
+    home: &Home,
+    mut watch: Stopwatch,
+    request: &RunRequest,
+    files: &ModelFiles,
+) -> Result<RunReport, Failure> {
+    let first = request.resume_from.unwrap_or(Step::Setup);
+    let observer = watch.observer();
     let out = request.out.as_deref();
     let (artifacts, mut record) = match request.resume_from {
-        None => record::begin(home, &request.inputs, out, &files)?,
-        Some(step) => record::resume(home, &request.inputs, out, &files, step)?,
+        None => record::begin(home, &request.inputs, out, files)?,
+        Some(step) => record::resume(home, &request.inputs, out, files, step)?,
     };
     let prepared = watch.step(Step::Validate, || {
         if first <= Step::Validate {
             validate(&files.folder)?;
         }
-        prepare::load_or_prepare(&files, observer)
+        prepare::load_or_prepare(files, observer)
     })?;
-    let prompt = inference::encode(&files, &request.inputs.input)?;
-    let float = infer(&artifacts, &mut watch, request, &files, &prompt)?;
+    let prompt = inference::encode(files, &request.inputs.input)?;
+    let float = infer(&artifacts, &mut watch, request, files, &prompt)?;
     let log = if first <= Step::Capture {
         let limit = request.inputs.max_new_tokens;
         watch.step(Step::Capture, || {
             capture::capture(&artifacts, &prepared, &prompt.tokens, &prompt.stop_tokens, limit)
         })?
     } else {
-        capture::read(&artifacts, &prepared)?
+        capture::read(&artifacts, &prepared.digest)?
     };
     let proof = if first <= Step::Prove {
-        let nonce = nonce.unwrap_or_else(prove::random_nonce);
+        let nonce = request.nonce.clone().unwrap_or_else(prove::random_nonce);
         watch.step(Step::Prove, || prove::prove(&artifacts, &prepared, &log, &nonce))?
     } else {
-        prove::read(&artifacts, &log, nonce.as_deref())?
+        prove::read(&artifacts, &log, request.nonce.as_deref())?
     };
     let verification = watch.step(Step::Verify, || verify::verify_and_record(&artifacts, &prepared.digest))?;
     let audit = run_audit(&artifacts, &mut watch, request, &prepared)?;
     let submission = watch.step(Step::Submit, || submit::dry_run(&artifacts))?;
 
-    let text = inference::decode(&files, &log.inference().output_tokens)?;
+    let text = inference::decode(files, &log.inference().output_tokens)?;
     let steps = watch.into_steps();
     record.steps.extend(steps.iter().cloned());
     artifacts.write_json(RUN, &record)?;

@@ -2,7 +2,7 @@
 
 use crate::program::{Outcome, command, obelysk};
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 16] = [
     "run",
     "setup",
     "model list",
@@ -18,6 +18,7 @@ const COMMANDS: [&str; 15] = [
     "audit",
     "submit",
     "artifacts tar",
+    "job",
 ];
 
 #[test]

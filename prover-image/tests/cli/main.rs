@@ -6,6 +6,8 @@ mod bad_input;
 mod documentation;
 /// Help, completions and mistakes on the command line.
 mod help;
+/// The entry point inside pods.
+mod job;
 /// A model made for a test.
 mod model;
 /// Starting the binaries.

@@ -85,9 +85,11 @@ fn other_expectations_are_not_met() {
     assert_eq!(code_of(folder, &["--nonce", &"5b".repeat(32)]), 1);
 }
 
+type Change = fn(&mut Value);
+
 #[test]
 fn a_changed_statement_is_not_proven() {
-    let changes: [(&str, fn(&mut Value)); 7] = [
+    let changes: [(&str, Change); 7] = [
         ("an output token", |claim| claim["outputTokens"][0] = json!(27)),
         ("a prompt token", |claim| claim["promptTokens"][5] = json!(268)),
         ("a shorter output", |claim| drop(claim["outputTokens"].as_array_mut().unwrap().pop())),

@@ -1,0 +1,195 @@
+//! The four kinds of work. Each reports what an earlier attempt finished instead of doing it again.
+
+use std::path::Path;
+
+use obelysk_api::job::{
+    AuditResult, Finish, InferenceResult, Input, JobSpec, ModelLocation, ModelResult, ProofResult, Prove, Quality,
+    StepResult, Work,
+};
+use obelysk_model::validate::validate;
+
+use super::lifeline::{Lifeline, step_failure};
+use crate::artifacts::{AUDIT, Artifacts, PROOF_FACTS, sha256_of_file};
+use crate::failure::{ExitCode, Failure};
+use crate::home::Home;
+use crate::pipeline::audit::{self, Verdict};
+use crate::pipeline::inputs::{self, ModelSource, RunInputs};
+use crate::pipeline::model_files::{self, ModelFiles};
+use crate::pipeline::prove::ProofFacts;
+use crate::pipeline::record::Stopwatch;
+use crate::pipeline::resume::{Identity, first_step_to_do};
+use crate::pipeline::run::{self, RunReport, RunRequest};
+use crate::pipeline::{Step, prepare, verify};
+
+/// Do a job's work.
+pub fn work(spec: &JobSpec, lifeline: &Lifeline) -> Result<StepResult, Failure> {
+    let pod = Pod { spec, home: Home::at(&spec.home), lifeline };
+    match &spec.work {
+        Work::Fetch => pod.fetch(),
+        Work::Prepare => pod.prepare(),
+        Work::Prove(prove) => pod.prove(prove),
+        Work::Finish(finish) => pod.finish(finish),
+    }
+}
+
+struct Pod<'a> {
+    spec: &'a JobSpec,
+    home: Home,
+    lifeline: &'a Lifeline,
+}
+
+impl Pod<'_> {
+    fn source(&self) -> ModelSource {
+        match &self.spec.model {
+            ModelLocation::Bundled(name) => ModelSource::Preset(name.clone()),
+            ModelLocation::Directory(folder) => ModelSource::Directory(folder.clone()),
+        }
+    }
+
+    fn artifacts(&self) -> Result<&Path, Failure> {
+        self.spec.artifacts.as_deref().ok_or_else(|| {
+            let hint = "the operator and the image must be of the same version";
+            Failure::new(ExitCode::BadSpec, "the job has no artifacts folder", hint)
+        })
+    }
+
+    fn fetch(&self) -> Result<StepResult, Failure> {
+        let mut watch = Stopwatch::new(self.lifeline);
+        let files = watch.step(Step::Model, || model_files::pull(&self.home, &self.source()))?;
+        watch.step(Step::Validate, || Ok(validate(&files.folder)?))?;
+        Ok(StepResult { model: Some(describe(&files)), ..StepResult::default() })
+    }
+
+    fn prepare(&self) -> Result<StepResult, Failure> {
+        let mut watch = Stopwatch::new(self.lifeline);
+        let files = watch.step(Step::Model, || model_files::find(&self.home, &self.source()))?;
+        let prepared = watch.step(Step::Validate, || {
+            validate(&files.folder)?;
+            prepare::load_or_prepare(&files, self.lifeline)
+        })?;
+        let quality = watch.step(Step::Inference, || prepare::quality(&files, &prepared))?;
+        let quality = Quality {
+            perplexity_float: quality.perplexity_float,
+            perplexity_int: quality.perplexity_int,
+            top1_agreement: quality.top1_agreement,
+            mean_kl: quality.mean_kl,
+            saturation_rate: quality.saturation_rate,
+        };
+        let model = ModelResult { model_digest: Some(prepared.digest), quality: Some(quality), ..describe(&files) };
+        Ok(StepResult { model: Some(model), ..StepResult::default() })
+    }
+
+    fn prove(&self, work: &Prove) -> Result<StepResult, Failure> {
+        if work.mode != "gkr" {
+            let message = format!("mode `{}` is not supported yet", work.mode);
+            return Err(Failure::new(ExitCode::Unsupported, message, "set `proof.mode: Gkr`"));
+        }
+        let model_digest = inputs::parse_bytes32("the model digest", &work.model_digest)?;
+        let nonce = inputs::parse_bytes32("the nonce", &work.nonce)?;
+        let inputs = RunInputs {
+            model: self.source(),
+            input: match work.input.clone() {
+                Input::Prompt(text) => inputs::Input::Prompt { text, chat: work.chat },
+                Input::Tokens(tokens) => inputs::Input::Tokens(tokens),
+            },
+            max_new_tokens: work.max_new_tokens,
+        };
+        inputs.input.check()?;
+        let mut watch = Stopwatch::new(self.lifeline);
+        let files = watch.step(Step::Model, || model_files::find(&self.home, &inputs.model))?;
+        require_prepared(&files, &model_digest)?;
+        let inputs_digest = inputs.digest(&files.manifest.revision);
+        let identity = Identity { inputs_digest: &inputs_digest, model_digest: &model_digest, nonce: &nonce };
+        let folder = self.artifacts()?;
+        let request = RunRequest {
+            resume_from: first_step_to_do(folder, &identity),
+            out: Some(folder.to_path_buf()),
+            nonce: Some(nonce),
+            inputs,
+            skip_inference: false,
+            skip_audit: true,
+        };
+        let report = run::run_on(&self.home, watch, &request, &files)?;
+        Ok(StepResult {
+            model: Some(ModelResult { model_digest: Some(model_digest), ..describe(&files) }),
+            inference: Some(inference_result(&report)),
+            proof: Some(proof_result(&report.proof, report.verification.security_bits)),
+            artifacts: report.artifacts.list()?,
+            ..StepResult::default()
+        })
+    }
+
+    fn finish(&self, work: &Finish) -> Result<StepResult, Failure> {
+        let mut watch = Stopwatch::new(self.lifeline);
+        let artifacts = Artifacts::open(self.artifacts()?)?;
+        let files = watch.step(Step::Model, || model_files::find(&self.home, &self.source()))?;
+        let prepared = watch.step(Step::Validate, || prepare::load_or_prepare(&files, self.lifeline))?;
+        artifacts.discard_from(Step::Audit)?;
+        let verification = watch.step(Step::Verify, || verify::verify_and_record(&artifacts, &prepared.digest))?;
+        let facts: ProofFacts = artifacts.read_json(PROOF_FACTS)?;
+        let mut result =
+            StepResult { proof: Some(proof_result(&facts, verification.security_bits)), ..StepResult::default() };
+        if work.audit {
+            let report = watch.step(Step::Audit, || audit::audit(&artifacts, &prepared))?;
+            let verdict = if report.verdict == Verdict::Pass { "Passed" } else { "Failed" };
+            let report_sha256 = sha256_of_file(&artifacts.path(AUDIT))?;
+            result.audit = Some(AuditResult { verdict: verdict.into(), report_sha256 });
+            result.failure = report.failure().map(|failure| step_failure(Step::Audit.name(), &failure));
+        }
+        artifacts.finish()?;
+        result.artifacts = artifacts.list()?;
+        Ok(result)
+    }
+}
+
+/// A pod that proves has a read-only model: preparing is the work of another.
+fn require_prepared(files: &ModelFiles, model_digest: &str) -> Result<(), Failure> {
+    match prepare::kept_digest(files)? {
+        Some(kept) if kept == model_digest => Ok(()),
+        Some(kept) => {
+            let message = format!("the prepared model is {kept}, the job asks for {model_digest}");
+            Err(Failure::new(ExitCode::ModelMismatch, message, "prepare the model again, or make a new job for it"))
+        }
+        None => {
+            let message = format!("{} is not prepared in {}", files.name, files.derived.display());
+            Err(Failure::new(ExitCode::Cache, message, "prepare the model first"))
+        }
+    }
+}
+
+fn describe(files: &ModelFiles) -> ModelResult {
+    ModelResult {
+        revision: files.manifest.revision.clone(),
+        files: u32::try_from(files.manifest.files.len()).unwrap_or(u32::MAX),
+        bytes: files.manifest.bytes(),
+        manifest_digest: files.manifest.digest(),
+        model_digest: None,
+        quality: None,
+    }
+}
+
+fn inference_result(report: &RunReport) -> InferenceResult {
+    let inference = report.log.inference();
+    let count = |tokens: &[u32]| u32::try_from(tokens.len()).expect("models are smaller");
+    let agreement = report.float.as_ref().map(|float| run::agreement(float, &inference.output_tokens));
+    InferenceResult {
+        prompt_tokens: count(&inference.prompt_tokens),
+        output_tokens: count(&inference.output_tokens),
+        text: report.text.clone(),
+        log_head: report.log.head.clone(),
+        log_entries: u32::try_from(report.log.entries.len()).expect("logs are shorter"),
+        integer_matches_float: agreement.unwrap_or_default(),
+    }
+}
+
+fn proof_result(facts: &ProofFacts, security_bits: f64) -> ProofResult {
+    ProofResult {
+        sha256: facts.sha256.clone(),
+        size_bytes: facts.size_bytes,
+        mode: facts.mode.name().into(),
+        profile: facts.profile.name().into(),
+        security_bits,
+        proving_seconds: facts.proving_seconds,
+        verified: true,
+    }
+}

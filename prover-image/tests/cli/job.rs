@@ -1,0 +1,277 @@
+//! The entry point inside pods: what the operator relies on, from outside.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use obelysk_api::job::{
+    Finish, Input, JOB_VARIABLE, JOB_VERSION, JobSpec, ModelLocation, Progress, Prove, RESULT_BYTES_MAX, StepResult,
+    Work,
+};
+
+use crate::model::copy_of_tiny_chat;
+
+/// How long a test waits for what must come.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The volumes of one job's pods.
+struct Volumes {
+    folder: tempfile::TempDir,
+}
+
+impl Volumes {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn spec(&self, work: Work) -> JobSpec {
+        JobSpec {
+            version: JOB_VERSION,
+            owner: "default/test".into(),
+            attempt: 1,
+            home: self.path("home"),
+            model: ModelLocation::Bundled("tiny-chat".into()),
+            artifacts: Some(self.path("artifacts")),
+            termination_message: self.path("termination-log"),
+            progress_address: None,
+            no_progress_timeout_seconds: 600,
+            work,
+        }
+    }
+
+    /// Run a pod to its end.
+    fn run(&self, spec: &JobSpec) -> (i32, StepResult) {
+        let mut pod = start(spec);
+        let code = pod.wait().unwrap().code().expect("the pod exits by itself");
+        (code, self.result())
+    }
+
+    fn result(&self) -> StepResult {
+        let text = fs::read_to_string(self.path("termination-log")).expect("there is a termination message");
+        assert!(text.len() <= RESULT_BYTES_MAX, "{} bytes", text.len());
+        serde_json::from_str(&text).unwrap()
+    }
+
+    /// Fetch and prepare, and return the model's digest.
+    fn prepared(&self) -> String {
+        for work in [Work::Fetch, Work::Prepare] {
+            let (code, result) = self.run(&self.spec(work));
+            assert_eq!(code, 0, "{result:?}");
+        }
+        self.result().model.unwrap().model_digest.unwrap()
+    }
+
+    fn prove(&self, model_digest: &str) -> JobSpec {
+        self.spec(Work::Prove(Prove {
+            model_digest: model_digest.into(),
+            input: Input::Prompt("What is 7 + 5?".into()),
+            chat: true,
+            max_new_tokens: 2,
+            mode: "gkr".into(),
+            nonce: "ab".repeat(32),
+        }))
+    }
+
+    /// A job that hangs: its model's tokenizer is a pipe that nobody writes to.
+    fn hanging(&self) -> JobSpec {
+        let model = copy_of_tiny_chat(self.folder.path());
+        let tokenizer = model.join("tokenizer.json");
+        fs::remove_file(&tokenizer).unwrap();
+        assert!(Command::new("mkfifo").arg(&tokenizer).status().unwrap().success());
+        JobSpec { model: ModelLocation::Directory(model), ..self.spec(Work::Fetch) }
+    }
+}
+
+fn start(spec: &JobSpec) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_obelysk"))
+        .args(["job", "--from-env"])
+        .env(JOB_VARIABLE, serde_json::to_string(spec).unwrap())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// A running pod; dropped, it is gone.
+struct Pod(Child);
+
+impl Drop for Pod {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Ask for the progress page until it comes.
+fn progress(address: &str) -> Progress {
+    let start = Instant::now();
+    loop {
+        assert!(start.elapsed() < PATIENCE, "no progress page");
+        let Ok(mut connection) = TcpStream::connect(address) else {
+            thread::sleep(Duration::from_millis(20));
+            continue;
+        };
+        connection.write_all(b"GET /progress HTTP/1.1\r\nhost: pod\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+        return serde_json::from_str(body).unwrap();
+    }
+}
+
+fn free_address() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+#[test]
+fn four_pods_bring_a_model_to_an_audited_proof() {
+    let volumes = Volumes::new();
+    let digest = volumes.prepared();
+    let quality = volumes.result().model.unwrap().quality.unwrap();
+    assert!(quality.top1_agreement > 0.9 && quality.perplexity_float > 1.0, "{quality:?}");
+
+    let (code, proved) = volumes.run(&volumes.prove(&digest));
+    assert_eq!(code, 0, "{proved:?}");
+    assert!(proved.succeeded);
+    let inference = proved.inference.unwrap();
+    assert_eq!((inference.prompt_tokens, inference.output_tokens, inference.log_entries), (24, 2, 1));
+    assert_eq!(inference.integer_matches_float, "2/2");
+    let proof = proved.proof.unwrap();
+    assert!(proof.verified && proof.security_bits >= 100.0, "{proof:?}");
+    let names: Vec<&str> = proved.steps.iter().map(|step| step.name.as_str()).collect();
+    assert_eq!(names, ["model", "validate", "inference", "capture", "prove", "verify", "submit"]);
+    assert!(proved.artifacts.iter().any(|file| file.name == "proof.bin" && file.sha256 == proof.sha256));
+
+    let (code, finished) = volumes.run(&volumes.spec(Work::Finish(Finish { audit: true })));
+    assert_eq!(code, 0, "{finished:?}");
+    assert_eq!(finished.audit.unwrap().verdict, "Passed");
+    let copy = fs::read_to_string(volumes.path("artifacts/results/finish-1.json")).unwrap();
+    assert_eq!(copy, fs::read_to_string(volumes.path("termination-log")).unwrap());
+    assert!(volumes.path("artifacts/SHA256SUMS").is_file());
+}
+
+#[test]
+fn a_second_attempt_reports_the_finished_proof() {
+    let volumes = Volumes::new();
+    let digest = volumes.prepared();
+    let (_, first) = volumes.run(&volumes.prove(&digest));
+    let (code, second) = volumes.run(&JobSpec { attempt: 2, ..volumes.prove(&digest) });
+    assert_eq!(code, 0, "{second:?}");
+    assert_eq!(first.proof, second.proof);
+    assert_eq!(first.inference, second.inference);
+    assert!(second.steps.iter().all(|step| step.name != "prove"), "{:?}", second.steps);
+}
+
+#[test]
+fn a_damaged_proof_of_an_earlier_attempt_is_made_again() {
+    let volumes = Volumes::new();
+    let digest = volumes.prepared();
+    let (_, first) = volumes.run(&volumes.prove(&digest));
+    let path = volumes.path("artifacts/proof.bin");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[1000] ^= 1;
+    fs::write(path, bytes).unwrap();
+    let (code, second) = volumes.run(&volumes.prove(&digest));
+    assert_eq!(code, 0, "{second:?}");
+    assert_eq!(first.proof.unwrap().sha256, second.proof.unwrap().sha256, "equal nonces give equal proofs");
+    assert!(second.steps.iter().any(|step| step.name == "prove"));
+}
+
+#[test]
+fn a_model_that_nobody_fetched_or_prepared_is_a_missing_cache() {
+    let volumes = Volumes::new();
+    let (code, result) = volumes.run(&volumes.prove(&"00".repeat(32)));
+    assert_eq!(code, 42, "{result:?}");
+    volumes.run(&volumes.spec(Work::Fetch));
+    let (code, result) = volumes.run(&volumes.prove(&"00".repeat(32)));
+    assert_eq!(code, 42);
+    assert!(result.failure.unwrap().message.contains("not prepared"));
+}
+
+#[test]
+fn another_model_than_the_job_asks_for_is_a_mismatch() {
+    let volumes = Volumes::new();
+    let digest = volumes.prepared();
+    let (code, result) = volumes.run(&volumes.prove(&"00".repeat(32)));
+    assert_eq!(code, 12);
+    let failure = result.failure.unwrap();
+    assert!(failure.message.contains(&digest), "{failure:?}");
+    assert_eq!((failure.step.as_str(), failure.reason.as_str()), ("model", "ModelMismatch"));
+}
+
+#[test]
+fn an_audit_that_fails_says_so_and_still_reports() {
+    let volumes = Volumes::new();
+    let digest = volumes.prepared();
+    volumes.run(&volumes.prove(&digest));
+    let matrices = volumes.path("artifacts/log/matrices.bin");
+    let mut bytes = fs::read(&matrices).unwrap();
+    bytes[0] ^= 1;
+    fs::write(matrices, bytes).unwrap();
+    let (code, result) = volumes.run(&volumes.spec(Work::Finish(Finish { audit: true })));
+    assert_eq!(code, 21);
+    assert!(!result.succeeded);
+    assert_eq!(result.audit.unwrap().verdict, "Failed");
+    assert!(result.failure.unwrap().message.contains("other logits"));
+}
+
+#[test]
+fn a_prompt_that_is_too_long_is_the_users_fault() {
+    let volumes = Volumes::new();
+    let digest = volumes.prepared();
+    let mut spec = volumes.prove(&digest);
+    let Work::Prove(prove) = &mut spec.work else { unreachable!("it is a proof") };
+    prove.input = Input::Tokens(vec![5; 257]);
+    let (code, result) = volumes.run(&spec);
+    assert_eq!(code, 10);
+    assert_eq!(result.failure.unwrap().class.name(), "User");
+}
+
+#[test]
+fn sigterm_ends_a_pod_with_143_and_a_message() {
+    let volumes = Volumes::new();
+    let mut spec = volumes.hanging();
+    let address = free_address();
+    spec.progress_address = Some(address.clone());
+    let mut pod = Pod(start(&spec));
+    let page = progress(&address);
+    assert!(!page.summary.is_empty());
+    let killed = Command::new("kill").args(["-TERM", &pod.0.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    assert_eq!(pod.0.wait().unwrap().code(), Some(143));
+    let failure = volumes.result().failure.unwrap();
+    assert_eq!((failure.code, failure.reason.as_str(), failure.class.name()), (143, "Terminated", "Infra"));
+}
+
+#[test]
+fn a_pod_without_progress_ends_itself_with_75() {
+    let volumes = Volumes::new();
+    let spec = JobSpec { no_progress_timeout_seconds: 1, ..volumes.hanging() };
+    let (code, result) = volumes.run(&spec);
+    assert_eq!(code, 75);
+    let failure = result.failure.unwrap();
+    assert_eq!((failure.step.as_str(), failure.reason.as_str()), ("validate", "Stalled"));
+}
+
+#[test]
+fn a_job_of_another_version_is_refused() {
+    let volumes = Volumes::new();
+    let spec = JobSpec { version: JOB_VERSION + 1, ..volumes.spec(Work::Fetch) };
+    let file = volumes.path("job.json");
+    fs::write(&file, serde_json::to_string(&spec).unwrap()).unwrap();
+    let status = run_file(&file);
+    assert_eq!(status, Some(10));
+}
+
+fn run_file(file: &Path) -> Option<i32> {
+    Command::new(env!("CARGO_BIN_EXE_obelysk")).arg("job").arg(file).stderr(Stdio::null()).status().unwrap().code()
+}

@@ -81,9 +81,9 @@ impl Console {
         if self.json {
             print_line(&failure.to_json().to_string());
         }
-        eprintln!("error: {}", failure.message);
+        complain(&format!("error: {}", failure.message));
         if !failure.hint.is_empty() {
-            eprintln!("  hint: {}", failure.hint);
+            complain(&format!("  hint: {}", failure.hint));
         }
     }
 
@@ -104,8 +104,8 @@ impl Console {
             return;
         }
         match &*self.sign_of_life.lock().expect("no panic while it is held") {
-            Some(SignOfLife::Bar(bar)) => bar.suspend(|| eprintln!("{text}")),
-            _ => eprintln!("{text}"),
+            Some(SignOfLife::Bar(bar)) => bar.suspend(|| complain(text)),
+            _ => complain(text),
         }
     }
 }
@@ -146,10 +146,15 @@ fn lines(step: Step) -> SignOfLife {
     let start = Instant::now();
     let thread = std::thread::spawn(move || {
         while stopped.recv_timeout(HEARTBEAT) == Err(RecvTimeoutError::Timeout) {
-            eprintln!("{:<10} running for {} s", step.name(), start.elapsed().as_secs());
+            complain(&format!("{:<10} running for {} s", step.name(), start.elapsed().as_secs()));
         }
     });
     SignOfLife::Lines { stop, thread }
+}
+
+/// A log that cannot be written must not end a proof.
+fn complain(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// A reader that closed the pipe has seen enough; that is no failure of ours.

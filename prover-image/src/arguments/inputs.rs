@@ -14,7 +14,7 @@ pub struct ModelArguments {
     #[arg(long, value_name = "N")]
     pub layers: Option<u32>,
     /// The hub's address
-    #[arg(long, value_name = "URL", env = "HF_ENDPOINT", hide_env_values = true)]
+    #[arg(long, value_name = "URL", requires = "hf_model")]
     pub endpoint: Option<String>,
 }
 

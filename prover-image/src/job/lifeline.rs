@@ -2,6 +2,7 @@
 //! nothing any more.
 
 use std::fs;
+use std::io::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -35,9 +36,9 @@ impl Lifeline {
         Self { state: Mutex::new(state) }
     }
 
-    /// One line for the pod's log.
+    /// One line for the pod's log. A log that cannot be written must not end the work.
     pub fn say(&self, text: &str) {
-        eprintln!("{text}");
+        let _ = writeln!(io::stderr(), "{text}");
     }
 
     /// The steps that ended well.

@@ -46,7 +46,7 @@ pub fn run(file: Option<&Path>) -> Result<(), Failure> {
             }
         }
         Err(failure) => {
-            eprintln!("error: {}\n  hint: {}", failure.message, failure.hint);
+            lifeline.say(&format!("error: {}\n  hint: {}", failure.message, failure.hint));
             conclusion.end(lifeline.failed(&failure), i32::from(failure.code.number()))
         }
     }

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 use std::process::Stdio;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -88,6 +90,31 @@ fn a_run_resumes_from_the_proof_without_running_the_engines_again() {
         assert_eq!(resumed[fact], first[fact], "{fact}");
     }
     assert_ne!(resumed["proof"]["sha256"], first["proof"]["sha256"], "another nonce gives another proof");
+}
+
+#[test]
+fn a_killed_run_is_incomplete_and_can_be_resumed() {
+    let home = tempfile::tempdir().unwrap();
+    let out = home.path().join("out");
+    let arguments = ["--json", "run", "--max-new-tokens", "2", "--out", out.to_str().unwrap()];
+    let mut running = command(home.path())
+        .args(arguments)
+        .args(QUESTION)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // The log is the last file before the long work of the proof.
+    let start = Instant::now();
+    while !out.join("log/log.jsonl").exists() {
+        assert!(start.elapsed() < Duration::from_secs(60), "the log never comes");
+        thread::sleep(Duration::from_millis(5));
+    }
+    running.kill().unwrap();
+    running.wait().unwrap();
+    assert!(!out.join("SHA256SUMS").exists() && !out.join("proof.bin").exists(), "it was killed before the proof");
+    let resumed = run(home.path(), &out, &["--max-new-tokens", "2", "--resume-from", "prove"]).ok();
+    assert_eq!(resumed["outputTokens"], serde_json::json!([26, 266]));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 
-use crate::program::{obelysk, obelysk_verify};
+use crate::program::{obelysk, obelysk_verify, verifier};
 
 /// One proof for all tests of this file, made with a known nonce.
 struct Proven {
@@ -154,4 +154,33 @@ fn a_file_that_never_ends_is_not_read_to_its_end() {
     let outcome = obelysk_verify([&folder]);
     assert_eq!(outcome.code, 2);
     assert!(outcome.stderr.contains("more than"), "{}", outcome.stderr);
+}
+
+#[test]
+fn no_changed_byte_is_accepted_or_crashes_the_verifier() {
+    for (file, samples) in [("model.json", 40), ("statement.json", 40), ("proof.bin", 40)] {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = three_files(folder.path());
+        let original = fs::read(folder.join(file)).unwrap();
+        // A prime stride visits every kind of place.
+        for position in (0..samples).map(|sample| sample * 7_919 % original.len()) {
+            for mask in [1, 0x80] {
+                let mut changed = original.clone();
+                changed[position] ^= mask;
+                fs::write(folder.join(file), changed).unwrap();
+                let code = code_of(&folder, &[]);
+                assert!(code == 1 || code == 2, "{file}: byte {position} ^ {mask:#x} ends with {code}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_reader_that_went_away_does_not_change_the_verdict() {
+    let script = format!("'{}' '{}' 2>/dev/null >&-", verifier().display(), proven().folder.path().display());
+    let status = std::process::Command::new("sh").args(["-c", &script]).status().unwrap();
+    assert_eq!(status.code(), Some(0));
+    let script = script.replace(">&-", ">/dev/full");
+    let status = std::process::Command::new("sh").args(["-c", &script]).status().unwrap();
+    assert_eq!(status.code(), Some(0));
 }

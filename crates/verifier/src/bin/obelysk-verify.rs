@@ -1,5 +1,6 @@
 //! Checks a proof folder on any machine: no weights, no GPU, no network, no environment.
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -45,7 +46,7 @@ const UNREADABLE: u8 = 2;
 
 fn main() -> ExitCode {
     if let Err(message) = cpu::check() {
-        eprintln!("error: {message}");
+        complain(&format!("error: {message}"));
         return ExitCode::from(cpu::TOO_OLD);
     }
     let arguments = Arguments::parse();
@@ -56,16 +57,16 @@ fn main() -> ExitCode {
     match checked {
         Ok((folder, report)) => {
             if arguments.model_digest.is_none() {
-                eprintln!(
+                complain(
                     "WARNING: no --model-digest was given. The model is whatever this folder claims; \
-                     compare its digest with one that you computed or trust."
+                     compare its digest with one that you computed or trust.",
                 );
             }
-            if arguments.json {
-                println!("{}", to_json(&folder, &report, arguments.model_digest.is_some()));
+            print(&if arguments.json {
+                to_json(&folder, &report, arguments.model_digest.is_some()).to_string()
             } else {
-                print_text(&folder, &report);
-            }
+                to_text(&folder, &report)
+            });
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -74,12 +75,21 @@ fn main() -> ExitCode {
                 FolderError::Invalid(_) => ("invalid", INVALID),
             };
             if arguments.json {
-                println!("{}", json!({"status": status, "code": code, "message": error.to_string()}));
+                print(&json!({"status": status, "code": code, "message": error.to_string()}).to_string());
             }
-            eprintln!("{}: {error}", status.to_uppercase());
+            complain(&format!("{}: {error}", status.to_uppercase()));
             ExitCode::from(code)
         }
     }
+}
+
+/// A reader that went away changes nothing about the outcome, which is the exit status.
+fn print(text: &str) {
+    let _ = writeln!(io::stdout(), "{text}");
+}
+
+fn complain(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 fn expectations(arguments: &Arguments) -> Expectations {
@@ -116,15 +126,18 @@ fn to_json(folder: &ProofFolder, report: &SecurityReport, model_expected: bool) 
     })
 }
 
-fn print_text(folder: &ProofFolder, report: &SecurityReport) {
+fn to_text(folder: &ProofFolder, report: &SecurityReport) -> String {
     let claim = &folder.claim;
-    println!("VALID");
-    println!("model     {}", claim.model_digest);
-    println!("prompt    {:?}", claim.prompt_tokens);
-    println!("output    {:?}", claim.output_tokens);
-    println!("nonce     {}", claim.nonce);
-    println!("security  {:.1} bits, all phases composed:", report.bits());
-    for phase in &report.phases {
-        println!("          {:.1} bits  {} (of which grinding {})", phase.bits, phase.name, phase.grinding);
-    }
+    let mut lines = vec![
+        "VALID".to_string(),
+        format!("model     {}", claim.model_digest),
+        format!("prompt    {:?}", claim.prompt_tokens),
+        format!("output    {:?}", claim.output_tokens),
+        format!("nonce     {}", claim.nonce),
+        format!("security  {:.1} bits, all phases composed:", report.bits()),
+    ];
+    lines.extend(report.phases.iter().map(|phase| {
+        format!("          {:.1} bits  {} (of which grinding {})", phase.bits, phase.name, phase.grinding)
+    }));
+    lines.join("\n")
 }

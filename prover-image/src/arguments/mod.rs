@@ -21,7 +21,7 @@ Exit codes: 0 ok, 10-19 your input, 20-29 proof, 30-39 GPU, 40-49 storage and ne
 
 /// Prove that a language model produced a text, and check such proofs.
 #[derive(Parser)]
-#[command(name = "obelysk", version, about, after_help = EXAMPLES, max_term_width = 100)]
+#[command(name = "obelysk", version, after_help = EXAMPLES, max_term_width = 100)]
 pub struct Arguments {
     /// Options of every command.
     #[command(flatten)]

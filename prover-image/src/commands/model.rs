@@ -40,7 +40,11 @@ fn list() -> Answer {
     let lines: Vec<String> = PRESETS
         .iter()
         .map(|preset| {
-            let state = if preset.supported { "" } else { "  (not supported yet)" };
+            let state = match (preset.supported, preset.repository) {
+                (true, "bundled") => "  (a test model that comes with this program)",
+                (true, _) => "",
+                (false, _) => "  (not supported yet)",
+            };
             let millions = preset.million_parameters;
             format!("{:<12} {millions:>6} M  {:<20} {}{state}", preset.name, preset.architecture, preset.repository)
         })

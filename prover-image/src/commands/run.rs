@@ -10,7 +10,7 @@ use crate::device;
 use crate::failure::Failure;
 use crate::pipeline::inputs::{RunInputs, parse_bytes32};
 use crate::pipeline::run::{self, RunReport, RunRequest};
-use crate::pipeline::{Observer, submit};
+use crate::pipeline::{Observer, Step, submit};
 
 /// Run every step and report.
 pub fn run(context: &Context, arguments: &RunArguments) -> Result<Answer, Failure> {
@@ -28,13 +28,17 @@ pub fn run(context: &Context, arguments: &RunArguments) -> Result<Answer, Failur
         nonce: arguments.proof.nonce.as_deref().map(|text| parse_bytes32("the nonce", text)).transpose()?,
         out: arguments.out.clone(),
         resume_from: arguments.resume_from,
-        skip_inference: arguments.skip_inference,
-        skip_audit: arguments.no_audit,
+        skip: left_out(arguments),
     };
     let device = device::choose(selection::device(&arguments.device)?, &device::detect())?;
     context.console.note(&format!("device: {device}"));
     let report = run::run(&context.home, &context.console, &request)?;
     Ok(Answer { json: to_json(&report, &device), text: to_text(&report) })
+}
+
+fn left_out(arguments: &RunArguments) -> Vec<Step> {
+    let optional = [(Step::Inference, arguments.skip_inference), (Step::Audit, arguments.no_audit)];
+    optional.into_iter().filter(|(_, skip)| *skip).map(|(step, _)| step).collect()
 }
 
 fn to_json(report: &RunReport, device: &str) -> Value {
@@ -61,8 +65,8 @@ fn to_json(report: &RunReport, device: &str) -> Value {
             "securityBits": report.verification.security_bits,
             "provingSeconds": proof.proving_seconds,
             "verifySeconds": report.verification.verify_seconds,
-            "submissionReady": report.submission.submission_ready,
-            "notReadyReason": report.submission.not_ready_reason,
+            "submissionReady": proof.submission_ready,
+            "notReadyReason": proof.not_ready_reason,
         },
         "audit": report.audit.as_ref().map(|audit| json!({"verdict": audit.verdict})),
         "steps": report.steps,
@@ -83,7 +87,7 @@ fn to_text(report: &RunReport) -> String {
         "proof       {} bytes, {:.1} bits proven, {:.2} s to prove, {:.3} s to verify",
         proof.size_bytes, report.verification.security_bits, proof.proving_seconds, report.verification.verify_seconds
     ));
-    if let Some(reason) = &report.submission.not_ready_reason {
+    if let Some(reason) = &proof.not_ready_reason {
         lines.push(format!("submission  not ready: {reason}"));
     }
     let folder = report.artifacts.folder().display();

@@ -106,8 +106,8 @@ impl Pod<'_> {
             out: Some(folder.to_path_buf()),
             nonce: Some(nonce),
             inputs,
-            skip_inference: false,
-            skip_audit: true,
+            // Another pod audits; submitting is a pod of its own.
+            skip: vec![Step::Audit, Step::Submit],
         };
         let report = run::run_on(&self.home, watch, &request, &files)?;
         Ok(StepResult {

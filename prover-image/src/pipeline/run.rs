@@ -9,10 +9,10 @@ use super::capture::{self, CapturedLog};
 use super::inference::{self, FloatAnswer};
 use super::inputs::RunInputs;
 use super::model_files::{self, ModelFiles};
-use super::prepare::{self, Prepared};
+use super::prepare;
 use super::prove::{self, ProofFacts};
 use super::record::{self, StepTime, Stopwatch};
-use super::submit::{self, Submission};
+use super::submit;
 use super::verify::{self, Verification};
 use super::{Observer, Step};
 use crate::artifacts::{Artifacts, INFERENCE, RUN};
@@ -30,10 +30,8 @@ pub struct RunRequest {
     pub out: Option<PathBuf>,
     /// Take over what the steps before this one left in the folder.
     pub resume_from: Option<Step>,
-    /// Leave the float engine out.
-    pub skip_inference: bool,
-    /// Leave the audit out.
-    pub skip_audit: bool,
+    /// Steps to leave out, of inference, audit and submission.
+    pub skip: Vec<Step>,
 }
 
 /// What a run found out.
@@ -52,8 +50,6 @@ pub struct RunReport {
     pub verification: Verification,
     /// The outcome of the audit, unless it was left out.
     pub audit: Option<AuditReport>,
-    /// The outcome of the submission gate.
-    pub submission: Submission,
     /// Times.
     pub steps: Vec<StepTime>,
 }
@@ -109,15 +105,18 @@ pub fn run_on(
         prove::read(&artifacts, &log, request.nonce.as_deref())?
     };
     let verification = watch.step(Step::Verify, || verify::verify_and_record(&artifacts, &prepared.digest))?;
-    let audit = run_audit(&artifacts, &mut watch, request, &prepared)?;
-    let submission = watch.step(Step::Submit, || submit::dry_run(&artifacts))?;
+    let audit = optional(&mut watch, request, Step::Audit, || {
+        let report = audit::audit(&artifacts, &prepared)?;
+        report.failure().map_or(Ok(report), Err)
+    })?;
+    optional(&mut watch, request, Step::Submit, || submit::dry_run(&artifacts))?;
 
     let text = inference::decode(files, &log.inference().output_tokens)?;
     let steps = watch.into_steps();
     record.steps.extend(steps.iter().cloned());
     artifacts.write_json(RUN, &record)?;
     artifacts.finish()?;
-    Ok(RunReport { artifacts, float, log, text, proof, verification, audit, submission, steps })
+    Ok(RunReport { artifacts, float, log, text, proof, verification, audit, steps })
 }
 
 fn infer(
@@ -127,35 +126,24 @@ fn infer(
     files: &ModelFiles,
     prompt: &inference::Prompt,
 ) -> Result<Option<FloatAnswer>, Failure> {
-    if request.skip_inference {
-        return Ok(None);
+    let is_taken_over = request.resume_from.is_some_and(|first| first > Step::Inference);
+    if is_taken_over && !request.skip.contains(&Step::Inference) {
+        return artifacts.has(INFERENCE).then(|| artifacts.read_json(INFERENCE)).transpose();
     }
-    if request.resume_from.is_some_and(|first| first > Step::Inference) {
-        return if artifacts.has(INFERENCE) { artifacts.read_json(INFERENCE).map(Some) } else { Ok(None) };
-    }
-    watch.step(Step::Inference, || {
+    optional(watch, request, Step::Inference, || {
         let answer = inference::generate(files, prompt, request.inputs.max_new_tokens)?;
         artifacts.write_json(INFERENCE, &answer)?;
-        Ok(Some(answer))
+        Ok(answer)
     })
 }
 
-fn run_audit(
-    artifacts: &Artifacts,
+fn optional<T>(
     watch: &mut Stopwatch,
     request: &RunRequest,
-    prepared: &Prepared,
-) -> Result<Option<AuditReport>, Failure> {
-    if request.skip_audit {
-        return Ok(None);
-    }
-    watch.step(Step::Audit, || {
-        let report = audit::audit(artifacts, prepared)?;
-        match report.failure() {
-            Some(failure) => Err(failure),
-            None => Ok(Some(report)),
-        }
-    })
+    step: Step,
+    work: impl FnOnce() -> Result<T, Failure>,
+) -> Result<Option<T>, Failure> {
+    if request.skip.contains(&step) { Ok(None) } else { watch.step(step, work).map(Some) }
 }
 
 /// How many tokens of the two answers agree, from the first on: after a difference the engines read different texts.

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::model::{copy_of_tiny_chat, edit_config, poison};
+use crate::model::{copy_of_fixture, copy_of_tiny_chat, edit_config, poison};
 use crate::program::{Failure, obelysk};
 
 /// Run on a model that is expected to fail, and check that nothing was prepared from it.
@@ -59,6 +59,15 @@ fn a_truncated_shard_names_the_file() {
         let failure = fails(&model, 12);
         assert!(failure.message.contains("model.safetensors"), "{length} bytes: {failure:?}");
     }
+}
+
+#[test]
+fn a_missing_shard_of_several_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = copy_of_fixture(folder.path(), "qwen3_sharded");
+    fs::remove_file(model.join("model-00003-of-00005.safetensors")).unwrap();
+    let failure = fails(&model, 12);
+    assert!(failure.message.contains("model-00003-of-00005.safetensors"), "{failure:?}");
 }
 
 #[test]

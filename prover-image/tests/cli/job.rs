@@ -148,7 +148,7 @@ fn four_pods_bring_a_model_to_an_audited_proof() {
     let proof = proved.proof.unwrap();
     assert!(proof.verified && proof.security_bits >= 100.0, "{proof:?}");
     let names: Vec<&str> = proved.steps.iter().map(|step| step.name.as_str()).collect();
-    assert_eq!(names, ["model", "validate", "inference", "capture", "prove", "verify", "submit"]);
+    assert_eq!(names, ["model", "validate", "inference", "capture", "prove", "verify"]);
     assert!(proved.artifacts.iter().any(|file| file.name == "proof.bin" && file.sha256 == proof.sha256));
 
     let (code, finished) = volumes.run(&volumes.spec(Work::Finish(Finish { audit: true })));

@@ -7,6 +7,9 @@ use serde_json::Value;
 
 use crate::program::obelysk;
 
+/// Small models with random weights.
+const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/models");
+
 /// A folder with the bundled model's files and nothing that says where they come from.
 pub fn copy_of_tiny_chat(folder: &Path) -> PathBuf {
     let home = tempfile::tempdir().unwrap();
@@ -19,6 +22,19 @@ pub fn copy_of_tiny_chat(folder: &Path) -> PathBuf {
         if entry.file_type().unwrap().is_file() && entry.file_name() != "manifest.json" {
             fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
         }
+    }
+    copy
+}
+
+/// A model of the fixtures, copied to a folder where a test may damage it.
+pub fn copy_of_fixture(folder: &Path, name: &str) -> PathBuf {
+    let source = Path::new(FIXTURES).join(name);
+    let copy = folder.join(name);
+    fs::create_dir(&copy).unwrap();
+    for entry in fs::read_dir(source).unwrap() {
+        let entry = entry.unwrap();
+        // Read and write: a copy would keep a fixture's write protection.
+        fs::write(copy.join(entry.file_name()), fs::read(entry.path()).unwrap()).unwrap();
     }
     copy
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::model::copy_of_fixture;
 use crate::program::{Outcome, command, obelysk};
 
 const QUESTION: [&str; 5] = ["--preset", "tiny-chat", "--prompt", "What is 7 + 5?", "--chat"];
@@ -159,6 +160,19 @@ fn without_a_folder_the_same_command_finds_its_run_again() {
     assert_eq!(first["proof"]["sha256"], resumed["proof"]["sha256"]);
     assert_eq!(step_names(&resumed), ["model", "validate", "verify", "audit", "submit"]);
     assert_eq!(first["integerMatchesFloat"], Value::Null, "the float engine was left out");
+}
+
+#[test]
+fn a_folder_with_a_qwen3_model_is_proven_whatever_its_shards() {
+    let home = tempfile::tempdir().unwrap();
+    let reports = ["qwen3", "qwen3_sharded"].map(|name| {
+        let model = copy_of_fixture(home.path(), name);
+        let arguments = ["run", "--tokens", "1,40,50", "--max-new-tokens", "2", "--model-dir", model.to_str().unwrap()];
+        obelysk(home.path(), arguments).ok()
+    });
+    assert_eq!(reports[0]["modelDigest"], reports[1]["modelDigest"], "how weights are cut into files is no property");
+    assert_eq!(reports[0]["outputTokens"], reports[1]["outputTokens"]);
+    assert_ne!(reports[0]["out"], reports[1]["out"], "runs on other files are other runs");
 }
 
 #[test]

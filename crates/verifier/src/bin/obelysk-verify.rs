@@ -19,7 +19,7 @@ Exit codes: 0 the proof is valid, 1 it is not, 2 the folder could not be read.";
 
 /// Check the proof that a model answered a prompt with these tokens.
 #[derive(Parser)]
-#[command(name = "obelysk-verify", version, about, after_help = EXAMPLES, max_term_width = 100)]
+#[command(name = "obelysk-verify", version, after_help = EXAMPLES, max_term_width = 100)]
 struct Arguments {
     /// Folder with model.json, statement.json and proof.bin
     #[arg(value_name = "DIR")]

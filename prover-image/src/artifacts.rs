@@ -132,7 +132,7 @@ impl Artifacts {
     /// Write a file.
     ///
     /// # Errors
-    /// As [`atomic::write`].
+    /// As [`atomic::write()`].
     pub fn write(&self, name: &str, content: &[u8]) -> Result<(), Failure> {
         atomic::write(&self.path(name), content)
     }
@@ -140,7 +140,7 @@ impl Artifacts {
     /// Write a JSON file.
     ///
     /// # Errors
-    /// As [`atomic::write`].
+    /// As [`atomic::write()`].
     pub fn write_json<T: Serialize>(&self, name: &str, value: &T) -> Result<(), Failure> {
         atomic::write_json(&self.path(name), value)
     }

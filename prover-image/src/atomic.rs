@@ -33,7 +33,7 @@ pub fn write(path: &Path, content: &[u8]) -> Result<(), Failure> {
 /// Write a value as one line of JSON.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), Failure> {
     let mut text = serde_json::to_vec(value).expect("plain data has a JSON form");
     text.push(b'\n');

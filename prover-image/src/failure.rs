@@ -86,3 +86,30 @@ pub fn of_arguments(error: &clap::Error) -> Failure {
     let words: Vec<&str> = explanation.trim_start_matches("error:").split_whitespace().collect();
     Failure::new(ExitCode::BadSpec, words.join(" "), "see `obelysk --help` and `obelysk COMMAND --help`")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_systems_error_numbers_get_the_code_that_helps() {
+        // ENOSPC, EDQUOT, EACCES, EROFS, EIO on Linux.
+        let numbers = [28, 122, 13, 30, 5];
+        let codes = numbers.map(|number| {
+            let failure = Failure::io("write", Path::new("/data/proof.bin"), &io::Error::from_raw_os_error(number));
+            assert!(failure.message.contains("/data/proof.bin") && !failure.hint.is_empty());
+            failure.code
+        });
+        use ExitCode::{DiskFull, Io};
+        assert_eq!(codes, [DiskFull, DiskFull, Io, Io, Io]);
+    }
+
+    #[test]
+    fn json_carries_class_and_code() {
+        let json = Failure::new(ExitCode::GateRefused, "no", "use --dry-run").to_json();
+        assert_eq!(
+            json,
+            json!({"status": "error", "class": "Prover", "code": 22, "message": "no", "hint": "use --dry-run"})
+        );
+    }
+}

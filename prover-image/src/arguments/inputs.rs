@@ -10,7 +10,7 @@ pub struct ModelArguments {
     /// Its name.
     #[command(flatten)]
     pub name: ModelName,
-    /// Only the first N decoder layers: another model, with a digest of its own
+    /// Only the first N decoder layers: another model, with a digest of its own (not supported yet)
     #[arg(long, value_name = "N")]
     pub layers: Option<u32>,
     /// The hub's address
@@ -28,7 +28,7 @@ pub struct ModelName {
     /// A folder with config.json, tokenizer files and safetensors
     #[arg(long, value_name = "DIR")]
     pub model_dir: Option<PathBuf>,
-    /// A model of the Hugging Face hub
+    /// A model of the Hugging Face hub (not supported yet)
     #[arg(long, value_name = "REPO[@REV]")]
     pub hf_model: Option<String>,
 }

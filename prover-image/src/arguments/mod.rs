@@ -102,13 +102,13 @@ pub struct RunArguments {
     /// What kind of proof.
     #[command(flatten)]
     pub proof: ProofArguments,
-    /// Inferences to record in the log
+    /// Inferences to record in the log (more than 1 is not supported yet)
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub count: u32,
     /// Check what would be submitted, send nothing (the default)
     #[arg(long, conflicts_with = "submit")]
     pub dry_run: bool,
-    /// Submit the proof on chain
+    /// Submit the proof on chain (refused by the gate in this version)
     #[arg(long)]
     pub submit: bool,
     /// Take over the results of the steps before STEP from the earlier run
@@ -128,7 +128,7 @@ pub struct RunArguments {
 /// Which device works.
 #[derive(Args)]
 pub struct DeviceArguments {
-    /// Use a GPU; without one the run fails
+    /// Use a GPU; without one the command fails
     #[arg(long, conflicts_with = "no_gpu")]
     pub gpu: bool,
     /// Use the CPU even where a GPU is
@@ -137,7 +137,7 @@ pub struct DeviceArguments {
     /// Use a GPU and refuse every fallback to the CPU
     #[arg(long, conflicts_with = "no_gpu")]
     pub gpu_only: bool,
-    /// Use all GPUs
+    /// Use all GPUs (not supported yet)
     #[arg(long, conflicts_with = "no_gpu")]
     pub multi_gpu: bool,
 }
@@ -151,13 +151,13 @@ pub struct ProofArguments {
     /// 32 bytes in hex that the proof is bound to [default: random]
     #[arg(long, value_name = "HEX")]
     pub nonce: Option<String>,
-    /// Make the proof fit for submission: one opening per weight tensor
+    /// Make the proof fit for submission: one opening per weight tensor (not supported yet)
     #[arg(long)]
     pub starknet_ready: bool,
-    /// Entry point v2 of the contract (implies --starknet-ready)
+    /// Entry point v2 of the contract, implies --starknet-ready (not supported yet)
     #[arg(long, conflicts_with = "gkr_v3")]
     pub gkr_v2: bool,
-    /// Entry point v3 of the contract (implies --starknet-ready)
+    /// Entry point v3 of the contract, implies --starknet-ready (not supported yet)
     #[arg(long)]
     pub gkr_v3: bool,
 }
@@ -167,9 +167,9 @@ pub struct ProofArguments {
 pub enum ProofMode {
     /// One proof of the whole model
     Gkr,
-    /// One proof per group of layers
+    /// One proof per group of layers (not supported yet)
     Direct,
-    /// A proof that a proof verifies
+    /// A proof that a proof verifies (not supported yet)
     Recursive,
 }
 
@@ -266,7 +266,7 @@ pub struct CaptureArguments {
     /// What it reads.
     #[command(flatten)]
     pub input: InputArguments,
-    /// Inferences to record in the log
+    /// Inferences to record in the log (more than 1 is not supported yet)
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub count: u32,
     /// Folder of the results [default: a folder under HOME/runs named after the inputs]
@@ -322,7 +322,7 @@ pub struct SubmitArguments {
     /// Check what would be submitted, send nothing (the default)
     #[arg(long, conflicts_with = "submit")]
     pub dry_run: bool,
-    /// Submit the proof on chain
+    /// Submit the proof on chain (refused by the gate in this version)
     #[arg(long)]
     pub submit: bool,
 }

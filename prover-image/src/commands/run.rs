@@ -26,7 +26,7 @@ pub fn run(context: &Context, arguments: &RunArguments) -> Result<Answer, Failur
             max_new_tokens: arguments.input.max_new_tokens,
         },
         nonce: arguments.proof.nonce.as_deref().map(|text| parse_bytes32("the nonce", text)).transpose()?,
-        out: arguments.out.clone(),
+        out: selection::out(arguments.out.as_deref())?,
         resume_from: arguments.resume_from,
         skip: left_out(arguments),
     };

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::arguments::{DeviceArguments, InputArguments, ModelArguments, ProofArguments, ProofMode};
 use crate::device::Request;
@@ -23,12 +23,19 @@ pub fn model(arguments: &ModelArguments) -> Result<ModelSource, Failure> {
     }
     match (&arguments.name.preset, &arguments.name.model_dir) {
         (Some(name), None) => Ok(ModelSource::Preset(name.clone())),
-        // The record of a run outlives the current folder.
-        (None, Some(folder)) => {
-            std::path::absolute(folder).map(ModelSource::Directory).map_err(|error| Failure::io("find", folder, &error))
-        }
+        (None, Some(folder)) => absolute(folder).map(ModelSource::Directory),
         _ => unreachable!("clap requires exactly one model"),
     }
+}
+
+/// The folder of results that the arguments name, if any.
+pub fn out(folder: Option<&Path>) -> Result<Option<PathBuf>, Failure> {
+    folder.map(absolute).transpose()
+}
+
+/// What a run records and reports outlives the current folder.
+fn absolute(folder: &Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(folder).map_err(|error| Failure::io("find", folder, &error))
 }
 
 /// The input that the arguments name, if any.

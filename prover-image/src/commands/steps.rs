@@ -33,9 +33,10 @@ pub fn capture(context: &Context, arguments: &CaptureArguments) -> Result<Answer
         input: selection::required_input(&arguments.input)?,
         max_new_tokens: arguments.input.max_new_tokens,
     };
+    let out = selection::out(arguments.out.as_deref())?;
     let mut watch = Stopwatch::new(&context.console);
     let files = watch.step(Step::Model, || model_files::resolve(&context.home, &inputs.model))?;
-    let (artifacts, _) = record::begin(&context.home, &inputs, arguments.out.as_deref(), &files)?;
+    let (artifacts, _) = record::begin(&context.home, &inputs, out.as_deref(), &files)?;
     let prepared = watch.step(Step::Validate, || {
         validate::validate(&files.folder)?;
         prepare::load_or_prepare(&files, &context.console)

@@ -1,5 +1,5 @@
 //! The entry point inside pods: does the work that a job file describes and tells the operator what came of it, by exit
-//! status and termination message. Whatever happens, exactly one of the two ends is taken: see [`conclusion`].
+//! status and termination message. Whatever happens, exactly one of the two ends is taken: see `conclusion`.
 
 mod conclusion;
 mod lifeline;

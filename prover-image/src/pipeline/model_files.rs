@@ -12,7 +12,7 @@ use super::inputs::ModelSource;
 use crate::artifacts::sha256_of_file;
 use crate::atomic;
 use crate::failure::{ExitCode, Failure};
-use crate::home::{Home, short};
+use crate::home::Home;
 
 /// Lists the files of a revision; written when all of them are in place.
 const MANIFEST: &str = "manifest.json";
@@ -166,19 +166,23 @@ fn directory(home: &Home, folder: &Path) -> Result<ModelFiles, Failure> {
         return Err(Failure::new(ExitCode::BadSpec, message, "name a folder with config.json and safetensors"));
     }
     let folder = fs::canonicalize(folder).map_err(|error| Failure::io("find", folder, &error))?;
-    if folder.join(MANIFEST).is_file() {
-        return revision_folder(&folder);
-    }
-    let manifest = Manifest::of(describe_files(&folder)?);
     let name = folder.file_name().map_or_else(|| "model".into(), |name| name.to_string_lossy().into_owned());
-    let derived = home.model("local", &name, &manifest.revision);
-    Ok(ModelFiles { name: format!("local/{name}"), folder, derived, manifest })
+    let manifest = match folder.join(MANIFEST) {
+        path if path.is_file() => read_manifest(&path)?,
+        _ => Manifest::of(describe_files(&folder)?),
+    };
+    // Whoever names a folder of HOME itself finds there what is derived from it. Any other may be read-only.
+    let is_home = fs::canonicalize(home.root()).is_ok_and(|root| folder.starts_with(root));
+    let derived = if is_home { folder.clone() } else { home.model("local", &name, &manifest.revision) };
+    let model = ModelFiles { name: format!("local/{name}"), folder, derived, manifest };
+    if model.is_there() {
+        model.check()?;
+    }
+    Ok(model)
 }
 
-/// A folder that a manifest describes: the revision folder of some HOME.
-fn revision_folder(folder: &Path) -> Result<ModelFiles, Failure> {
-    let path = folder.join(MANIFEST);
-    let text = fs::read(&path).map_err(|error| Failure::io("read", &path, &error))?;
+fn read_manifest(path: &Path) -> Result<Manifest, Failure> {
+    let text = fs::read(path).map_err(|error| Failure::io("read", path, &error))?;
     let damaged = |reason: String| {
         let message = format!("{} is damaged: {reason}", path.display());
         Failure::new(ExitCode::Cache, message, "fetch the model again")
@@ -187,11 +191,7 @@ fn revision_folder(folder: &Path) -> Result<ModelFiles, Failure> {
     if Manifest::of(manifest.files.clone()) != manifest {
         return Err(damaged("its revision does not follow from its files".into()));
     }
-    let parent = folder.parent().and_then(Path::file_name).map(|name| name.to_string_lossy().replacen("--", "/", 1));
-    let name = parent.unwrap_or_else(|| short(&manifest.revision).into());
-    let model = ModelFiles { name, folder: folder.into(), derived: folder.into(), manifest };
-    model.check()?;
-    Ok(model)
+    Ok(manifest)
 }
 
 impl ModelFiles {

@@ -185,6 +185,20 @@ fn a_damaged_file_of_the_home_is_found_and_pulling_again_repairs_it() {
 }
 
 #[test]
+fn a_model_folder_with_a_manifest_is_compared_with_it() {
+    let home = tempfile::tempdir().unwrap();
+    let pulled = obelysk(home.path(), ["model", "pull", "--preset", "tiny-chat"]).ok();
+    let folder = pulled["folder"].as_str().unwrap();
+    let other_home = tempfile::tempdir().unwrap();
+    let validate = ["validate", "--model-dir", folder];
+    let revision = obelysk(other_home.path(), validate).ok()["revision"].clone();
+    assert_eq!(revision, pulled["revision"]);
+    fs::write(Path::new(folder).join("chat_template.jinja"), "other").unwrap();
+    let failure = obelysk(other_home.path(), validate).fails_with(42);
+    assert!(failure.message.contains("chat_template.jinja"), "{failure:?}");
+}
+
+#[test]
 fn damaged_prepared_weights_are_found() {
     let home = tempfile::tempdir().unwrap();
     let prepared = obelysk(home.path(), ["model", "prepare", "--preset", "tiny-chat"]).ok();

@@ -20,6 +20,7 @@ use crate::atomic;
 use crate::console::Answer;
 use crate::failure::{ExitCode, Failure};
 use crate::pipeline::inference::{self, Prompt};
+use crate::pipeline::inputs::Input;
 use crate::pipeline::model_files::{self, ModelFiles};
 use crate::pipeline::prepare::{self, Prepared};
 
@@ -34,55 +35,53 @@ enum Loaded {
 /// Answer once, or talk.
 pub fn infer(context: &Context, arguments: &InferArguments) -> Result<Option<Answer>, Failure> {
     let input = selection::input(&arguments.input)?;
-    let talk = input.is_none() && arguments.input.chat && !arguments.json_or_file(context);
-    if input.is_none() && !(talk && std::io::stdin().is_terminal()) {
-        selection::required_input(&arguments.input)?;
+    if input.is_none() && !may_talk(context, arguments) {
+        return Err(selection::no_prompt());
     }
     let files = model_files::resolve(&context.home, &selection::model(&arguments.model)?)?;
     let engine = match arguments.engine {
         Engine::Float => Loaded::Float(Box::new(FloatModel::open(&files.folder)?)),
         Engine::Integer => Loaded::Integer(Box::new(prepare::load_or_prepare(&files, &context.console)?)),
     };
-    let limit = arguments.input.max_new_tokens as usize;
-    let Some(input) = input else { return converse(&files, &engine, limit).map(|()| None) };
-    let prompt = inference::encode(&files, &input)?;
+    match input {
+        Some(input) => answer(arguments, &files, &engine, &input).map(Some),
+        None => converse(&files, &engine, arguments.input.max_new_tokens as usize).map(|()| None),
+    }
+}
+
+/// Whether a person sits there and wants nothing but to talk.
+fn may_talk(context: &Context, arguments: &InferArguments) -> bool {
+    let wants_more = context.console.json() || arguments.bench || arguments.logits.is_some();
+    arguments.input.chat && !wants_more && std::io::stdin().is_terminal()
+}
+
+fn answer(arguments: &InferArguments, files: &ModelFiles, engine: &Loaded, input: &Input) -> Result<Answer, Failure> {
+    let prompt = inference::encode(files, input)?;
     let repeats = if arguments.bench { BENCH_REPEATS } else { 1 };
     let mut rates = Vec::new();
     let mut output = Vec::new();
     for _ in 0..repeats {
         let start = Instant::now();
-        output = engine.generate(&prompt, limit)?;
+        output = engine.generate(&prompt, arguments.input.max_new_tokens as usize)?;
         rates.push(output.len() as f64 / start.elapsed().as_secs_f64());
     }
     if let Some(file) = &arguments.logits {
-        write_logits(file, &engine, &prompt.tokens)?;
+        write_logits(file, engine, &prompt.tokens)?;
     }
-    let text = inference::decode(&files, &output)?;
     rates.sort_by(f64::total_cmp);
+    let [minimum, median, maximum] = [rates[0], rates[repeats / 2], rates[repeats - 1]];
+    let mut text = inference::decode(files, &output)?;
     let mut json = json!({
         "promptTokens": prompt.tokens,
         "outputTokens": output,
         "text": text,
-        "tokensPerSecond": rates[repeats / 2],
+        "tokensPerSecond": median,
     });
-    let mut lines = vec![text];
     if arguments.bench {
-        json["bench"] = json!({"minimum": rates[0], "median": rates[repeats / 2], "maximum": rates[repeats - 1]});
-        lines.push(format!(
-            "{:.1} tokens per second ({:.1} to {:.1})",
-            rates[repeats / 2],
-            rates[0],
-            rates[repeats - 1]
-        ));
+        json["bench"] = json!({"minimum": minimum, "median": median, "maximum": maximum});
+        text.push_str(&format!("\n{median:.1} tokens per second ({minimum:.1} to {maximum:.1})"));
     }
-    Ok(Some(Answer { json, text: lines.join("\n") }))
-}
-
-impl InferArguments {
-    /// Whether the answer is for somebody else than a person who types.
-    fn json_or_file(&self, context: &Context) -> bool {
-        context.console.json() || self.logits.is_some() || self.bench
-    }
+    Ok(Answer { json, text })
 }
 
 impl Loaded {

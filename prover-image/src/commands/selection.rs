@@ -57,10 +57,12 @@ pub fn input(arguments: &InputArguments) -> Result<Option<Input>, Failure> {
 
 /// As [`input`], for commands that cannot do without.
 pub fn required_input(arguments: &InputArguments) -> Result<Input, Failure> {
-    input(arguments)?.ok_or_else(|| {
-        let hint = "pass --prompt TEXT, --prompt-file FILE or --tokens IDS";
-        Failure::new(ExitCode::BadSpec, "there is no prompt", hint)
-    })
+    input(arguments)?.ok_or_else(no_prompt)
+}
+
+/// The failure of a command without an input.
+pub fn no_prompt() -> Failure {
+    Failure::new(ExitCode::BadSpec, "there is no prompt", "pass --prompt TEXT, --prompt-file FILE or --tokens IDS")
 }
 
 /// The device that the arguments allow.

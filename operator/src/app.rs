@@ -1,0 +1,211 @@
+//! The process: wait for the lease, run both controllers, end when the lease is lost.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+use k8s_openapi::jiff::Timestamp;
+use kube::api::Api;
+use kube::runtime::controller::{Action, Controller};
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::watcher;
+use kube::{Client, ResourceExt};
+use obelysk_api::crd::{ModelCache, PREFIX, ProofJob};
+
+use crate::controllers::{model_cache, proof_job};
+use crate::kube::{Context, Error, apply, lease, read};
+use crate::metrics::{self, Metrics};
+use crate::settings::Settings;
+
+/// A reconcile that takes longer is given up.
+const RECONCILE_SECONDS: u64 = 15;
+/// Reconciles of one kind that run at a time.
+const CONCURRENCY: u16 = 8;
+
+/// Run until the lease is lost or the process is told to stop.
+///
+/// # Errors
+/// The API server cannot be reached at all, or the metrics' address is taken.
+pub async fn run(settings: Settings) -> anyhow::Result<()> {
+    let client = Client::try_default().await?;
+    let metrics = Arc::new(Metrics::default());
+    let pages = tokio::spawn(metrics::serve(Arc::clone(&metrics), settings.metrics_address));
+    let held = lease::Held::default();
+    let (namespace, identity) = (settings.namespace.clone(), settings.identity.clone());
+    tracing::info!(%identity, "waiting for the lease");
+    tokio::select! {
+        () = lease::acquire(&client, &namespace, &identity, &held) => {}
+        () = told_to_stop() => return Ok(()),
+        served = pages => anyhow::bail!("the metrics page cannot be served: {served:?}"),
+    }
+    tracing::info!(%identity, "leading");
+    metrics.set_ready();
+    let context = Arc::new(Context::new(client.clone(), settings, metrics, held.clone()));
+    tokio::select! {
+        () = run_controllers(context) => anyhow::bail!("the controllers ended"),
+        () = lease::keep(&client, &namespace, &identity, &held) => anyhow::bail!("the lease is lost"),
+        () = told_to_stop() => {
+            lease::release(&client, &namespace, &identity).await;
+            Ok(())
+        }
+    }
+}
+
+async fn told_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).expect("signals can be handled");
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}
+
+async fn run_controllers(context: Arc<Context>) {
+    let client = context.client.clone();
+    let config = watcher::Config::default;
+    let settings = kube::runtime::controller::Config::default().concurrency(CONCURRENCY);
+
+    let proof_jobs = Controller::new(Api::<ProofJob>::all(client.clone()), config());
+    let store = proof_jobs.store();
+    let of_cache = of_cache(proof_jobs.store());
+    let proof_jobs = proof_jobs
+        .with_config(settings.clone())
+        .owns(Api::<Job>::all(client.clone()), labelled(proof_job::LABEL))
+        .owns(Api::<PersistentVolumeClaim>::all(client.clone()), labelled(proof_job::LABEL))
+        .watches(Api::<Pod>::all(client.clone()), labelled(proof_job::LABEL), |pod| owner_of(&pod, proof_job::LABEL))
+        .watches(Api::<ModelCache>::all(client.clone()), config(), of_cache)
+        .run(reconcile_proof_job, retry, Arc::clone(&context))
+        .for_each(
+            |result| async move { log(result.map(|(object, _)| object.name).map_err(|error| error.to_string())) },
+        );
+
+    let model_caches = Controller::new(Api::<ModelCache>::all(client.clone()), config())
+        .with_config(settings)
+        .owns(Api::<Job>::all(client.clone()), labelled(model_cache::LABEL))
+        .watches(Api::<Pod>::all(client.clone()), labelled(model_cache::LABEL), |pod| {
+            owner_of(&pod, model_cache::LABEL)
+        })
+        .run(reconcile_model_cache, retry, Arc::clone(&context))
+        .for_each(
+            |result| async move { log(result.map(|(object, _)| object.name).map_err(|error| error.to_string())) },
+        );
+
+    tokio::join!(proof_jobs, model_caches, count_phases(store, context));
+}
+
+fn labelled(label: &str) -> watcher::Config {
+    watcher::Config::default().labels(&format!("{PREFIX}{label}"))
+}
+
+/// The object that a pod's label names.
+fn owner_of<K>(pod: &Pod, label: &str) -> Option<ObjectRef<K>>
+where
+    K: kube::Resource<DynamicType = ()>,
+{
+    let name = pod.labels().get(&format!("{PREFIX}{label}"))?;
+    Some(ObjectRef::new(name).within(&pod.namespace()?))
+}
+
+/// The ProofJobs that wait for a ModelCache.
+fn of_cache(store: Store<ProofJob>) -> impl Fn(ModelCache) -> Vec<ObjectRef<ProofJob>> + Send + Sync + 'static {
+    move |cache| {
+        let (name, namespace) = (cache.name_any(), cache.namespace());
+        let names = |job: &ProofJob| {
+            let model = &job.spec.model;
+            model.cache_ref.as_ref().or(model.preset.as_ref()).is_some_and(|reference| reference.name == name)
+        };
+        let jobs = store.state().into_iter().filter(|job| job.namespace() == namespace && names(job));
+        jobs.map(|job| ObjectRef::from_obj(job.as_ref())).collect()
+    }
+}
+
+async fn reconcile_proof_job(object: Arc<ProofJob>, context: Arc<Context>) -> Result<Action, Error> {
+    let started = Instant::now();
+    let work = async {
+        if object.metadata.deletion_timestamp.is_some() {
+            return Ok(Action::await_change());
+        }
+        let snapshot = read::proof_job(&context, &object).await?;
+        let plan = proof_job::plan::plan(&object, &snapshot, &context.settings, Timestamp::now());
+        apply::proof_job(&context, &object, &plan).await?;
+        if let Some(class) = plan.retried {
+            context.metrics.retries.with_label_values(&[class.name()]).inc();
+        }
+        if plan.ended {
+            let class = plan.status.placement.as_ref().and_then(|placement| placement.gpu_class.clone());
+            let class = class.unwrap_or_else(|| "none".into());
+            let result = plan.status.phase.clone().unwrap_or_default();
+            context.metrics.proofs.with_label_values(&["gkr", &class, &result]).inc();
+        }
+        Ok(look_again(plan.look_again_seconds))
+    };
+    let result = within_time(work).await;
+    context.metrics.reconciles.with_label_values(&["proofjob"]).observe(started.elapsed().as_secs_f64());
+    result
+}
+
+async fn reconcile_model_cache(object: Arc<ModelCache>, context: Arc<Context>) -> Result<Action, Error> {
+    let started = Instant::now();
+    let work = async {
+        let snapshot = read::model_cache(&context, &object).await?;
+        let plan = model_cache::plan::plan(&object, &snapshot, &context.settings, Timestamp::now());
+        apply::model_cache(&context, &object, &plan).await?;
+        Ok(look_again(plan.look_again_seconds))
+    };
+    let result = within_time(work).await;
+    context.metrics.reconciles.with_label_values(&["modelcache"]).observe(started.elapsed().as_secs_f64());
+    result
+}
+
+async fn within_time(work: impl Future<Output = Result<Action, Error>>) -> Result<Action, Error> {
+    match tokio::time::timeout(Duration::from_secs(RECONCILE_SECONDS), work).await {
+        Ok(result) => result,
+        Err(_) => Err(Error::Slow(RECONCILE_SECONDS)),
+    }
+}
+
+fn look_again(seconds: i64) -> Action {
+    Action::requeue(Duration::from_secs(u64::try_from(seconds.max(1)).unwrap_or(1)))
+}
+
+fn retry<K>(_: Arc<K>, error: &Error, _: Arc<Context>) -> Action {
+    let wait = if error.is_conflict() { Duration::from_millis(200) } else { Duration::from_secs(2) };
+    Action::requeue(wait)
+}
+
+fn log(result: Result<String, String>) {
+    match result {
+        Ok(object) => tracing::debug!(object, "reconciled"),
+        // An object that is gone needs nothing.
+        Err(error) => tracing::debug!(error, "not reconciled"),
+    }
+}
+
+/// Keep the gauges of phases and waiting reasons.
+async fn count_phases(store: Store<ProofJob>, context: Arc<Context>) {
+    loop {
+        let mut phases: BTreeMap<String, i64> = BTreeMap::new();
+        let mut reasons: BTreeMap<String, i64> = BTreeMap::new();
+        for job in store.state() {
+            let status = job.status.clone().unwrap_or_default();
+            *phases.entry(status.phase.clone().unwrap_or_else(|| "Pending".into())).or_default() += 1;
+            let waiting = status.conditions.iter().find(|c| c.type_ == "Scheduled" && c.status == "False");
+            let reconciling = status.conditions.iter().any(|c| c.type_ == "Reconciling" && c.status == "True");
+            if let Some(condition) = waiting.filter(|_| reconciling) {
+                *reasons.entry(condition.reason.clone()).or_default() += 1;
+            }
+        }
+        context.metrics.proof_jobs.reset();
+        context.metrics.unscheduled.reset();
+        for (phase, count) in phases {
+            context.metrics.proof_jobs.with_label_values(&[&phase]).set(count);
+        }
+        for (reason, count) in reasons {
+            context.metrics.unscheduled.with_label_values(&[&reason]).set(count);
+        }
+        tokio::time::sleep(Duration::from_secs(10)).await;
+    }
+}

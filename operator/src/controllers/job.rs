@@ -1,0 +1,276 @@
+//! The Jobs that attempts are: pods of the restricted profile, one container, no token, no retries of their own.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::batch::v1::{Job, JobSpec};
+use k8s_openapi::api::core::v1::{
+    Affinity, Capabilities, Container, EmptyDirVolumeSource, EnvVar, LocalObjectReference, NodeAffinity, NodeSelector,
+    NodeSelectorRequirement, NodeSelectorTerm, PersistentVolumeClaimVolumeSource, PodSecurityContext, PodSpec,
+    PodTemplateSpec, ResourceRequirements, SeccompProfile, SecurityContext, Toleration, Volume, VolumeMount,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use obelysk_api::crd::proof_job::PodOverrides;
+use obelysk_api::crd::schema;
+use obelysk_api::job::JOB_VARIABLE;
+
+use super::attempt::{ATTEMPT, STEP};
+use crate::settings::Settings;
+
+/// Where the model volume is mounted.
+pub const MODEL: &str = "/model";
+/// Where a model's source volume is mounted.
+pub const SOURCE: &str = "/source";
+/// Where the artifacts volume is mounted.
+pub const ARTIFACTS: &str = "/artifacts";
+/// Where scratch space is mounted.
+pub const SCRATCH: &str = "/scratch";
+/// Where a container leaves its result.
+pub const TERMINATION_MESSAGE: &str = "/dev/termination-log";
+/// Port of the progress page.
+pub const PROGRESS_PORT: i32 = 8080;
+/// User and group of the image; any other works too.
+const GROUP: i64 = 65532;
+/// A node that stops reporting keeps its pods for this long.
+const NODE_PATIENCE_SECONDS: i64 = 30;
+
+/// A volume claim in a pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    /// Claim.
+    pub claim: String,
+    /// Folder inside of it.
+    pub sub_path: Option<String>,
+    /// Where.
+    pub path: &'static str,
+    /// Whether nothing is written.
+    pub read_only: bool,
+}
+
+/// Everything that differs between one attempt and another.
+#[derive(Clone, Debug)]
+pub struct Attempt<'a> {
+    /// Namespace.
+    pub namespace: &'a str,
+    /// Name of the owner.
+    pub owner_name: &'a str,
+    /// Reference to the owner.
+    pub owner: OwnerReference,
+    /// Label that names the owner: `proofjob` or `modelcache`.
+    pub owner_label: &'a str,
+    /// Kind of Job.
+    pub step: &'a str,
+    /// Number.
+    pub number: i32,
+    /// The job file.
+    pub spec: obelysk_api::job::JobSpec,
+    /// Volumes.
+    pub mounts: Vec<Mount>,
+    /// Cores, as a quantity.
+    pub cores: String,
+    /// Memory, as a quantity.
+    pub memory: String,
+    /// Number of GPUs and the products that will do.
+    pub gpus: Option<(i32, Vec<String>)>,
+    /// Nodes to stay away from.
+    pub avoid: Vec<String>,
+    /// Node selector.
+    pub node_selector: BTreeMap<String, String>,
+    /// Additions.
+    pub overrides: PodOverrides,
+    /// Extra tolerations.
+    pub tolerations: Vec<schema::Toleration>,
+}
+
+/// Name of the Job of an attempt.
+#[must_use]
+pub fn name(owner: &str, step: &str, number: i32) -> String {
+    format!("{owner}-{step}-{number}")
+}
+
+/// The labels of everything that belongs to an owner.
+#[must_use]
+pub fn labels(owner_label: &str, owner: &str) -> BTreeMap<String, String> {
+    [
+        ("app.kubernetes.io/name", "obelysk"),
+        ("app.kubernetes.io/managed-by", "obelysk-operator"),
+        ("app.kubernetes.io/part-of", "obelysk"),
+    ]
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    .into_iter()
+    .chain([(format!("{}{owner_label}", obelysk_api::crd::PREFIX), owner.to_owned())])
+    .collect()
+}
+
+/// The Job of an attempt.
+#[must_use]
+pub fn build(attempt: Attempt, settings: &Settings) -> Job {
+    let mut labels = labels(attempt.owner_label, attempt.owner_name);
+    labels.insert(STEP.into(), attempt.step.into());
+    labels.insert(ATTEMPT.into(), attempt.number.to_string());
+    let mut pod_labels = attempt.overrides.labels.clone();
+    pod_labels.extend(labels.clone());
+    let annotations = Some(attempt.overrides.annotations.clone()).filter(|map| !map.is_empty());
+    Job {
+        metadata: ObjectMeta {
+            name: Some(name(attempt.owner_name, attempt.step, attempt.number)),
+            namespace: Some(attempt.namespace.into()),
+            labels: Some(labels),
+            owner_references: Some(vec![attempt.owner.clone()]),
+            ..ObjectMeta::default()
+        },
+        spec: Some(JobSpec {
+            backoff_limit: Some(0),
+            pod_replacement_policy: Some("Failed".into()),
+            template: PodTemplateSpec {
+                metadata: Some(ObjectMeta { labels: Some(pod_labels), annotations, ..ObjectMeta::default() }),
+                spec: Some(pod(&attempt, settings)),
+            },
+            ..JobSpec::default()
+        }),
+        status: None,
+    }
+}
+
+fn pod(attempt: &Attempt, settings: &Settings) -> PodSpec {
+    let mut node_selector = attempt.node_selector.clone();
+    node_selector.extend(attempt.overrides.node_selector.clone());
+    let secrets = attempt.overrides.image_pull_secrets.iter();
+    PodSpec {
+        restart_policy: Some("Never".into()),
+        automount_service_account_token: Some(false),
+        enable_service_links: Some(false),
+        termination_grace_period_seconds: Some(10),
+        security_context: Some(PodSecurityContext {
+            run_as_non_root: Some(true),
+            fs_group: Some(GROUP),
+            fs_group_change_policy: Some("OnRootMismatch".into()),
+            seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".into(), ..SeccompProfile::default() }),
+            ..PodSecurityContext::default()
+        }),
+        affinity: affinity(attempt),
+        node_selector: Some(node_selector).filter(|selector| !selector.is_empty()),
+        tolerations: Some(tolerations(attempt)),
+        image_pull_secrets: Some(secrets.map(|secret| LocalObjectReference { name: secret.name.clone() }).collect()),
+        volumes: Some(volumes(attempt)),
+        containers: vec![container(attempt, settings)],
+        ..PodSpec::default()
+    }
+}
+
+fn container(attempt: &Attempt, settings: &Settings) -> Container {
+    let env = |name: &str, value: &str| EnvVar { name: name.into(), value: Some(value.into()), value_from: None };
+    let job = serde_json::to_string(&attempt.spec).expect("a job is plain data");
+    let mut requests: BTreeMap<String, Quantity> =
+        [("cpu".to_owned(), Quantity(attempt.cores.clone())), ("memory".to_owned(), Quantity(attempt.memory.clone()))]
+            .into();
+    let mut limits: BTreeMap<String, Quantity> = [("memory".to_owned(), Quantity(attempt.memory.clone()))].into();
+    if let Some((count, _)) = &attempt.gpus {
+        for resources in [&mut requests, &mut limits] {
+            resources.insert(crate::scheduling::gpu::RESOURCE.into(), Quantity(count.to_string()));
+        }
+    }
+    let scratch = VolumeMount { name: "scratch".into(), mount_path: SCRATCH.into(), ..VolumeMount::default() };
+    let mounts = attempt.mounts.iter().map(|mount| VolumeMount {
+        name: volume_name(mount),
+        mount_path: mount.path.into(),
+        sub_path: mount.sub_path.clone(),
+        read_only: Some(mount.read_only),
+        ..VolumeMount::default()
+    });
+    Container {
+        name: attempt.step.into(),
+        image: Some(settings.image.clone()),
+        image_pull_policy: Some(settings.image_pull_policy.clone()),
+        command: Some(vec!["/usr/local/bin/obelysk".into(), "job".into(), "--from-env".into()]),
+        env: Some(vec![
+            env(JOB_VARIABLE, &job),
+            env("HOME", SCRATCH),
+            env("TMPDIR", SCRATCH),
+            env("CUDA_CACHE_PATH", "/scratch/.nv"),
+            env("NVIDIA_DRIVER_CAPABILITIES", "compute,utility"),
+        ]),
+        resources: Some(ResourceRequirements {
+            requests: Some(requests),
+            limits: Some(limits),
+            ..ResourceRequirements::default()
+        }),
+        security_context: Some(SecurityContext {
+            allow_privilege_escalation: Some(false),
+            read_only_root_filesystem: Some(true),
+            capabilities: Some(Capabilities { drop: Some(vec!["ALL".into()]), add: None }),
+            ..SecurityContext::default()
+        }),
+        termination_message_path: Some(TERMINATION_MESSAGE.into()),
+        volume_mounts: Some(mounts.chain([scratch]).collect()),
+        ..Container::default()
+    }
+}
+
+/// One volume per claim: a claim that is mounted twice is one volume.
+fn volume_name(mount: &Mount) -> String {
+    mount.path.trim_start_matches('/').to_owned()
+}
+
+fn volumes(attempt: &Attempt) -> Vec<Volume> {
+    let claims = attempt.mounts.iter().map(|mount| Volume {
+        name: volume_name(mount),
+        persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
+            claim_name: mount.claim.clone(),
+            read_only: Some(mount.read_only),
+        }),
+        ..Volume::default()
+    });
+    let scratch =
+        Volume { name: "scratch".into(), empty_dir: Some(EmptyDirVolumeSource::default()), ..Volume::default() };
+    claims.chain([scratch]).collect()
+}
+
+fn tolerations(attempt: &Attempt) -> Vec<Toleration> {
+    let patience = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"].map(|key| Toleration {
+        key: Some(key.into()),
+        operator: Some("Exists".into()),
+        effect: Some("NoExecute".into()),
+        toleration_seconds: Some(NODE_PATIENCE_SECONDS),
+        ..Toleration::default()
+    });
+    let gpu = attempt.gpus.as_ref().map(|_| Toleration {
+        key: Some(crate::scheduling::gpu::RESOURCE.into()),
+        operator: Some("Exists".into()),
+        ..Toleration::default()
+    });
+    let asked = attempt.overrides.tolerations.iter().chain(&attempt.tolerations).map(|toleration| Toleration {
+        key: toleration.key.clone(),
+        operator: toleration.operator.clone(),
+        value: toleration.value.clone(),
+        effect: toleration.effect.clone(),
+        toleration_seconds: None,
+    });
+    patience.into_iter().chain(gpu).chain(asked).collect()
+}
+
+fn affinity(attempt: &Attempt) -> Option<Affinity> {
+    let requirement = |key: &str, operator: &str, values: Vec<String>| NodeSelectorRequirement {
+        key: key.into(),
+        operator: operator.into(),
+        values: Some(values),
+    };
+    let mut expressions = Vec::new();
+    if let Some((_, products)) = &attempt.gpus {
+        expressions.push(requirement(crate::scheduling::gpu::PRODUCT, "In", products.clone()));
+    }
+    if !attempt.avoid.is_empty() {
+        expressions.push(requirement("kubernetes.io/hostname", "NotIn", attempt.avoid.clone()));
+    }
+    if expressions.is_empty() {
+        return None;
+    }
+    let term = NodeSelectorTerm { match_expressions: Some(expressions), match_fields: None };
+    Some(Affinity {
+        node_affinity: Some(NodeAffinity {
+            required_during_scheduling_ignored_during_execution: Some(NodeSelector { node_selector_terms: vec![term] }),
+            preferred_during_scheduling_ignored_during_execution: None,
+        }),
+        ..Affinity::default()
+    })
+}

@@ -1,0 +1,450 @@
+//! What to do about a ModelCache: a pure function of the specification, what was observed, and the time.
+
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PersistentVolumeClaimSpec, VolumeResourceRequirements};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use k8s_openapi::jiff::Timestamp;
+use kube::{Resource, ResourceExt};
+use obelysk_api::crd::model_cache::{CacheProgress, NewClaim, QualityStatus, Resolved};
+use obelysk_api::crd::proof_job_status::{Attempt as AttemptStatus, Retries};
+use obelysk_api::crd::{ModelCache, ModelCacheStatus, ModelPreset, PREFIX};
+use obelysk_api::exit::FaultClass;
+use obelysk_api::job::{JOB_VERSION, JobSpec, ModelLocation, StepResult, Work};
+
+use super::validate::{Origin, Place, Valid, origin, validate};
+use super::{FETCH, FINALIZER, LABEL, PREPARE};
+use crate::controllers::attempt::{Attempt, Outcome, Surroundings, judge};
+use crate::controllers::job::{self, MODEL, Mount, SOURCE, TERMINATION_MESSAGE};
+use crate::controllers::proof_job::report::{is_recorded, record_attempt};
+use crate::controllers::{Note, clip, conditions, seconds_between};
+use crate::scheduling::retry::{Budget, Verdict};
+use crate::settings::Settings;
+
+/// Attempts in a row that may fail in the same way before the cache stalls.
+const SAME_FAILURE_LIMIT: usize = 3;
+/// Plans look again after this long even if nothing happens.
+const LOOK_AGAIN_SECONDS: i64 = 30;
+
+/// Everything that a plan depends on.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// The preset that the source names.
+    pub preset: Option<ModelPreset>,
+    /// Jobs that carry the cache's label.
+    pub jobs: Vec<Job>,
+    /// The claim for the model.
+    pub claim: Option<PersistentVolumeClaim>,
+    /// Pods, nodes and events.
+    pub around: Surroundings,
+    /// Unfinished ProofJobs that name the cache.
+    pub consumers: i32,
+}
+
+/// What to do.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// Status to write, if it differs.
+    pub status: ModelCacheStatus,
+    /// A claim to create.
+    pub create_claim: Option<PersistentVolumeClaim>,
+    /// A Job to create.
+    pub create_job: Option<Job>,
+    /// Jobs to delete, with their pods.
+    pub delete_jobs: Vec<String>,
+    /// A claim to delete.
+    pub delete_claim: Option<String>,
+    /// Whether the finalizer should be there.
+    pub finalizer: bool,
+    /// Events to publish.
+    pub notes: Vec<Note>,
+    /// When to look again at the latest.
+    pub look_again_seconds: i64,
+}
+
+/// Name of the claim of a cache.
+#[must_use]
+pub fn claim_name(cache: &ModelCache) -> String {
+    match &cache.spec.storage.existing_claim {
+        Some(claim) => claim.name.clone(),
+        None => format!("{}-model", cache.name_any()),
+    }
+}
+
+/// Where a pod finds the model, and the volumes for it.
+///
+/// # Panics
+/// If the cache is not valid: only pods of valid caches are built.
+#[must_use]
+pub fn mounts(cache: &ModelCache, preset: Option<&ModelPreset>, read_only: bool) -> (ModelLocation, Vec<Mount>) {
+    let valid = validate(&cache.spec).expect("pods belong to valid caches");
+    let sub_path = match &valid.place {
+        Place::Existing(claim) => claim.sub_path.clone(),
+        Place::New(_) => None,
+    };
+    let mut mounts = vec![Mount { claim: claim_name(cache), sub_path, path: MODEL, read_only }];
+    let location = match resolve(&valid.origin, preset) {
+        Some(Origin::Bundled(name)) => ModelLocation::Bundled(name),
+        Some(Origin::Claim(source)) => {
+            let same =
+                matches!(&valid.place, Place::Existing(claim) if claim.name == source.name && claim.sub_path.is_none());
+            if same {
+                // One claim for both is mounted once, read-write.
+                ModelLocation::Directory(format!("{MODEL}/{}", source.sub_path.unwrap_or_default()).into())
+            } else {
+                mounts.push(Mount { claim: source.name, sub_path: source.sub_path, path: SOURCE, read_only: true });
+                ModelLocation::Directory(SOURCE.into())
+            }
+        }
+        Some(Origin::Preset(_)) | None => unreachable!("a ready preset names a source"),
+    };
+    (location, mounts)
+}
+
+/// What a preset stands for.
+fn resolve(of: &Origin, preset: Option<&ModelPreset>) -> Option<Origin> {
+    match of {
+        Origin::Preset(_) => preset.and_then(|preset| origin(&preset.spec.source).ok()),
+        other => Some(other.clone()),
+    }
+}
+
+/// Where a cache stands.
+enum Standing {
+    Waiting(String, String),
+    Working(&'static str, String),
+    Ready,
+    Stalled(String, String),
+}
+
+/// Plan a ModelCache.
+#[must_use]
+pub fn plan(cache: &ModelCache, snapshot: &Snapshot, settings: &Settings, now: Timestamp) -> Plan {
+    let status = cache.status.clone().unwrap_or_default();
+    let mut planner = Planner {
+        cache,
+        snapshot,
+        settings,
+        now,
+        plan: Plan { status, look_again_seconds: LOOK_AGAIN_SECONDS, ..Plan::default() },
+    };
+    if cache.metadata.deletion_timestamp.is_some() {
+        return planner.let_go();
+    }
+    let standing = planner.stand();
+    planner.finish(standing)
+}
+
+struct Planner<'a> {
+    cache: &'a ModelCache,
+    snapshot: &'a Snapshot,
+    settings: &'a Settings,
+    now: Timestamp,
+    plan: Plan,
+}
+
+impl Planner<'_> {
+    /// The cache is being deleted: its Jobs end first, then the claim goes.
+    fn let_go(mut self) -> Plan {
+        let valid = validate(&self.cache.spec).ok();
+        let ours = valid.is_some_and(|valid| valid.delete_claim && matches!(valid.place, Place::New(_)));
+        self.plan.delete_jobs = self.snapshot.jobs.iter().map(ResourceExt::name_any).collect();
+        let pods_left = self.snapshot.around.pods.values().any(|pods| !pods.is_empty());
+        if !self.snapshot.jobs.is_empty() || pods_left {
+            self.plan.finalizer = true;
+            self.plan.look_again_seconds = 2;
+            return self.plan;
+        }
+        if ours && self.snapshot.claim.as_ref().is_some_and(|claim| claim.metadata.deletion_timestamp.is_none()) {
+            self.plan.delete_claim = Some(claim_name(self.cache));
+        }
+        self.plan
+    }
+
+    fn stand(&mut self) -> Standing {
+        let valid = match validate(&self.cache.spec) {
+            Ok(valid) => valid,
+            Err(unsupported) => return Standing::Stalled("Unsupported".into(), unsupported.to_string()),
+        };
+        self.plan.finalizer = valid.delete_claim && matches!(valid.place, Place::New(_));
+        self.plan.status.claim_name = Some(claim_name(self.cache));
+        self.plan.status.consumers = Some(self.snapshot.consumers);
+        if let Origin::Preset(name) = &valid.origin {
+            match &self.snapshot.preset {
+                None => {
+                    return Standing::Waiting(
+                        "ModelPresetNotFound".into(),
+                        format!("no ModelPreset {name} in this cluster"),
+                    );
+                }
+                Some(preset) => {
+                    if let Err(unsupported) = origin(&preset.spec.source) {
+                        return Standing::Stalled("Unsupported".into(), format!("ModelPreset {name}: {unsupported}"));
+                    }
+                }
+            }
+        }
+        if let Some(waiting) = self.claim(&valid) {
+            return waiting;
+        }
+        for step in [FETCH, PREPARE] {
+            if let Err(standing) = self.run(step) {
+                return standing;
+            }
+        }
+        Standing::Ready
+    }
+
+    fn claim(&mut self, valid: &Valid) -> Option<Standing> {
+        match (&self.snapshot.claim, &valid.place) {
+            (Some(claim), _) if claim.metadata.deletion_timestamp.is_some() => Some(Standing::Waiting(
+                "PreviousChildrenTerminating".into(),
+                format!("claim {} is being deleted", claim.name_any()),
+            )),
+            (Some(claim), Place::New(_))
+                if claim.labels().get(&format!("{PREFIX}{LABEL}")) != Some(&self.cache.name_any()) =>
+            {
+                Some(Standing::Waiting(
+                    "NameConflict".into(),
+                    format!(
+                        "claim {} exists and is not of this ModelCache; use storage.existingClaim",
+                        claim.name_any()
+                    ),
+                ))
+            }
+            (Some(_), _) => None,
+            (None, Place::Existing(claim)) => {
+                Some(Standing::Waiting("ClaimNotFound".into(), format!("no claim {} in this namespace", claim.name)))
+            }
+            (None, Place::New(new)) => {
+                self.plan.create_claim = Some(self.new_claim(new));
+                None
+            }
+        }
+    }
+
+    fn new_claim(&self, new: &NewClaim) -> PersistentVolumeClaim {
+        PersistentVolumeClaim {
+            metadata: ObjectMeta {
+                name: Some(claim_name(self.cache)),
+                namespace: self.cache.namespace(),
+                labels: Some(job::labels(LABEL, &self.cache.name_any())),
+                ..ObjectMeta::default()
+            },
+            spec: Some(PersistentVolumeClaimSpec {
+                access_modes: Some(vec![format!("{:?}", new.access_mode)]),
+                storage_class_name: new.storage_class_name.clone().or_else(|| self.settings.storage_class()),
+                resources: Some(VolumeResourceRequirements {
+                    requests: Some([("storage".to_owned(), Quantity(new.size.clone()))].into()),
+                    limits: None,
+                }),
+                ..PersistentVolumeClaimSpec::default()
+            }),
+            status: None,
+        }
+    }
+
+    /// Bring a kind of Job to success. `Err` is where the cache stands until then.
+    fn run(&mut self, step: &'static str) -> Result<(), Standing> {
+        let mut attempts: Vec<Attempt> = self
+            .snapshot
+            .jobs
+            .iter()
+            .filter_map(|job| judge(job, &self.snapshot.around))
+            .filter(|attempt| attempt.step == step)
+            .collect();
+        attempts.sort_by_key(|attempt| attempt.number);
+        let recorded_numbers = self.plan.status.attempts.iter().filter(|a| a.step == step).map(|a| a.number);
+        let mut next = 1 + recorded_numbers.max().unwrap_or(0);
+        for attempt in attempts {
+            next = next.max(attempt.number + 1);
+            let recorded = is_recorded(&self.plan.status.attempts, &attempt);
+            match attempt.outcome.clone() {
+                Outcome::Succeeded(result) => {
+                    if !recorded {
+                        record_attempt(&mut self.plan.status.attempts, &attempt, None, self.now);
+                        self.record(&result);
+                        self.plan
+                            .notes
+                            .push(Note::normal("StepSucceeded", format!("{step} attempt {}", attempt.number)));
+                    }
+                    return Ok(());
+                }
+                Outcome::Failed(failure) if !recorded => {
+                    record_attempt(&mut self.plan.status.attempts, &attempt, Some(&failure), self.now);
+                    if failure.reason == "NodeLost" {
+                        self.plan.delete_jobs.push(attempt.job_name.clone());
+                    }
+                    let line = format!("{step} attempt {} failed: {}", attempt.number, failure.message);
+                    self.plan.notes.push(Note::warning("StepFailed", line));
+                    if let Some(stalled) = self.weigh(step) {
+                        return Err(stalled);
+                    }
+                }
+                Outcome::Failed(_) => {}
+                Outcome::Terminating => {
+                    let line = format!("{step} attempt {} is being stopped", attempt.number);
+                    return Err(Standing::Waiting("PreviousChildrenTerminating".into(), line));
+                }
+                Outcome::Queued => return Err(Standing::Waiting("Queued".into(), "held back by its queue".into())),
+                Outcome::Waiting(reason, message) => return Err(Standing::Waiting(reason, message)),
+                Outcome::Running => return Err(Standing::Working(step, format!("{step}, attempt {}", attempt.number))),
+            }
+        }
+        if self.plan.status.attempts.iter().any(|a| a.step == step && a.reason == "Succeeded") {
+            return Ok(());
+        }
+        if let Some(stalled) = self.weigh(step) {
+            return Err(stalled);
+        }
+        if let Some(at) = self.plan.status.next_retry_time.as_ref().map(|time| time.0) {
+            let left = seconds_between(self.now, at);
+            if left > 0 {
+                self.plan.look_again_seconds = left;
+                return Err(Standing::Waiting("Retrying".into(), format!("attempt {next} of {step} starts at {at}")));
+            }
+            self.plan.status.next_retry_time = None;
+        }
+        self.plan.create_job = Some(self.job(step, next));
+        self.plan.notes.push(Note::normal("StepStarted", format!("{step} attempt {next}")));
+        self.plan.look_again_seconds = 10;
+        Err(Standing::Working(step, format!("{step} attempt {next} is starting")))
+    }
+
+    /// Whether the failures on record allow another attempt, and when.
+    fn weigh(&mut self, step: &str) -> Option<Standing> {
+        let failures: Vec<AttemptStatus> =
+            self.plan.status.attempts.iter().filter(|a| a.step == step && a.reason != "Succeeded").cloned().collect();
+        let newest = failures.first()?;
+        let message = newest.message.clone().unwrap_or_default();
+        let alike = failures
+            .iter()
+            .take_while(|a| a.class.is_some() && a.reason == newest.reason && a.message == newest.message);
+        if alike.count() >= SAME_FAILURE_LIMIT {
+            let line = format!("{SAME_FAILURE_LIMIT} attempts of {step} failed alike: {message}");
+            return Some(Standing::Stalled(newest.reason.clone(), line));
+        }
+        let mut used = Retries::default();
+        let mut verdict = Verdict::After(0);
+        for failure in failures.iter().rev() {
+            verdict = Budget::new(None).charge(class_named(failure.class.as_deref()), &mut used);
+        }
+        match verdict {
+            Verdict::Exhausted { .. } => Some(Standing::Stalled(newest.reason.clone(), format!("{step}: {message}"))),
+            Verdict::After(seconds) => {
+                let ended = newest.finished_at.as_ref().map_or(self.now, |time| time.0);
+                self.plan.status.next_retry_time = Timestamp::from_second(ended.as_second() + seconds).ok().map(Time);
+                None
+            }
+        }
+    }
+
+    fn record(&mut self, result: &StepResult) {
+        let Some(model) = &result.model else { return };
+        let known = self.plan.status.resolved.clone().unwrap_or_default();
+        let text = |new: &str, old: Option<String>| if new.is_empty() { old } else { Some(clip(new, 128)) };
+        self.plan.status.resolved = Some(Resolved {
+            revision: text(&model.revision, known.revision),
+            files: if model.files > 0 { Some(i64::from(model.files)) } else { known.files },
+            bytes: if model.bytes > 0 { i64::try_from(model.bytes).ok() } else { known.bytes },
+            manifest_digest: text(&model.manifest_digest, known.manifest_digest).map(|digest| clip(&digest, 64)),
+            model_digest: model.model_digest.as_ref().map(|digest| clip(digest, 64)).or(known.model_digest),
+        });
+        if let Some(quality) = &model.quality {
+            self.plan.status.quality = Some(QualityStatus {
+                perplexity_float: format!("{:.4}", quality.perplexity_float),
+                perplexity_int: format!("{:.4}", quality.perplexity_int),
+                top1_agreement: format!("{:.4}", quality.top1_agreement),
+                mean_kl: format!("{:.6}", quality.mean_kl),
+                saturation_rate: format!("{:.6}", quality.saturation_rate),
+            });
+        }
+    }
+
+    fn job(&self, step: &'static str, number: i32) -> Job {
+        let (model, mounts) = mounts(self.cache, self.snapshot.preset.as_ref(), false);
+        let namespace = self.cache.namespace().unwrap_or_default();
+        let name = self.cache.name_any();
+        let spec = JobSpec {
+            version: JOB_VERSION,
+            owner: format!("{namespace}/{name}"),
+            attempt: u32::try_from(number).unwrap_or(1),
+            home: MODEL.into(),
+            model,
+            artifacts: None,
+            termination_message: TERMINATION_MESSAGE.into(),
+            progress_address: Some(format!("0.0.0.0:{}", job::PROGRESS_PORT)),
+            no_progress_timeout_seconds: 1800,
+            work: if step == FETCH { Work::Fetch } else { Work::Prepare },
+        };
+        let placement = self.cache.spec.placement.clone().unwrap_or_default();
+        let attempt = job::Attempt {
+            namespace: &namespace,
+            owner_name: &name,
+            owner: self.cache.controller_owner_ref(&()).expect("a ModelCache from the server has a uid"),
+            owner_label: LABEL,
+            step,
+            number,
+            spec,
+            mounts,
+            cores: "500m".into(),
+            memory: "1Gi".into(),
+            gpus: None,
+            avoid: Vec::new(),
+            node_selector: placement.node_selector,
+            overrides: Default::default(),
+            tolerations: placement.tolerations,
+        };
+        job::build(attempt, self.settings)
+    }
+
+    fn finish(mut self, standing: Standing) -> Plan {
+        let generation = self.cache.metadata.generation.unwrap_or_default();
+        let status = &mut self.plan.status;
+        let was_ready = conditions::is_true(&status.conditions, "Ready");
+        let done = |step: &str| status.attempts.iter().any(|a| a.step == step && a.reason == "Succeeded");
+        let (fetched, prepared) = (done(FETCH), done(PREPARE));
+        let (phase, reason, summary, percent) = match &standing {
+            Standing::Waiting(reason, message) => ("Pending", reason.clone(), message.clone(), None),
+            Standing::Working(FETCH, line) => ("Downloading", "Fetching".to_owned(), line.clone(), Some(10)),
+            Standing::Working(_, line) => ("Preparing", "Preparing".to_owned(), line.clone(), Some(50)),
+            Standing::Ready => ("Ready", "Prepared".to_owned(), "ready".to_owned(), Some(100)),
+            Standing::Stalled(reason, message) => ("Failed", reason.clone(), message.clone(), None),
+        };
+        let ready = matches!(standing, Standing::Ready);
+        let stalled = matches!(standing, Standing::Stalled(..));
+        status.observed_generation = Some(generation);
+        status.phase = Some(phase.into());
+        status.progress =
+            Some(CacheProgress { percent, summary: Some(clip(&summary, 256)), ..CacheProgress::default() });
+        for (kind, value) in [
+            ("Ready", ready),
+            ("Reconciling", !ready && !stalled),
+            ("Stalled", stalled),
+            ("SpaceReserved", self.snapshot.claim.is_some()),
+            ("Downloaded", fetched),
+            ("Verified", fetched),
+            ("Prepared", prepared),
+        ] {
+            conditions::set(&mut status.conditions, kind, Some(value), &reason, &summary, generation, self.now);
+        }
+        if ready && !was_ready {
+            self.plan.notes.push(Note::normal("Ready", "the model is prepared"));
+        }
+        if stalled && !conditions::is_true(&self.cache.status.clone().unwrap_or_default().conditions, "Stalled") {
+            self.plan.notes.push(Note::warning("Stalled", summary));
+        }
+        self.plan
+    }
+}
+
+fn class_named(name: Option<&str>) -> Option<FaultClass> {
+    use FaultClass::{Chain, Gpu, Infra, Prover, User};
+    [User, Prover, Gpu, Infra, Chain].into_iter().find(|class| Some(class.name()) == name)
+}
+
+/// Whether the finalizer is on the object.
+#[must_use]
+pub fn has_finalizer(cache: &ModelCache) -> bool {
+    cache.finalizers().iter().any(|finalizer| finalizer == FINALIZER)
+}

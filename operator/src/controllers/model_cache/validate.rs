@@ -1,0 +1,113 @@
+//! From a specification to what this version can do.
+
+use obelysk_api::crd::model_cache::{ModelCacheSpec, NewClaim, Profile, RetentionPolicy, Source};
+use obelysk_api::crd::schema::ClaimRef;
+
+use crate::controllers::proof_job::validate::Unsupported;
+
+/// Where the files come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The image.
+    Bundled(String),
+    /// A volume.
+    Claim(ClaimRef),
+    /// A preset that says.
+    Preset(String),
+}
+
+/// Where the model is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A claim to create.
+    New(NewClaim),
+    /// A claim that exists.
+    Existing(ClaimRef),
+}
+
+/// A specification that can be acted upon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Valid {
+    /// Source.
+    pub origin: Origin,
+    /// Storage.
+    pub place: Place,
+    /// Whether a created claim goes with the cache.
+    pub delete_claim: bool,
+}
+
+/// Validate a specification.
+///
+/// # Errors
+/// The first field that this version does not act upon.
+pub fn validate(spec: &ModelCacheSpec) -> Result<Valid, Unsupported> {
+    let prepare = spec.prepare.clone().unwrap_or_default();
+    let placement = spec.placement.clone().unwrap_or_default();
+    let retention = spec.retention.clone().unwrap_or_default();
+    let calibration = prepare.quantize.as_ref().is_some_and(|quantize| quantize.calibration.is_some());
+    let later = [
+        (calibration, "spec.prepare.quantize.calibration", "leave it out: formats follow from the weights"),
+        (prepare.profiles.iter().any(|profile| *profile != Profile::Blake3), "spec.prepare.profiles", "use [Blake3]"),
+        (placement.pool_ref.is_some(), "spec.placement.poolRef", "use nodeSelector and tolerations"),
+        (retention.evict_after_unused_seconds.is_some(), "spec.retention.evictAfterUnusedSeconds", "leave it out"),
+    ];
+    if let Some((_, field, advice)) = later.into_iter().find(|(used, _, _)| *used) {
+        return Err(Unsupported { field, advice });
+    }
+    let origin = origin(&spec.source)?;
+    let storage = &spec.storage;
+    let place = match (&storage.claim, &storage.existing_claim) {
+        (Some(claim), _) => Place::New(claim.clone()),
+        (None, Some(claim)) => Place::Existing(claim.clone()),
+        (None, None) => {
+            return Err(Unsupported { field: "spec.storage.nodeLocal", advice: "use claim or existingClaim" });
+        }
+    };
+    Ok(Valid { origin, place, delete_claim: retention.policy != Some(RetentionPolicy::Retain) })
+}
+
+/// The origin that a source names.
+///
+/// # Errors
+/// Sources that this version does not fetch from.
+pub fn origin(source: &Source) -> Result<Origin, Unsupported> {
+    match (&source.bundled, &source.existing_claim, &source.preset) {
+        (Some(bundled), _, _) => Ok(Origin::Bundled(bundled.name.clone())),
+        (None, Some(claim), _) => Ok(Origin::Claim(claim.clone())),
+        (None, None, Some(preset)) => Ok(Origin::Preset(preset.name.clone())),
+        (None, None, None) => Err(Unsupported {
+            field: if source.s3.is_some() { "spec.source.s3" } else { "spec.source.huggingFace" },
+            advice: "download the model to a volume and use existingClaim: {name, subPath}, or bundled: {name: tiny-chat}",
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(source: &str, storage: &str) -> ModelCacheSpec {
+        serde_json::from_str(&format!(r#"{{"source":{source},"storage":{storage}}}"#)).unwrap()
+    }
+
+    const CLAIM: &str = r#"{"claim":{"accessMode":"ReadWriteOnce","size":"1Gi"}}"#;
+
+    #[test]
+    fn bundled_models_and_volumes_are_sources() {
+        let valid = validate(&spec(r#"{"bundled":{"name":"tiny-chat"}}"#, CLAIM)).unwrap();
+        assert_eq!(valid.origin, Origin::Bundled("tiny-chat".into()));
+        assert!(valid.delete_claim);
+        assert!(validate(&spec(r#"{"existingClaim":{"name":"models"}}"#, CLAIM)).is_ok());
+    }
+
+    #[test]
+    fn later_sources_and_storage_are_refused_by_name() {
+        for (source, storage, field) in [
+            (r#"{"huggingFace":{"repo":"a/b"}}"#, CLAIM, "spec.source.huggingFace"),
+            (r#"{"s3":{"bucket":"models"}}"#, CLAIM, "spec.source.s3"),
+            (r#"{"bundled":{"name":"x"}}"#, r#"{"nodeLocal":{"poolRef":{"name":"p"}}}"#, "spec.storage.nodeLocal"),
+        ] {
+            assert_eq!(validate(&spec(source, storage)).unwrap_err().field, field);
+        }
+    }
+}

@@ -1,0 +1,599 @@
+//! What to do about a ProofJob: a pure function of the specification, what was observed, and the time.
+
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PersistentVolumeClaimSpec, VolumeResourceRequirements};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
+use k8s_openapi::jiff::Timestamp;
+use kube::{Resource, ResourceExt};
+use obelysk_api::crd::model_cache::{AccessMode, ModelCacheSpec, NewClaim, Source, Storage};
+use obelysk_api::crd::proof_job::TtlDelete;
+use obelysk_api::crd::proof_job_status::{PlacementStatus, StepName, StepState};
+use obelysk_api::crd::schema::NameRef;
+use obelysk_api::crd::{ModelCache, ProofJob, ProofJobStatus};
+use obelysk_api::exit::FaultClass;
+use obelysk_api::job::{Finish, JOB_VERSION, JobSpec, Prove, Work};
+
+use super::observe::Snapshot;
+use super::report::{self, Standing, move_step};
+use super::validate::{Hardware, ModelSource, Valid, validate};
+use super::{FINISH, LABEL, PROVE};
+use crate::controllers::attempt::{Attempt, Outcome, judge};
+use crate::controllers::job::{self, ARTIFACTS, MODEL, Mount, TERMINATION_MESSAGE};
+use crate::controllers::{Note, conditions, seconds_between};
+use crate::scheduling::gpu::{self, Fit};
+use crate::scheduling::retry::{Budget, Verdict};
+use crate::settings::Settings;
+
+/// Annotation that asks a failed job to run again: any new value, once.
+pub const RETRY_REQUESTED: &str = "proving.obelysk.dev/retry-requested-at";
+/// Plans look again after this long even if nothing happens.
+const LOOK_AGAIN_SECONDS: i64 = 30;
+
+/// What to do.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// Status to write, if it differs.
+    pub status: ProofJobStatus,
+    /// Objects to create, in order; those that exist stay.
+    pub create: Vec<Child>,
+    /// Jobs to delete, with their pods.
+    pub delete_jobs: Vec<String>,
+    /// Delete the ProofJob itself.
+    pub delete_self: bool,
+    /// Events to publish.
+    pub notes: Vec<Note>,
+    /// When to look again at the latest.
+    pub look_again_seconds: i64,
+    /// Fault class of a retry, for metrics.
+    pub retried: Option<FaultClass>,
+    /// Whether the job ended with this plan.
+    pub ended: bool,
+}
+
+/// An object to create.
+#[derive(Clone, Debug)]
+pub enum Child {
+    /// An attempt.
+    Job(Box<Job>),
+    /// The artifacts claim.
+    Claim(Box<PersistentVolumeClaim>),
+    /// The ModelCache of a preset.
+    Cache(Box<ModelCache>),
+}
+
+/// Plan a ProofJob.
+#[must_use]
+pub fn plan(proof_job: &ProofJob, snapshot: &Snapshot, settings: &Settings, now: Timestamp) -> Plan {
+    let mut plan = Planner::new(proof_job, snapshot, settings, now);
+    let standing = plan.stand();
+    plan.finish(standing)
+}
+
+struct Planner<'a> {
+    proof_job: &'a ProofJob,
+    snapshot: &'a Snapshot,
+    settings: &'a Settings,
+    now: Timestamp,
+    plan: Plan,
+    attempts: Vec<Attempt>,
+}
+
+impl<'a> Planner<'a> {
+    fn new(proof_job: &'a ProofJob, snapshot: &'a Snapshot, settings: &'a Settings, now: Timestamp) -> Self {
+        let mut status = proof_job.status.clone().unwrap_or_default();
+        if status.steps.is_empty() {
+            let audit = proof_job.spec.audit.as_ref().and_then(|audit| audit.enabled).unwrap_or(true);
+            status.steps = report::steps(audit);
+        }
+        let mut attempts: Vec<Attempt> = snapshot.jobs.iter().filter_map(|job| judge(job, &snapshot.around)).collect();
+        attempts.sort_by_key(|attempt| (attempt.step != PROVE, attempt.number));
+        let plan = Plan { status, look_again_seconds: LOOK_AGAIN_SECONDS, ..Plan::default() };
+        Self { proof_job, snapshot, settings, now, plan, attempts }
+    }
+
+    fn name(&self) -> String {
+        self.proof_job.name_any()
+    }
+
+    fn namespace(&self) -> String {
+        self.proof_job.namespace().unwrap_or_default()
+    }
+
+    fn ended_as(&self) -> Option<Standing> {
+        let status = self.proof_job.status.as_ref()?;
+        let of = |kind: &str| status.conditions.iter().find(|c| c.type_ == kind && c.status == "True");
+        if of("Complete").is_some() {
+            return Some(Standing::Succeeded);
+        }
+        let failed = of("Failed")?;
+        if failed.reason == "Cancelled" {
+            return Some(Standing::Cancelled);
+        }
+        // A refusal ends with the field that caused it.
+        if failed.reason == "Unsupported" && status.start_time.is_none() {
+            return None;
+        }
+        Some(Standing::Failed(failed.reason.clone(), failed.message.clone()))
+    }
+
+    /// Where the job stands, with everything planned that follows from it.
+    fn stand(&mut self) -> Standing {
+        if let Some(standing) = self.ended_as() {
+            if matches!(&standing, Standing::Failed(..)) && self.honour_retry_request() {
+                self.plan.notes.push(Note::normal("Retrying", "a retry was asked for"));
+            } else {
+                self.clean_up();
+                return standing;
+            }
+        }
+        if self.proof_job.spec.cancel == Some(true) {
+            self.stop_running();
+            return Standing::Cancelled;
+        }
+        let valid = match validate(&self.proof_job.spec) {
+            Ok(valid) => valid,
+            Err(unsupported) => return Standing::Failed("Unsupported".into(), unsupported.to_string()),
+        };
+        let cache_name = valid.model.cache_name().to_owned();
+        let resolved = self.snapshot.cache.as_ref().and_then(|cache| cache.status.as_ref()?.resolved.as_ref());
+        report::record_model(&mut self.plan.status, &cache_name, resolved);
+        if let Some(waiting) = self.wait_for_model(&valid) {
+            return waiting;
+        }
+        move_step(&mut self.plan.status, StepName::Model, StepState::Succeeded, self.now);
+        if self.proof_job.spec.suspend == Some(true) {
+            self.stop_running();
+            return Standing::Suspended;
+        }
+        if let Some(failed) = self.past_deadline() {
+            return failed;
+        }
+        let products = match &valid.hardware {
+            Hardware::Cpu => None,
+            Hardware::Gpu(wanted) => {
+                let nodes: Vec<_> = self.snapshot.around.nodes.values().cloned().collect();
+                match gpu::fit(wanted, &nodes) {
+                    Fit::Products(products) => Some((wanted.count, products)),
+                    Fit::None(message) if self.attempts.is_empty() => {
+                        return Standing::Waiting("NoMatchingGpu".into(), message);
+                    }
+                    Fit::None(_) => Some((wanted.count, Vec::new())),
+                }
+            }
+        };
+        match self.run(PROVE, &valid, products.as_ref()) {
+            Ok(()) => {}
+            Err(standing) => return standing,
+        }
+        match self.run(FINISH, &valid, None) {
+            Ok(()) => {}
+            Err(standing) => return standing,
+        }
+        let status = &self.plan.status;
+        if !status.proof.as_ref().is_some_and(|proof| proof.verified) {
+            return Standing::Failed("VerificationFailed".into(), "the proof did not verify in a fresh process".into());
+        }
+        if valid.audit && !status.audit.as_ref().is_some_and(|audit| audit.verdict == "Passed") {
+            return Standing::Failed("AuditFailed".into(), "the audit did not pass; its report says why".into());
+        }
+        Standing::Succeeded
+    }
+
+    fn honour_retry_request(&mut self) -> bool {
+        let asked = self.proof_job.annotations().get(RETRY_REQUESTED).cloned();
+        if asked.is_none() || asked == self.plan.status.retry_observed {
+            return false;
+        }
+        let status = &mut self.plan.status;
+        status.retry_observed = asked;
+        status.retries = None;
+        status.next_retry_time = None;
+        status.conditions.clear();
+        for name in [StepName::Validate, StepName::Inference, StepName::Capture, StepName::Prove, StepName::Verify] {
+            report::step(status, name).state = StepState::Pending;
+        }
+        true
+    }
+
+    fn wait_for_model(&mut self, valid: &Valid) -> Option<Standing> {
+        let waiting = |reason: &str, message: String| Some(Standing::Waiting(reason.into(), message));
+        let name = valid.model.cache_name();
+        let Some(cache) = &self.snapshot.cache else {
+            let ModelSource::Preset(preset) = &valid.model else {
+                return waiting("ModelCacheNotFound", format!("no ModelCache {name} in this namespace"));
+            };
+            return match &self.snapshot.preset {
+                None => waiting("ModelPresetNotFound", format!("no ModelPreset {preset} in this cluster")),
+                Some(found) => {
+                    let cache = self.cache_of_preset(preset, found.spec.storage.clone());
+                    self.plan.create.push(Child::Cache(Box::new(cache)));
+                    waiting("ModelCacheCreated", format!("ModelCache {preset} is being created"))
+                }
+            };
+        };
+        let status = cache.status.clone().unwrap_or_default();
+        if conditions::is_true(&status.conditions, "Ready") {
+            return None;
+        }
+        move_step(&mut self.plan.status, StepName::Model, StepState::Running, self.now);
+        let stalled = status.conditions.iter().find(|c| c.type_ == "Stalled" && c.status == "True");
+        if let Some(stalled) = stalled {
+            return waiting("ModelCacheFailed", format!("ModelCache {name}: {}", stalled.message));
+        }
+        let line = status.progress.and_then(|progress| progress.summary).unwrap_or_else(|| "not ready".into());
+        waiting("WaitingForModel", format!("ModelCache {name}: {line}"))
+    }
+
+    fn cache_of_preset(&self, preset: &str, storage: Option<Storage>) -> ModelCache {
+        let storage = storage.unwrap_or_else(|| Storage {
+            claim: Some(NewClaim {
+                storage_class_name: self.settings.storage_class(),
+                access_mode: AccessMode::ReadWriteOnce,
+                size: self.settings.model_size.clone(),
+            }),
+            ..Storage::default()
+        });
+        let source = Source { preset: Some(NameRef { name: preset.into() }), ..Source::default() };
+        let mut cache = ModelCache::new(
+            preset,
+            ModelCacheSpec { source, storage, placement: None, prepare: None, retention: None },
+        );
+        cache.metadata.namespace = Some(self.namespace());
+        cache
+    }
+
+    fn past_deadline(&mut self) -> Option<Standing> {
+        let limit = self.proof_job.spec.active_deadline_seconds?;
+        let start = self.plan.status.start_time.as_ref()?.0;
+        if seconds_between(start, self.now) < limit {
+            return None;
+        }
+        self.stop_running();
+        let message = format!("not done {limit} s after it started (spec.activeDeadlineSeconds)");
+        Some(Standing::Failed("DeadlineExceeded".into(), message))
+    }
+
+    /// Bring a kind of Job to success. `Err` is where the job stands until then.
+    fn run(&mut self, step: &'static str, valid: &Valid, gpus: Option<&(i32, Vec<String>)>) -> Result<(), Standing> {
+        let attempts: Vec<Attempt> = self.attempts.iter().filter(|attempt| attempt.step == step).cloned().collect();
+        let mut next =
+            1 + self.plan.status.attempts.iter().filter(|a| a.step == step).map(|a| a.number).max().unwrap_or(0);
+        for attempt in attempts {
+            next = next.max(attempt.number + 1);
+            let recorded = report::is_recorded(&self.plan.status.attempts, &attempt);
+            match attempt.outcome.clone() {
+                Outcome::Succeeded(result) => {
+                    if !recorded {
+                        report::record_attempt(&mut self.plan.status.attempts, &attempt, None, self.now);
+                        self.succeeded(step, &attempt, &result);
+                    }
+                    return Ok(());
+                }
+                Outcome::Failed(failure) => {
+                    if !recorded {
+                        report::record_attempt(&mut self.plan.status.attempts, &attempt, Some(&failure), self.now);
+                        self.charge(step, &attempt, failure)?;
+                    }
+                }
+                Outcome::Terminating => {
+                    let line = format!("attempt {} is being stopped", attempt.number);
+                    return Err(Standing::Waiting("PreviousChildrenTerminating".into(), line));
+                }
+                Outcome::Queued => return Err(Standing::Waiting("Queued".into(), "held back by its queue".into())),
+                Outcome::Waiting(reason, message) => return Err(Standing::Waiting(reason, message)),
+                Outcome::Running => return Err(self.working(step, &attempt)),
+            }
+        }
+        // A recorded success whose Job is gone still counts.
+        let succeeded = |a: &obelysk_api::crd::proof_job_status::Attempt| a.step == step && a.reason == "Succeeded";
+        if self.plan.status.attempts.iter().any(succeeded) && self.still_valid(step) {
+            return Ok(());
+        }
+        if let Some(at) = self.plan.status.next_retry_time.as_ref().map(|time| time.0) {
+            let left = seconds_between(self.now, at);
+            if left > 0 {
+                self.plan.look_again_seconds = left;
+                return Err(Standing::Waiting("Retrying".into(), format!("attempt {next} of {step} starts at {at}")));
+            }
+            self.plan.status.next_retry_time = None;
+        }
+        self.start(step, next, valid, gpus)
+    }
+
+    /// Whether the record of a success is about the current try: a retry on request starts over.
+    fn still_valid(&self, step: &str) -> bool {
+        match step {
+            PROVE => self.plan.status.proof.is_some(),
+            _ => self.plan.status.proof.as_ref().is_some_and(|proof| proof.verified),
+        }
+    }
+
+    fn succeeded(&mut self, step: &'static str, attempt: &Attempt, result: &obelysk_api::job::StepResult) {
+        let uri = self.folder_uri();
+        let status = &mut self.plan.status;
+        let steps: &[StepName] = match step {
+            PROVE => {
+                report::record_proof(status, result, &uri);
+                let labels = attempt.node_name.as_ref().and_then(|node| self.snapshot.around.nodes.get(node));
+                let product = labels.and_then(|node| node.labels().get(gpu::PRODUCT).cloned());
+                let on_gpu = self.proof_job.spec.hardware.gpu.is_some();
+                let class = product.as_deref().and_then(gpu::class_of_product).filter(|_| on_gpu);
+                status.placement = Some(PlacementStatus {
+                    node_name: attempt.node_name.clone(),
+                    gpu_class: Some(class.map_or("CPU", gpu::name).to_owned()),
+                    gpu_product: product.filter(|_| on_gpu),
+                });
+                &[StepName::Validate, StepName::Inference, StepName::Capture, StepName::Prove]
+            }
+            _ => {
+                report::record_finish(status, result, &uri);
+                &[StepName::Verify, StepName::Audit]
+            }
+        };
+        for &name in steps {
+            move_step(status, name, StepState::Succeeded, self.now);
+            let entry = report::step(status, name);
+            entry.attempts = attempt.number;
+            entry.pod_name = attempt.pod_name.clone();
+            entry.node_name = attempt.node_name.clone();
+        }
+        let reason = if step == PROVE { "ProofReady" } else { "Verified" };
+        self.plan.notes.push(Note::normal(reason, format!("{step} attempt {} succeeded", attempt.number)));
+    }
+
+    fn charge(
+        &mut self,
+        step: &'static str,
+        attempt: &Attempt,
+        failure: crate::controllers::attempt::Failure,
+    ) -> Result<(), Standing> {
+        // A lost pod's Job never ends by itself.
+        if matches!(failure.reason.as_str(), "NodeLost") {
+            self.plan.delete_jobs.push(attempt.job_name.clone());
+        }
+        let mut used = self.plan.status.retries.clone().unwrap_or_default();
+        let verdict = Budget::new(self.proof_job.spec.retry.as_ref()).charge(failure.class, &mut used);
+        self.plan.status.retries = Some(used);
+        let class = failure.class.map_or("a disruption", FaultClass::name);
+        let line =
+            format!("{step} attempt {} failed ({class}, {}): {}", attempt.number, failure.reason, failure.message);
+        self.plan.notes.push(Note::warning("StepFailed", line));
+        match verdict {
+            Verdict::After(seconds) => {
+                let ended = failure.finished_at.unwrap_or(self.now);
+                let at = ended.as_second() + seconds;
+                self.plan.status.next_retry_time =
+                    (seconds > 0).then(|| Time(Timestamp::from_second(at).unwrap_or(self.now)));
+                self.plan.retried = failure.class.or(Some(FaultClass::Infra));
+                Ok(())
+            }
+            Verdict::Exhausted { limit } => {
+                let name = if step == PROVE { StepName::Prove } else { StepName::Verify };
+                move_step(&mut self.plan.status, name, StepState::Failed, self.now);
+                let tail = if limit > 0 { format!(" ({limit} retries used)") } else { String::new() };
+                Err(Standing::Failed(failure.reason, format!("{}{tail}", failure.message)))
+            }
+        }
+    }
+
+    fn working(&mut self, step: &'static str, attempt: &Attempt) -> Standing {
+        let current = self.snapshot.progress.clone().unwrap_or_default();
+        let name = match (step, current.step.as_str()) {
+            (PROVE, "validate") => StepName::Validate,
+            (PROVE, "inference") => StepName::Inference,
+            (PROVE, "capture") => StepName::Capture,
+            (PROVE, _) => StepName::Prove,
+            (_, "audit") => StepName::Audit,
+            _ => StepName::Verify,
+        };
+        for earlier in [StepName::Validate, StepName::Inference, StepName::Capture, StepName::Prove, StepName::Verify] {
+            if earlier < name && (step == FINISH || earlier < StepName::Prove) {
+                move_step(&mut self.plan.status, earlier, StepState::Succeeded, self.now);
+            }
+        }
+        move_step(&mut self.plan.status, name, StepState::Running, self.now);
+        let entry = report::step(&mut self.plan.status, name);
+        entry.attempts = attempt.number;
+        entry.pod_name = attempt.pod_name.clone();
+        entry.node_name = attempt.node_name.clone();
+        let node = attempt.node_name.as_deref().unwrap_or("a node");
+        let what = if current.summary.is_empty() { step.to_owned() } else { current.summary };
+        Standing::Working(step, format!("{what} on {node}, attempt {}", attempt.number))
+    }
+
+    fn start(
+        &mut self,
+        step: &'static str,
+        number: i32,
+        valid: &Valid,
+        gpus: Option<&(i32, Vec<String>)>,
+    ) -> Result<(), Standing> {
+        let claim = match &valid.artifacts_claim {
+            Some(claim) => claim.clone(),
+            None => match &self.snapshot.claim {
+                Some(claim) if !self.owns(claim.owner_references()) || claim.metadata.deletion_timestamp.is_some() => {
+                    let line = format!("claim {} belongs to an earlier object of this name", claim.name_any());
+                    return Err(Standing::Waiting("PreviousChildrenTerminating".into(), line));
+                }
+                Some(claim) => claim.name_any(),
+                None => {
+                    let claim = self.artifacts_claim();
+                    let name = claim.name_any();
+                    self.plan.create.push(Child::Claim(Box::new(claim)));
+                    name
+                }
+            },
+        };
+        // Jobs of an earlier object of this name keep theirs until their pods are gone.
+        if self.snapshot.jobs.iter().any(|job| !self.owns(job.owner_references())) {
+            let line = "Jobs of an earlier object of this name are still there".to_owned();
+            return Err(Standing::Waiting("PreviousChildrenTerminating".into(), line));
+        }
+        let job = self.job(step, number, valid, gpus, claim);
+        if self.plan.status.start_time.is_none() {
+            self.plan.status.start_time = Some(Time(self.now));
+        }
+        self.plan.create.push(Child::Job(Box::new(job)));
+        self.plan.notes.push(Note::normal("StepStarted", format!("{step} attempt {number}")));
+        self.plan.look_again_seconds = 10;
+        Err(Standing::Working(step, format!("{step} attempt {number} is starting")))
+    }
+
+    fn owns(&self, owners: &[OwnerReference]) -> bool {
+        let uid = self.proof_job.uid().unwrap_or_default();
+        owners.iter().any(|owner| owner.uid == uid)
+    }
+
+    fn job(
+        &self,
+        step: &'static str,
+        number: i32,
+        valid: &Valid,
+        gpus: Option<&(i32, Vec<String>)>,
+        artifacts: String,
+    ) -> Job {
+        let cache = self.snapshot.cache.as_ref().expect("the model is ready");
+        let (location, mut mounts) =
+            crate::controllers::model_cache::plan::mounts(cache, self.snapshot.preset.as_ref(), true);
+        mounts.push(Mount { claim: artifacts, sub_path: None, path: ARTIFACTS, read_only: false });
+        let digest = self.plan.status.model.as_ref().and_then(|model| model.model_digest.clone()).unwrap_or_default();
+        let work = match step {
+            PROVE => Work::Prove(Prove {
+                model_digest: digest,
+                input: valid.input.clone(),
+                chat: valid.chat,
+                max_new_tokens: valid.max_new_tokens,
+                mode: "gkr".into(),
+                nonce: self.nonce(),
+            }),
+            _ => Work::Finish(Finish { audit: valid.audit }),
+        };
+        let spec = JobSpec {
+            version: JOB_VERSION,
+            owner: format!("{}/{}", self.namespace(), self.name()),
+            attempt: u32::try_from(number).unwrap_or(1),
+            home: MODEL.into(),
+            model: location,
+            artifacts: Some(format!("{ARTIFACTS}/{}", self.folder()).into()),
+            termination_message: TERMINATION_MESSAGE.into(),
+            progress_address: Some(format!("0.0.0.0:{}", job::PROGRESS_PORT)),
+            no_progress_timeout_seconds: u64::try_from(self.proof_job.spec.no_progress_timeout_seconds).unwrap_or(1800),
+            work,
+        };
+        let failed_gpu = |a: &&obelysk_api::crd::proof_job_status::Attempt| {
+            a.step == step && a.class.as_deref() == Some(FaultClass::Gpu.name())
+        };
+        let avoid = match valid.avoid_failed_nodes {
+            true => self.plan.status.attempts.iter().filter(failed_gpu).filter_map(|a| a.node_name.clone()).collect(),
+            false => Vec::new(),
+        };
+        let attempt = job::Attempt {
+            namespace: &self.namespace(),
+            owner_name: &self.name(),
+            owner: self.proof_job.controller_owner_ref(&()).expect("a ProofJob from the server has a uid"),
+            owner_label: LABEL,
+            step,
+            number,
+            spec,
+            mounts,
+            cores: valid.cores.clone(),
+            memory: valid.memory.clone(),
+            gpus: gpus.cloned(),
+            avoid,
+            node_selector: Default::default(),
+            overrides: valid.overrides.clone(),
+            tolerations: Vec::new(),
+        };
+        job::build(attempt, self.settings)
+    }
+
+    /// The job's folder on the artifacts volume: several jobs may share a claim.
+    fn folder(&self) -> String {
+        let uid = self.proof_job.uid().unwrap_or_default();
+        format!("{}-{}", self.name(), uid.split('-').next().unwrap_or_default())
+    }
+
+    fn folder_uri(&self) -> String {
+        let claim =
+            self.proof_job.spec.artifacts.as_ref().and_then(|a| a.claim.as_ref()).map(|claim| claim.name.clone());
+        let claim = claim.unwrap_or_else(|| format!("{}-artifacts", self.name()));
+        format!("pvc://{}/{claim}/{}", self.namespace(), self.folder())
+    }
+
+    /// The uid as a nonce: the same for every attempt, so that finished work is found again.
+    fn nonce(&self) -> String {
+        let uid = self.proof_job.uid().unwrap_or_default().replace('-', "");
+        format!("{uid:0<64}").to_ascii_lowercase()
+    }
+
+    fn artifacts_claim(&self) -> PersistentVolumeClaim {
+        let artifacts = self.proof_job.spec.artifacts.clone().unwrap_or_default();
+        let size = artifacts.size.unwrap_or_else(|| self.settings.artifacts_size.clone());
+        PersistentVolumeClaim {
+            metadata: ObjectMeta {
+                name: Some(format!("{}-artifacts", self.name())),
+                namespace: Some(self.namespace()),
+                labels: Some(job::labels(LABEL, &self.name())),
+                owner_references: Some(vec![
+                    self.proof_job.controller_owner_ref(&()).expect("a ProofJob from the server has a uid"),
+                ]),
+                ..ObjectMeta::default()
+            },
+            spec: Some(PersistentVolumeClaimSpec {
+                access_modes: Some(vec!["ReadWriteOnce".into()]),
+                storage_class_name: artifacts.storage_class_name.or_else(|| self.settings.storage_class()),
+                resources: Some(VolumeResourceRequirements {
+                    requests: Some([("storage".to_owned(), Quantity(size))].into()),
+                    limits: None,
+                }),
+                ..PersistentVolumeClaimSpec::default()
+            }),
+            status: None,
+        }
+    }
+
+    /// Delete Jobs that have not ended; their attempts are not charged.
+    fn stop_running(&mut self) {
+        for attempt in &self.attempts {
+            if !matches!(attempt.outcome, Outcome::Succeeded(_) | Outcome::Failed(_) | Outcome::Terminating) {
+                self.plan.delete_jobs.push(attempt.job_name.clone());
+            }
+        }
+    }
+
+    /// What a finished job still asks for: its time to live.
+    fn clean_up(&mut self) {
+        let (Some(ttl), Some(ended)) = (&self.proof_job.spec.ttl, &self.plan.status.completion_time) else {
+            self.plan.look_again_seconds = 3600;
+            return;
+        };
+        let left = ttl.seconds_after_finished - seconds_between(ended.0, self.now);
+        if left > 0 {
+            self.plan.look_again_seconds = left;
+            return;
+        }
+        match ttl.delete {
+            Some(TtlDelete::Itself) => self.plan.delete_self = true,
+            _ => self.plan.delete_jobs.extend(self.snapshot.jobs.iter().map(ResourceExt::name_any)),
+        }
+        self.plan.look_again_seconds = 3600;
+    }
+
+    fn finish(mut self, standing: Standing) -> Plan {
+        let generation = self.proof_job.metadata.generation.unwrap_or_default();
+        let ended = matches!(standing, Standing::Succeeded | Standing::Failed(..) | Standing::Cancelled);
+        let was_ended = self.ended_as().is_some();
+        report::conclude(&mut self.plan.status, &standing, generation, self.now);
+        if ended && !was_ended {
+            self.plan.ended = true;
+            let summary = self.plan.status.summary.clone().unwrap_or_default();
+            self.plan.notes.push(match &standing {
+                Standing::Succeeded => Note::normal("Completed", summary),
+                Standing::Cancelled => Note::normal("Cancelled", summary),
+                _ => Note::warning("Failed", summary),
+            });
+        }
+        self.plan
+    }
+}

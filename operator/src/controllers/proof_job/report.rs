@@ -1,0 +1,235 @@
+//! The status of a ProofJob, written from the outcome of a plan.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use obelysk_api::crd::ProofJobStatus;
+use obelysk_api::crd::proof_job_status::{
+    ArtifactStatus, Attempt as AttemptStatus, AuditStatus, InferenceStatus, ModelStatus, ProofStatus, Step, StepName,
+    StepState,
+};
+use obelysk_api::job::StepResult;
+
+use crate::controllers::attempt::{Attempt, Failure};
+use crate::controllers::{clip, conditions};
+
+/// Where a ProofJob stands. Everything that people and tools read follows from this.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing runs; why.
+    Waiting(String, String),
+    /// Held by the user.
+    Suspended,
+    /// A Job of this kind exists; one line of what it does.
+    Working(&'static str, String),
+    /// Done.
+    Succeeded,
+    /// Ended without a proof; why.
+    Failed(String, String),
+    /// Ended by the user.
+    Cancelled,
+}
+
+/// Newest attempts that a status keeps.
+const ATTEMPTS: usize = 10;
+/// The steps of a job, in order.
+const STEPS: [StepName; 8] = [
+    StepName::Model,
+    StepName::Validate,
+    StepName::Inference,
+    StepName::Capture,
+    StepName::Prove,
+    StepName::Verify,
+    StepName::Audit,
+    StepName::Submit,
+];
+
+/// The eight steps of a new job.
+#[must_use]
+pub fn steps(audit: bool) -> Vec<Step> {
+    let skipped = |name: &StepName| matches!(name, StepName::Submit) || (matches!(name, StepName::Audit) && !audit);
+    STEPS
+        .iter()
+        .map(|name| Step {
+            name: *name,
+            state: if skipped(name) { StepState::Skipped } else { StepState::Pending },
+            ..Step::default()
+        })
+        .collect()
+}
+
+/// A step of a status.
+pub fn step(status: &mut ProofJobStatus, name: StepName) -> &mut Step {
+    let place = status.steps.iter().position(|step| step.name == name).expect("all steps are there");
+    &mut status.steps[place]
+}
+
+/// Move a step to a state, keeping the times of the first move.
+pub fn move_step(status: &mut ProofJobStatus, name: StepName, state: StepState, now: Timestamp) {
+    let step = step(status, name);
+    if step.state == state || step.state == StepState::Skipped {
+        return;
+    }
+    step.state = state;
+    if state == StepState::Running && step.start_time.is_none() {
+        step.start_time = Some(Time(now));
+    }
+    if state == StepState::Succeeded || state == StepState::Failed {
+        step.completion_time = Some(Time(now));
+    }
+}
+
+/// Record an attempt that ended.
+pub fn record_attempt(attempts: &mut Vec<AttemptStatus>, attempt: &Attempt, failure: Option<&Failure>, now: Timestamp) {
+    let finished = failure.and_then(|failure| failure.finished_at).unwrap_or(now);
+    attempts.insert(
+        0,
+        AttemptStatus {
+            step: attempt.step.clone(),
+            number: attempt.number,
+            class: failure.and_then(|failure| failure.class).map(|class| class.name().to_owned()),
+            reason: failure.map_or_else(|| "Succeeded".into(), |failure| clip(&failure.reason, 64)),
+            message: failure.map(|failure| clip(&failure.message, 512)),
+            exit_code: failure.and_then(|failure| failure.exit_code),
+            node_name: attempt.node_name.clone(),
+            started_at: attempt.started_at.map(Time),
+            finished_at: Some(Time(finished)),
+        },
+    );
+    attempts.truncate(ATTEMPTS);
+}
+
+/// Whether an attempt is on record. Old records fall off the end, so a later number stands for all before it.
+#[must_use]
+pub fn is_recorded(attempts: &[AttemptStatus], attempt: &Attempt) -> bool {
+    attempts.iter().any(|known| known.step == attempt.step && known.number >= attempt.number)
+}
+
+/// Copy what a prove pod found.
+pub fn record_proof(status: &mut ProofJobStatus, result: &StepResult, folder_uri: &str) {
+    if let Some(inference) = &result.inference {
+        status.inference = Some(InferenceStatus {
+            prompt_tokens: i32::try_from(inference.prompt_tokens).unwrap_or(i32::MAX),
+            output_tokens: i32::try_from(inference.output_tokens).unwrap_or(i32::MAX),
+            text: clip(&inference.text, 512),
+            log_head: clip(&inference.log_head, 64),
+            log_entries: i32::try_from(inference.log_entries).unwrap_or(i32::MAX),
+            integer_matches_float: clip(&inference.integer_matches_float, 16),
+        });
+    }
+    if let Some(proof) = &result.proof {
+        status.proof = Some(ProofStatus {
+            uri: format!("{folder_uri}/proof.bin"),
+            sha256: clip(&proof.sha256, 64),
+            size_bytes: i64::try_from(proof.size_bytes).unwrap_or(i64::MAX),
+            mode: clip(&proof.mode, 16),
+            profile: clip(&proof.profile, 32),
+            security_bits: format!("{:.1}", proof.security_bits),
+            verified: false,
+            proving_seconds: format!("{:.2}", proof.proving_seconds),
+            submission_ready: false,
+            not_ready_reason: Some("aggregated weight binding in profile blake3 is for off-chain verification".into()),
+        });
+    }
+    for time in &result.steps {
+        let name = STEPS.into_iter().find(|name| format!("{name:?}").eq_ignore_ascii_case(&time.name));
+        if let Some(name) = name {
+            step(status, name).seconds = Some(format!("{:.2}", time.seconds));
+        }
+    }
+}
+
+/// Copy what a finish pod found.
+pub fn record_finish(status: &mut ProofJobStatus, result: &StepResult, folder_uri: &str) {
+    if let (Some(known), Some(proof)) = (&mut status.proof, &result.proof) {
+        known.verified = proof.verified && proof.sha256 == known.sha256;
+    }
+    if let Some(audit) = &result.audit {
+        status.audit = Some(AuditStatus {
+            verdict: clip(&audit.verdict, 16),
+            report_uri: Some(format!("{folder_uri}/audit.json")),
+            report_sha256: clip(&audit.report_sha256, 64),
+        });
+    }
+    status.artifacts = result
+        .artifacts
+        .iter()
+        .take(16)
+        .map(|artifact| ArtifactStatus {
+            name: clip(&artifact.name, 128),
+            uri: format!("{folder_uri}/{}", artifact.name),
+            size_bytes: i64::try_from(artifact.size_bytes).unwrap_or(i64::MAX),
+            sha256: clip(&artifact.sha256, 64),
+        })
+        .collect();
+}
+
+/// Copy what the ModelCache says of the model.
+pub fn record_model(
+    status: &mut ProofJobStatus,
+    cache: &str,
+    resolved: Option<&obelysk_api::crd::model_cache::Resolved>,
+) {
+    status.model = Some(ModelStatus {
+        cache_ref: cache.into(),
+        revision: resolved.and_then(|resolved| resolved.revision.clone()),
+        manifest_digest: resolved.and_then(|resolved| resolved.manifest_digest.clone()),
+        model_digest: resolved.and_then(|resolved| resolved.model_digest.clone()),
+    });
+}
+
+/// Phase, progress, summary and conditions of a standing.
+pub fn conclude(status: &mut ProofJobStatus, standing: &Standing, generation: i64, now: Timestamp) {
+    let done = status.steps.iter().filter(|step| step.state == StepState::Succeeded).count();
+    let of = status.steps.iter().filter(|step| step.state != StepState::Skipped).count();
+    status.observed_generation = Some(generation);
+    status.progress = Some(format!("{done}/{of}"));
+    let model_ready =
+        status.steps.iter().any(|step| step.name == StepName::Model && step.state == StepState::Succeeded);
+    let proved = status.proof.is_some();
+    let verified = status.proof.as_ref().is_some_and(|proof| proof.verified);
+    let audited = status.audit.as_ref().is_some_and(|audit| audit.verdict == "Passed");
+    let (phase, reason, summary) = match standing {
+        Standing::Waiting(reason, message) => {
+            (if model_ready { "Queued" } else { "Pending" }, reason.as_str(), message.clone())
+        }
+        Standing::Suspended => ("Suspended", "Suspended", "spec.suspend is true".into()),
+        Standing::Working(super::PROVE, line) => ("Proving", "Proving", line.clone()),
+        Standing::Working(_, line) => ("Verifying", "Verifying", line.clone()),
+        Standing::Succeeded => {
+            let text = status.inference.as_ref().map_or("", |inference| inference.text.as_str());
+            ("Succeeded", "Verified", format!("proved and verified: {text}"))
+        }
+        Standing::Failed(reason, message) => ("Failed", reason.as_str(), message.clone()),
+        Standing::Cancelled => ("Cancelled", "Cancelled", "spec.cancel is true".into()),
+    };
+    let succeeded = *standing == Standing::Succeeded;
+    let failed = matches!(standing, Standing::Failed(..) | Standing::Cancelled);
+    let ended = succeeded || failed;
+    status.phase = Some(phase.into());
+    status.summary = Some(clip(&summary, 256));
+    if ended && status.completion_time.is_none() {
+        status.completion_time = Some(Time(now));
+    }
+    if !ended {
+        status.completion_time = None;
+    }
+    let scheduled = matches!(standing, Standing::Working(..)) || proved || succeeded;
+    let later = |reached: bool, yes: &'static str| if reached { (Some(true), yes) } else { (Some(false), reason) };
+    let all: [(&str, Option<bool>, &str); 11] = [
+        ("Ready", Some(succeeded), reason),
+        // Listed before Stalled, a true Reconciling would hide the failure from tools that take the first.
+        ("Reconciling", Some(!ended), reason),
+        ("Stalled", Some(failed), reason),
+        ("ModelReady", later(model_ready, "Prepared").0, later(model_ready, "Prepared").1),
+        ("Scheduled", later(scheduled, "PodScheduled").0, later(scheduled, "PodScheduled").1),
+        ("Proved", later(proved, "ProofReady").0, later(proved, "ProofReady").1),
+        ("Verified", later(verified, "Verified").0, later(verified, "Verified").1),
+        ("Audited", later(audited, "AuditPassed").0, later(audited, "AuditPassed").1),
+        ("Complete", Some(succeeded), reason),
+        ("Failed", Some(failed), reason),
+        ("Suspended", Some(*standing == Standing::Suspended), reason),
+    ];
+    for (kind, value, reason) in all {
+        conditions::set(&mut status.conditions, kind, value, reason, &summary, generation, now);
+    }
+}

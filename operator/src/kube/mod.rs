@@ -1,0 +1,60 @@
+//! The only place that talks to the API server.
+
+pub mod apply;
+pub mod lease;
+pub mod progress;
+pub mod read;
+
+use std::sync::Arc;
+
+use kube::Client;
+use kube::runtime::events::{Recorder, Reporter};
+
+use crate::metrics::Metrics;
+use crate::settings::Settings;
+
+/// What a controller works with.
+pub struct Context {
+    /// The API server.
+    pub client: Client,
+    /// What the administrator decides.
+    pub settings: Settings,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Events.
+    pub recorder: Recorder,
+    /// Whether this process may write.
+    pub lease: lease::Held,
+}
+
+impl Context {
+    /// A context for one process.
+    #[must_use]
+    pub fn new(client: Client, settings: Settings, metrics: Arc<Metrics>, lease: lease::Held) -> Self {
+        let reporter = Reporter { controller: "obelysk-operator".into(), instance: Some(settings.identity.clone()) };
+        let recorder = Recorder::new(client.clone(), reporter);
+        Self { client, settings, metrics, recorder, lease }
+    }
+}
+
+/// A call to the API server that failed, or a write that this process may not make.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The server said no, or nothing.
+    #[error(transparent)]
+    Api(#[from] kube::Error),
+    /// Another process leads.
+    #[error("this process does not hold the lease")]
+    NotLeading,
+    /// The reconcile took too long.
+    #[error("no answer within {0} s")]
+    Slow(u64),
+}
+
+impl Error {
+    /// Whether the object changed under our feet: look again at once.
+    #[must_use]
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, Self::Api(kube::Error::Api(status)) if status.code == 409)
+    }
+}

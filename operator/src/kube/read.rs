@@ -1,0 +1,114 @@
+//! Observations: everything that a plan depends on.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Event, Node, PersistentVolumeClaim, Pod};
+use kube::ResourceExt;
+use kube::api::{Api, ListParams};
+use obelysk_api::crd::{ModelCache, ModelPreset, PREFIX, ProofJob};
+
+use super::{Context, Error};
+use crate::controllers::attempt::{Outcome, Surroundings, judge};
+use crate::controllers::job::PROGRESS_PORT;
+use crate::controllers::model_cache::plan::{Snapshot as CacheSnapshot, claim_name};
+use crate::controllers::proof_job::observe::Snapshot as JobSnapshot;
+use crate::controllers::{conditions, model_cache, proof_job};
+
+/// Label that Kubernetes puts on the pods of a Job.
+const JOB_NAME: &str = "batch.kubernetes.io/job-name";
+
+/// What a ProofJob's plan depends on.
+///
+/// # Errors
+/// A call to the API server that fails.
+pub async fn proof_job(context: &Context, object: &ProofJob) -> Result<JobSnapshot, Error> {
+    let namespace = object.namespace().unwrap_or_default();
+    let client = &context.client;
+    let model = &object.spec.model;
+    let cache_name = model.cache_ref.as_ref().or(model.preset.as_ref()).map(|reference| reference.name.clone());
+    let cache = match &cache_name {
+        Some(name) => Api::<ModelCache>::namespaced(client.clone(), &namespace).get_opt(name).await?,
+        None => None,
+    };
+    let preset_name = cache
+        .as_ref()
+        .and_then(|cache| cache.spec.source.preset.as_ref())
+        .or(model.preset.as_ref())
+        .map(|preset| preset.name.clone());
+    let preset = preset(context, preset_name).await?;
+    let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &namespace);
+    let claim = match object.spec.artifacts.as_ref().and_then(|artifacts| artifacts.claim.as_ref()) {
+        Some(_) => None,
+        None => claims.get_opt(&format!("{}-artifacts", object.name_any())).await?,
+    };
+    let (jobs, around) = children(context, &namespace, proof_job::LABEL, &object.name_any()).await?;
+    let running = jobs.iter().filter_map(|job| judge(job, &around)).find(|attempt| attempt.outcome == Outcome::Running);
+    let progress = match running.and_then(|attempt| attempt.pod_ip) {
+        Some(ip) => super::progress::read(&ip, PROGRESS_PORT).await,
+        None => None,
+    };
+    Ok(JobSnapshot { cache, preset, jobs, claim, around, progress })
+}
+
+/// What a ModelCache's plan depends on.
+///
+/// # Errors
+/// A call to the API server that fails.
+pub async fn model_cache(context: &Context, object: &ModelCache) -> Result<CacheSnapshot, Error> {
+    let namespace = object.namespace().unwrap_or_default();
+    let name = object.name_any();
+    let preset = preset(context, object.spec.source.preset.as_ref().map(|preset| preset.name.clone())).await?;
+    let claims: Api<PersistentVolumeClaim> = Api::namespaced(context.client.clone(), &namespace);
+    let claim = claims.get_opt(&claim_name(object)).await?;
+    let (jobs, around) = children(context, &namespace, model_cache::LABEL, &name).await?;
+    let proof_jobs =
+        Api::<ProofJob>::namespaced(context.client.clone(), &namespace).list(&ListParams::default()).await?;
+    let uses = |job: &&ProofJob| {
+        let model = &job.spec.model;
+        let named = model.cache_ref.as_ref().or(model.preset.as_ref()).is_some_and(|reference| reference.name == name);
+        let of = job.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+        named && !conditions::is_true(of, "Complete") && !conditions::is_true(of, "Failed")
+    };
+    let consumers = i32::try_from(proof_jobs.iter().filter(uses).count()).unwrap_or(i32::MAX);
+    Ok(CacheSnapshot { preset, jobs, claim, around, consumers })
+}
+
+async fn preset(context: &Context, name: Option<String>) -> Result<Option<ModelPreset>, Error> {
+    match name {
+        Some(name) => Ok(Api::<ModelPreset>::all(context.client.clone()).get_opt(&name).await?),
+        None => Ok(None),
+    }
+}
+
+/// Jobs of an owner, with their pods, the nodes, and why pods could not be created.
+async fn children(
+    context: &Context,
+    namespace: &str,
+    label: &str,
+    owner: &str,
+) -> Result<(Vec<Job>, Surroundings), Error> {
+    let client = &context.client;
+    let ours = ListParams::default().labels(&format!("{PREFIX}{label}={owner}"));
+    let jobs = Api::<Job>::namespaced(client.clone(), namespace).list(&ours).await?.items;
+    if jobs.is_empty() && label == model_cache::LABEL {
+        return Ok((jobs, Surroundings::default()));
+    }
+    let mut pods: BTreeMap<String, Vec<Pod>> = BTreeMap::new();
+    for pod in Api::<Pod>::namespaced(client.clone(), namespace).list(&ours).await? {
+        let job = pod.labels().get(JOB_NAME).cloned().unwrap_or_default();
+        pods.entry(job).or_default().push(pod);
+    }
+    let nodes = Api::<Node>::all(client.clone()).list(&ListParams::default()).await?;
+    let nodes = nodes.into_iter().map(|node| (node.name_any(), node)).collect();
+    let mut failed_creates = BTreeMap::new();
+    for job in jobs.iter().filter(|job| !pods.contains_key(&job.name_any())) {
+        let uid = job.uid().unwrap_or_default();
+        let about = ListParams::default().fields(&format!("involvedObject.uid={uid},reason=FailedCreate"));
+        let events = Api::<Event>::namespaced(client.clone(), namespace).list(&about).await?;
+        if let Some(message) = events.items.last().and_then(|event| event.message.clone()) {
+            failed_creates.insert(job.name_any(), message);
+        }
+    }
+    Ok((jobs, Surroundings { pods, nodes, failed_creates }))
+}

@@ -160,6 +160,19 @@ fn four_pods_bring_a_model_to_an_audited_proof() {
 }
 
 #[test]
+fn a_pod_proves_from_a_read_only_model_volume() {
+    let volumes = Volumes::new();
+    let digest = volumes.prepared();
+    let home = volumes.path("home");
+    let Some(_mounted) = ReadOnly::mount(&home) else { return };
+    assert!(fs::write(home.join("file"), "").is_err(), "the volume is read-only");
+    let (code, proved) = volumes.run(&volumes.prove(&digest));
+    assert_eq!(code, 0, "{proved:?}");
+    let (code, finished) = volumes.run(&volumes.spec(Work::Finish(Finish { audit: true })));
+    assert_eq!(code, 0, "{finished:?}");
+}
+
+#[test]
 fn a_second_attempt_reports_the_finished_proof() {
     let volumes = Volumes::new();
     let digest = volumes.prepared();
@@ -274,4 +287,31 @@ fn a_job_of_another_version_is_refused() {
 
 fn run_file(file: &Path) -> Option<i32> {
     Command::new(env!("CARGO_BIN_EXE_obelysk")).arg("job").arg(file).stderr(Stdio::null()).status().unwrap().code()
+}
+
+/// A folder mounted over itself, read-only, as a pod sees its model volume. Mounting needs root.
+struct ReadOnly<'a> {
+    folder: &'a Path,
+}
+
+impl<'a> ReadOnly<'a> {
+    fn mount(folder: &'a Path) -> Option<Self> {
+        let mount = |arguments: &[&str]| {
+            Command::new("mount").args(arguments).arg(folder).status().is_ok_and(|status| status.success())
+        };
+        if !mount(&["--bind", folder.to_str().unwrap()]) {
+            eprintln!("SKIPPED: mounting needs root; what a read-only model volume does is not tested");
+            return None;
+        }
+        let mounted = Self { folder };
+        assert!(mount(&["-o", "remount,bind,ro"]), "the folder stays writable");
+        Some(mounted)
+    }
+}
+
+impl Drop for ReadOnly<'_> {
+    fn drop(&mut self) {
+        // A failed unmount must not hide why a test failed.
+        let _ = Command::new("umount").arg(self.folder).status();
+    }
 }

@@ -1,2 +1,69 @@
-//! demo, test, bench, generate, bless, image, tidy.
-fn main() {}
+//! What a developer does with this repository besides editing it: demo, test, bench, image, cluster, generate, tidy.
+
+mod bench;
+mod cluster;
+mod demo;
+mod generate;
+mod image;
+mod process;
+mod provisioner;
+mod test;
+mod tidy;
+mod tools;
+
+use std::path::{Path, PathBuf};
+
+use clap::{Parser, Subcommand};
+
+/// Tasks of the Obelysk Operator's developers.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// From nothing to a verified proof of a ProofJob in a real Kubernetes.
+    Demo(demo::Arguments),
+    /// Every test, from unit to cluster, and where the time went.
+    Test(test::Arguments),
+    /// Measure, and print one JSON line per figure.
+    Bench(bench::Arguments),
+    /// Build the image of operator and prover, without Docker.
+    Image,
+    /// Bring a single-node Kubernetes up or down.
+    Cluster(cluster::Arguments),
+    /// Build what the cluster is made of, and install what is missing.
+    Tools,
+    /// Write the generated files anew.
+    Generate(generate::Arguments),
+    /// Generated and golden files, as the code has them now.
+    Bless,
+    /// Hold the walls between crates and the rules of the tree.
+    Tidy,
+    /// Give volumes to claims of class `obelysk-local`; `cluster up` starts this.
+    #[command(hide = true)]
+    Provisioner(provisioner::Arguments),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().task {
+        Task::Demo(arguments) => demo::run(&arguments),
+        Task::Test(arguments) => test::run(&arguments),
+        Task::Bench(arguments) => bench::run(&arguments),
+        Task::Image => image::build().map(|image| println!("{} {}", image.tag, image.path.display())),
+        Task::Cluster(arguments) => cluster::run(&arguments),
+        Task::Tools => tools::ensure().map(|tools| println!("{}", tools.kubernetes.display())),
+        Task::Generate(arguments) => generate::run(&arguments),
+        Task::Bless => generate::run(&generate::Arguments { check: false }),
+        Task::Tidy => tidy::run(),
+        Task::Provisioner(arguments) => provisioner::run(&arguments),
+    }
+}
+
+/// The root of the repository.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the root").to_owned()
+}

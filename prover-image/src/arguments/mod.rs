@@ -340,6 +340,8 @@ Examples:
         #[arg(value_name = "DIR")]
         folder: PathBuf,
     },
+    /// Wait until told to stop: the program of a pod that holds a volume for `kubectl exec`
+    Hold,
 }
 
 /// Arguments of `job`.

@@ -157,7 +157,7 @@ impl Raw {
             return Err(ModelError::corrupt(path, "a size is zero"));
         }
         let head_dim = self.head_dim.unwrap_or(self.hidden_size / heads);
-        if heads % kv_heads != 0 || head_dim == 0 || head_dim % 2 != 0 {
+        if !heads.is_multiple_of(kv_heads) || head_dim == 0 || !head_dim.is_multiple_of(2) {
             return Err(ModelError::corrupt(path, format!("{heads} heads, {kv_heads} key heads of width {head_dim}")));
         }
         let positive = |value: f64| value.is_finite() && value > 0.0;

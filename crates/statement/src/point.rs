@@ -22,7 +22,6 @@ pub enum Coordinate {
 
 impl Coordinate {
     /// As a field element.
-    #[must_use]
     pub fn value(self) -> Challenge {
         match self {
             Self::Bit(bit) => Challenge::from_bool(bit),
@@ -59,7 +58,6 @@ pub fn inside_tile(tile: AxisTile, bits: usize, local: &[Challenge]) -> Vec<Coor
 }
 
 /// Per axis of the accessed tensor: its coordinates, and the factor by which sums multiply the evaluation.
-#[must_use]
 pub fn address(statement: &Statement, access: &Access, points: &AxisPoints) -> (Vec<Vec<Coordinate>>, Challenge) {
     let mut scale = Challenge::ONE;
     let axes = &statement.tensor(access.tensor).axes;
@@ -95,13 +93,11 @@ pub fn at_tile(coordinates: &[Coordinate], tile: AxisTile) -> Option<(Challenge,
 }
 
 /// Multilinear extension of the indicator of `0..size` at a point of its axis.
-#[must_use]
 pub fn indicator(coordinates: &[Coordinate], size: usize) -> Challenge {
     tiles_of(size).into_iter().filter_map(|tile| at_tile(coordinates, tile)).map(|(weight, _)| weight).sum()
 }
 
 /// `sum over i < size of eq(left, i) eq(right, i)`.
-#[must_use]
 pub fn restricted_eq(left: &[Challenge], right: &[Challenge], size: usize) -> Challenge {
     tiles_of(size)
         .into_iter()
@@ -115,7 +111,6 @@ pub fn restricted_eq(left: &[Challenge], right: &[Challenge], size: usize) -> Ch
 }
 
 /// `eq(left, right)` of two points.
-#[must_use]
 pub fn eq(left: &[Challenge], right: &[Challenge]) -> Challenge {
     left.iter().zip(right).map(|(&a, &b)| a * b + (Challenge::ONE - a) * (Challenge::ONE - b)).product()
 }

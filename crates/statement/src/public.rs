@@ -63,7 +63,6 @@ impl PublicTensor {
 
     /// The multilinear extension, zero outside the box, at one point per axis (most significant variable first).
     /// Cost is linear in the rows of the tensor (all entries for [`PublicTensor::Dense`]).
-    #[must_use]
     pub fn evaluate(&self, point: &[&[Challenge]]) -> Challenge {
         match self {
             Self::Causal { size } => prefix_sums(point, *size, |row| row + 1),
@@ -126,7 +125,6 @@ pub fn eq_table(point: &[Challenge]) -> Vec<Challenge> {
 }
 
 /// `eq(point, index)` for one boolean index.
-#[must_use]
 pub fn eq_at(point: &[Challenge], index: usize) -> Challenge {
     point.iter().rev().enumerate().fold(Challenge::ONE, |product, (bit, &coordinate)| {
         product * if index >> bit & 1 == 1 { coordinate } else { Challenge::ONE - coordinate }
@@ -134,7 +132,6 @@ pub fn eq_at(point: &[Challenge], index: usize) -> Challenge {
 }
 
 /// `sum over index < bound of eq(point, index)`.
-#[must_use]
 pub fn below_at(point: &[Challenge], bound: usize) -> Challenge {
     if bound >> point.len() != 0 {
         return Challenge::ONE;

@@ -67,6 +67,9 @@ fn place(role: Role) -> usize {
     }
 }
 
+/// A point, with the column and the claim of everything opened there.
+type Batch<'a> = (&'a [Challenge], Vec<(usize, usize)>);
+
 /// A total order of points.
 fn key(point: &[Challenge]) -> Vec<u32> {
     let coordinates = |value: &Challenge| {
@@ -379,7 +382,7 @@ impl<'a> Claims<'a> {
             }
         }
         // Per table: points in order of appearance, each with the claims on it.
-        let mut batches: Vec<Vec<(&[Challenge], Vec<(usize, usize)>)>> = vec![Vec::new(); layout.tables.len()];
+        let mut batches: Vec<Vec<Batch>> = vec![Vec::new(); layout.tables.len()];
         let mut seen: BTreeMap<(usize, Vec<u32>), usize> = BTreeMap::new();
         for (claim, (tile, point)) in list.iter().enumerate() {
             let (table, column) = column_of[tile];
@@ -425,7 +428,6 @@ fn values(coordinates: &[Coordinate]) -> Vec<Challenge> {
 }
 
 /// A signed integer in the field.
-#[must_use]
 pub fn constant(value: i64) -> Challenge {
     Challenge::from(Value::from_i64(value))
 }

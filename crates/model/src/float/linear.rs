@@ -10,7 +10,7 @@ pub(super) struct Linear {
 
 impl Linear {
     pub(super) fn new(weight: Vec<f32>, width: usize) -> Self {
-        assert!(width > 0 && weight.len() % width == 0, "a matrix of whole rows");
+        assert!(width > 0 && weight.len().is_multiple_of(width), "a matrix of whole rows");
         Self { weight, width }
     }
 

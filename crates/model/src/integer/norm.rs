@@ -7,6 +7,9 @@ use super::IntegerModel;
 use super::linear::balanced_limbs;
 use super::record::Recorder;
 
+/// Reads a carry of a row.
+type Carry = fn(&Row) -> i64;
+
 /// What one row contributes to the row tensors.
 struct Row {
     digits: Vec<i32>,
@@ -92,7 +95,7 @@ fn record_rows(name: &str, norm: &Norm, width: usize, rows: &[Row], recorder: &m
         }
     }
     let [low_bits, middle_bits] = carry_bits(norm, width);
-    let carries: [(&str, u32, fn(&Row) -> i64); 2] =
+    let carries: [(&str, u32, Carry); 2] =
         [("low_carry", low_bits, |row| row.low_carry), ("middle_carry", middle_bits, |row| row.middle_carry)];
     for (part, bits, carry) in carries {
         if bits <= 16 {

@@ -321,7 +321,8 @@ impl Scores {
         let product = rotation.norms[0] * rotation.norms[1];
         let scale = rotation.output_fractions[0] + rotation.output_fractions[1];
         // The table's index is a difference of scores plus the logarithm of the denominator.
-        let logarithm = f64::from(denominator_shift(shape.positions) + TABLE_BITS - PROBABILITY_BITS) * 0.693_147_2;
+        let logarithm =
+            f64::from(denominator_shift(shape.positions) + TABLE_BITS - PROBABILITY_BITS) * std::f64::consts::LN_2;
         for shift in 1..=16u32 {
             let step = power(shift) / (power(scale) * (shape.head_dim as f64).sqrt());
             let largest = product / power(shift) + 1.0;

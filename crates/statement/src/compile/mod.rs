@@ -168,7 +168,7 @@ fn validate(description: &ModelDescription, inference: &Inference) -> Result<(),
             return unsupported(format!("{name} = {size}; the limits are 1 to {limit}"));
         }
     }
-    if shape.head_dim % 2 != 0 {
+    if !shape.head_dim.is_multiple_of(2) {
         return unsupported(format!("head_dim = {}, an odd number", shape.head_dim));
     }
     for norm in [&description.hidden_norm, &description.query_norm, &description.key_norm] {

@@ -174,7 +174,7 @@ impl<'a> Planner<'a> {
         if !status.proof.as_ref().is_some_and(|proof| proof.verified) {
             return Standing::Failed("VerificationFailed".into(), "the proof did not verify in a fresh process".into());
         }
-        if valid.audit && !status.audit.as_ref().is_some_and(|audit| audit.verdict == "Passed") {
+        if valid.audit && status.audit.as_ref().is_none_or(|audit| audit.verdict != "Passed") {
             return Standing::Failed("AuditFailed".into(), "the audit did not pass; its report says why".into());
         }
         Standing::Succeeded

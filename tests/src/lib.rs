@@ -1,1 +1,4 @@
-//! Tests that cross a wall between crates.
+//! What tests across walls share: a real inference to prove, and attacks on it.
+
+pub mod attacks;
+pub mod subject;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::check::Reader;
-use crate::relation::{Relation, TensorKind};
+use crate::relation::{Lookup, NamedRelation, Relation, TensorKind};
 use crate::table::TableRows;
 use crate::{Statement, TensorId};
 
@@ -26,51 +26,56 @@ pub struct Miss {
 /// one is returned beside the counts.
 pub fn fill_multiplicities(statement: &Statement, weights: &Assignment, witness: &mut Assignment) -> Option<Miss> {
     let mut counts: Vec<Vec<i32>> = statement.tables.iter().map(|table| vec![0; 1 << table.rows.bits()]).collect();
-    let rows: Vec<Option<HashMap<Vec<i64>, usize>>> =
-        statement.tables.iter().map(|table| index_of_rows(&table.rows)).collect();
     let mut miss = None;
     for named in &statement.relations {
-        let Relation::Lookup(lookup) = &named.relation else { continue };
-        let reader = Reader::new(statement, weights, witness, &named.axes);
-        let columns: Vec<_> = lookup.columns.iter().map(|form| reader.linear(form)).collect();
-        let mask = lookup.mask.as_ref().map(|mask| reader.access(mask));
-        let table = usize::from(lookup.table.0);
-        let size = counts[table].len();
-        reader.for_each_index(|index| {
-            if mask.as_ref().is_some_and(|mask| mask.value(index) == 0) {
-                return;
-            }
-            let first = columns[0].value(index);
-            let place = usize::try_from(first).ok().filter(|&place| place < size);
-            let row = match (&statement.tables[table].rows, &rows[table]) {
-                (TableRows::Range { .. }, _) => place,
-                (TableRows::Columns(values), _) if first_column_counts(values) => {
-                    let place = usize::try_from(first - i64::from(values[0][0])).ok().filter(|&place| place < size);
-                    place.filter(|&place| {
-                        (1..values.len()).all(|k| i64::from(values[k][place]) == columns[k].value(index))
-                    })
-                }
-                (TableRows::Columns(_), rows) => {
-                    let key: Vec<i64> = columns.iter().map(|column| column.value(index)).collect();
-                    rows.as_ref().and_then(|rows| rows.get(&key).copied())
-                }
-            };
-            match row {
-                Some(row) => counts[table][row] += 1,
-                None if miss.is_none() => {
-                    miss = Some(Miss {
-                        relation: named.name.clone(),
-                        index: index.to_vec(),
-                        row: columns.iter().map(|column| column.value(index)).collect(),
-                    });
-                }
-                None => {}
-            }
-        });
+        if let Relation::Lookup(lookup) = &named.relation {
+            let counts = &mut counts[usize::from(lookup.table.0)];
+            let missed = look_up(statement, weights, witness, named, lookup, |row| counts[row] += 1);
+            miss = miss.or(missed);
+        }
     }
     for (table, counts) in statement.tables.iter().zip(counts) {
         witness.insert(statement.tensor(table.multiplicity).name.clone(), counts);
     }
+    miss
+}
+
+/// Visit the table row of every lookup of a relation; the first lookup that misses is returned.
+pub(crate) fn look_up(
+    statement: &Statement,
+    weights: &Assignment,
+    witness: &Assignment,
+    named: &NamedRelation,
+    lookup: &Lookup,
+    mut visit: impl FnMut(usize),
+) -> Option<Miss> {
+    let rows = &statement.tables[usize::from(lookup.table.0)].rows;
+    let size = 1usize << rows.bits();
+    let index_of_rows = index_of_rows(rows);
+    let reader = Reader::new(statement, weights, witness, &named.axes);
+    let columns: Vec<_> = lookup.columns.iter().map(|form| reader.linear(form)).collect();
+    let mask = lookup.mask.as_ref().map(|mask| reader.access(mask));
+    let mut miss = None;
+    reader.for_each_index(|index| {
+        if mask.as_ref().is_some_and(|mask| mask.value(index) == 0) {
+            return;
+        }
+        let values: Vec<i64> = columns.iter().map(|column| column.value(index)).collect();
+        let row = match &index_of_rows {
+            Some(known) => known.get(&values).copied(),
+            // The first column counts, so it addresses the only row that can match.
+            None => usize::try_from(values[0] - rows.value(0, 0))
+                .ok()
+                .filter(|&row| row < size && (1..values.len()).all(|column| rows.value(column, row) == values[column])),
+        };
+        match row {
+            Some(row) => visit(row),
+            None if miss.is_none() => {
+                miss = Some(Miss { relation: named.name.clone(), index: index.to_vec(), row: values });
+            }
+            None => {}
+        }
+    });
     miss
 }
 

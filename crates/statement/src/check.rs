@@ -1,10 +1,10 @@
 //! Relations over plain integers: what a proof shows, checked directly. Slow and obvious; tests and tools use it.
 
 use crate::Statement;
-use crate::assignment::{Assignment, fill_multiplicities};
+use crate::assignment::{Assignment, look_up};
 use crate::axis::AxisId;
 use crate::public::PublicTensor;
-use crate::relation::{Access, Index, Linear, Relation, TensorKind};
+use crate::relation::{Access, Index, Linear, NamedRelation, Relation, TensorKind};
 
 /// A relation that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,59 +24,68 @@ pub struct Unsatisfied {
 /// # Panics
 /// If a committed tensor has no values or a wrong number of them.
 pub fn check(statement: &Statement, weights: &Assignment, witness: &Assignment) -> Result<(), Unsatisfied> {
-    for named in &statement.relations {
-        let failed = match &named.relation {
-            Relation::Lookup(_) => continue,
-            Relation::Product { output, contractions, summed } => {
-                let axes = [named.axes.as_slice(), summed].concat();
-                let reader = Reader::new(statement, weights, witness, &axes);
-                let output = reader.linear(output);
-                let pairs: Vec<_> = contractions
-                    .iter()
-                    .map(|c| (c.coefficient, reader.access(&c.left), reader.access(&c.right)))
-                    .collect();
-                let (outer, inner) = reader.sizes.split_at(named.axes.len());
-                first_index(outer, |index| {
-                    let mut full = index.to_vec();
-                    full.resize(axes.len(), 0);
-                    let expected = output.value(&full);
-                    let mut sum = 0;
-                    if !pairs.is_empty() {
-                        first_index(inner, |tail| {
-                            full[outer.len()..].copy_from_slice(tail);
-                            for (coefficient, left, right) in &pairs {
-                                sum += coefficient * left.value(&full) * right.value(&full);
-                            }
-                            false
-                        });
-                    }
-                    sum != expected
-                })
-            }
-            Relation::Rows { monomials } => {
-                let reader = Reader::new(statement, weights, witness, &named.axes);
-                let monomials: Vec<(i64, Vec<_>)> = monomials
-                    .iter()
-                    .map(|m| (m.coefficient, m.factors.iter().map(|factor| reader.access(factor)).collect()))
-                    .collect();
-                first_index(&reader.sizes, |index| {
-                    let value =
-                        |factors: &Vec<Cursor>| factors.iter().map(|f| i128::from(f.value(index))).product::<i128>();
-                    monomials.iter().map(|(c, factors)| i128::from(*c) * value(factors)).sum::<i128>() != 0
-                })
-            }
-            Relation::Vanishing { left, right } => {
-                let reader = Reader::new(statement, weights, witness, &named.axes);
-                let (left, right) = (reader.linear(left), reader.linear(right));
-                first_index(&reader.sizes, |index| left.value(index) != 0 && right.value(index) != 0)
-            }
-        };
-        if let Some(index) = failed {
-            return Err(Unsatisfied { relation: named.name.clone(), index });
+    statement.relations.iter().try_for_each(|named| check_relation(statement, weights, witness, named))
+}
+
+/// Check one relation.
+///
+/// # Errors
+/// The first index at which it fails.
+///
+/// # Panics
+/// As [`check`].
+pub fn check_relation(
+    statement: &Statement,
+    weights: &Assignment,
+    witness: &Assignment,
+    named: &NamedRelation,
+) -> Result<(), Unsatisfied> {
+    let failed = match &named.relation {
+        Relation::Lookup(lookup) => look_up(statement, weights, witness, named, lookup, |_| {}).map(|miss| miss.index),
+        Relation::Product { output, contractions, summed } => {
+            let axes = [named.axes.as_slice(), summed].concat();
+            let reader = Reader::new(statement, weights, witness, &axes);
+            let output = reader.linear(output);
+            let pairs: Vec<_> =
+                contractions.iter().map(|c| (c.coefficient, reader.access(&c.left), reader.access(&c.right))).collect();
+            let (outer, inner) = reader.sizes.split_at(named.axes.len());
+            first_index(outer, |index| {
+                let mut full = index.to_vec();
+                full.resize(axes.len(), 0);
+                let expected = i128::from(output.value(&full));
+                let mut sum = 0;
+                if !pairs.is_empty() {
+                    first_index(inner, |tail| {
+                        full[outer.len()..].copy_from_slice(tail);
+                        for (coefficient, left, right) in &pairs {
+                            sum += i128::from(coefficient * left.value(&full)) * i128::from(right.value(&full));
+                        }
+                        false
+                    });
+                }
+                sum != expected
+            })
         }
-    }
-    match fill_multiplicities(statement, weights, &mut witness.clone()) {
-        Some(miss) => Err(Unsatisfied { relation: miss.relation, index: miss.index }),
+        Relation::Rows { monomials } => {
+            let reader = Reader::new(statement, weights, witness, &named.axes);
+            let monomials: Vec<(i64, Vec<_>)> = monomials
+                .iter()
+                .map(|m| (m.coefficient, m.factors.iter().map(|factor| reader.access(factor)).collect()))
+                .collect();
+            first_index(&reader.sizes, |index| {
+                let value =
+                    |factors: &Vec<Cursor>| factors.iter().map(|f| i128::from(f.value(index))).product::<i128>();
+                monomials.iter().map(|(c, factors)| i128::from(*c) * value(factors)).sum::<i128>() != 0
+            })
+        }
+        Relation::Vanishing { left, right } => {
+            let reader = Reader::new(statement, weights, witness, &named.axes);
+            let (left, right) = (reader.linear(left), reader.linear(right));
+            first_index(&reader.sizes, |index| left.value(index) != 0 && right.value(index) != 0)
+        }
+    };
+    match failed {
+        Some(index) => Err(Unsatisfied { relation: named.name.clone(), index }),
         None => Ok(()),
     }
 }

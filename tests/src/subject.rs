@@ -1,0 +1,92 @@
+//! A real model's inference with everything that a proof of it needs.
+
+use std::path::{Path, PathBuf};
+
+use obelysk_model::checkpoint::Checkpoint;
+use obelysk_model::config::ModelConfig;
+use obelysk_model::integer::IntegerModel;
+use obelysk_model::quantize::{QuantizedModel, quantize};
+use obelysk_prover::{Honesty, ProveError, WeightCommitment, prove};
+use obelysk_statement::{Assignment, Claim, Inference, Mode, Profile, SPECIFICATION, Statement, compile};
+use obelysk_verifier::{VerifyError, verify};
+
+/// An inference, ready to be proven.
+pub struct Subject {
+    /// The model.
+    pub model: QuantizedModel,
+    /// Prompt and answer.
+    pub inference: Inference,
+    /// What is proven.
+    pub statement: Statement,
+    /// The commitment to the weights.
+    pub commitment: WeightCommitment,
+    /// Values of the witness tensors, multiplicities apart.
+    pub witness: Assignment,
+}
+
+/// The bundled model's folder.
+#[must_use]
+pub fn tiny_chat() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/model/bundle/tiny-chat")
+}
+
+/// A fixture's folder.
+#[must_use]
+pub fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/models").join(name)
+}
+
+impl Subject {
+    /// Let a model answer a prompt.
+    ///
+    /// # Panics
+    /// If the folder is not a model of the supported architecture: fixtures are.
+    #[must_use]
+    pub fn new(folder: &Path, prompt: &[u32], outputs: usize) -> Self {
+        let config = ModelConfig::read(folder).expect("a config");
+        let checkpoint = Checkpoint::open(folder).expect("a checkpoint");
+        let model = quantize(&config, &checkpoint).expect("a supported model");
+        let engine = IntegerModel::new(&model);
+        let output_tokens = engine.generate(prompt, outputs, &[]).expect("a valid prompt");
+        let inference = Inference { prompt_tokens: prompt.to_vec(), output_tokens };
+        let statement = compile(&model.description, &inference).expect("a sound statement");
+        let witness = engine.witness(&inference).expect("the engine's own answer");
+        let commitment = WeightCommitment::new(&statement, &model.weights).expect("a supported size");
+        Self { inference, statement, commitment, witness, model }
+    }
+
+    /// The claim of this inference.
+    #[must_use]
+    pub fn claim(&self) -> Claim {
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let root = self.commitment.root();
+        Claim {
+            specification: SPECIFICATION,
+            mode: Mode::Gkr,
+            profile: Profile::Blake3,
+            nonce: "00".repeat(32),
+            model_digest: hex(&self.model.description.digest(Profile::Blake3, &root)),
+            weight_root: hex(&root),
+            prompt_tokens: self.inference.prompt_tokens.clone(),
+            output_tokens: self.inference.output_tokens.clone(),
+        }
+    }
+
+    /// Run the prover on some values of the witness.
+    ///
+    /// # Errors
+    /// What the prover reports.
+    pub fn prove(&self, witness: &Assignment, honesty: Honesty) -> Result<Vec<u8>, ProveError> {
+        let header = self.claim().header();
+        let weights = &self.model.weights;
+        prove(&self.statement, &header, &self.commitment, weights, witness, honesty).map(|proven| proven.proof)
+    }
+
+    /// Check a proof of this inference.
+    ///
+    /// # Errors
+    /// Why it is not accepted.
+    pub fn verify(&self, proof: &[u8]) -> Result<(), VerifyError> {
+        verify(&self.statement, &self.claim().header(), &self.commitment.root(), proof).map(drop)
+    }
+}

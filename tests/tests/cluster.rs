@@ -1,0 +1,1 @@
+//! Tests on a real cluster that `cargo xtask test` brought up.

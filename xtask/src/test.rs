@@ -14,6 +14,9 @@ pub struct Arguments {
     /// Leave out what needs a cluster.
     #[arg(long)]
     quick: bool,
+    /// Run one stage, by its name in the table.
+    #[arg(long)]
+    only: Option<String>,
 }
 
 type Stage = (&'static str, fn() -> Result<()>);
@@ -50,7 +53,8 @@ const CLUSTER: [Stage; 4] = [
 ];
 
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let stages = QUICK.iter().chain(CLUSTER.iter().filter(|_| !arguments.quick));
+    let chosen = |name: &str| arguments.only.as_deref().is_none_or(|only| only == name);
+    let stages = QUICK.iter().chain(CLUSTER.iter().filter(|_| !arguments.quick)).filter(|(name, _)| chosen(name));
     let mut times: Vec<(&str, Duration)> = Vec::new();
     let mut failed = None;
     for (name, stage) in stages {
@@ -62,6 +66,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             failed = Some((*name, error));
             break;
         }
+    }
+    if times.is_empty() {
+        bail!("no stage has this name");
     }
     println!("\nwhere the time went");
     for (name, time) in &times {

@@ -1,0 +1,108 @@
+//! A proof of one claim is no proof of another.
+
+use obelysk_prover::{Honesty, WeightCommitment, prove};
+use obelysk_statement::{Claim, Inference, compile};
+use obelysk_tests::subject::{Subject, fixture, tiny_chat};
+use obelysk_verifier::verify;
+use std::sync::LazyLock;
+
+static SUBJECT: LazyLock<(Subject, Vec<u8>)> = LazyLock::new(|| {
+    let subject = Subject::new(&tiny_chat(), &[1, 88, 86, 269], 2);
+    let proof = subject.prove(&subject.witness, Honesty::Checked).unwrap();
+    subject.verify(&proof).expect("the proof convinces of its own claim");
+    (subject, proof)
+});
+
+/// Whether the proof convinces of a changed claim, with the statement that the claim asks for.
+fn convinces_of(change: impl FnOnce(&mut Claim)) -> bool {
+    let (subject, proof) = &*SUBJECT;
+    let mut claim = subject.claim();
+    change(&mut claim);
+    match compile(&subject.model.description, &claim.inference()) {
+        Ok(statement) => verify(&statement, &claim.header(), &subject.commitment.root(), proof).is_ok(),
+        Err(_) => false,
+    }
+}
+
+#[test]
+fn the_claim_itself_is_accepted() {
+    assert!(convinces_of(|_| {}));
+}
+
+#[test]
+fn another_prompt_is_refused() {
+    assert!(!convinces_of(|claim| claim.prompt_tokens[0] = 2));
+    assert!(!convinces_of(|claim| claim.prompt_tokens.swap(1, 2)));
+    assert!(!convinces_of(|claim| claim.prompt_tokens.truncate(3)));
+    assert!(!convinces_of(|claim| claim.prompt_tokens.push(5)));
+}
+
+#[test]
+fn another_output_is_refused() {
+    assert!(!convinces_of(|claim| claim.output_tokens[0] ^= 1));
+    assert!(!convinces_of(|claim| claim.output_tokens[1] ^= 1));
+    assert!(!convinces_of(|claim| claim.output_tokens.truncate(1)));
+}
+
+#[test]
+fn a_token_moved_from_the_output_to_the_prompt_is_refused() {
+    assert!(!convinces_of(|claim| {
+        let first = claim.output_tokens.remove(0);
+        claim.prompt_tokens.push(first);
+    }));
+}
+
+#[test]
+fn another_nonce_is_refused() {
+    assert!(!convinces_of(|claim| claim.nonce = "11".repeat(32)));
+}
+
+#[test]
+fn another_model_digest_is_refused() {
+    assert!(!convinces_of(|claim| claim.model_digest = "22".repeat(32)));
+}
+
+#[test]
+fn another_specification_is_refused() {
+    assert!(!convinces_of(|claim| claim.specification += 1));
+}
+
+#[test]
+fn another_model_of_the_same_shapes_is_refused() {
+    let (subject, proof) = &*SUBJECT;
+    let mut description = subject.model.description.clone();
+    description.attention.score_step += 1;
+    let statement = compile(&description, &subject.inference).unwrap();
+    assert!(verify(&statement, &subject.claim().header(), &subject.commitment.root(), proof).is_err());
+}
+
+#[test]
+fn an_answer_from_other_weights_is_refused_under_the_root_of_these() {
+    let (subject, _) = &*SUBJECT;
+    let mut weights = subject.model.weights.clone();
+    weights.get_mut("head_weight").unwrap()[0] += 1;
+    let header = subject.claim().header();
+    let other = WeightCommitment::new(&subject.statement, &weights).unwrap();
+    let forged = prove(&subject.statement, &header, &other, &weights, &subject.witness, Honesty::Unchecked).unwrap();
+    assert!(verify(&subject.statement, &header, &subject.commitment.root(), &forged.proof).is_err());
+}
+
+#[test]
+fn the_root_of_the_weights_does_not_depend_on_the_prompt() {
+    let (subject, _) = &*SUBJECT;
+    let inference = Inference { prompt_tokens: vec![7; 11], output_tokens: vec![3, 4, 5] };
+    let statement = compile(&subject.model.description, &inference).unwrap();
+    assert_eq!(WeightCommitment::new(&statement, &subject.model.weights).unwrap().root(), subject.commitment.root());
+}
+
+#[test]
+fn a_proof_has_a_hundred_bits_in_every_phase_together() {
+    for (folder, prompt, outputs) in [(tiny_chat(), vec![1, 88, 86], 1), (fixture("qwen3"), vec![5], 1)] {
+        let subject = Subject::new(&folder, &prompt, outputs);
+        let proof = subject.prove(&subject.witness, Honesty::Checked).unwrap();
+        let report = verify(&subject.statement, &subject.claim().header(), &subject.commitment.root(), &proof).unwrap();
+        assert!(report.bits() >= 100.0, "{report:?}");
+        let names: Vec<&str> = report.phases.iter().map(|phase| phase.name).collect();
+        assert_eq!(names, ["lookups", "sumchecks", "weight opening", "witness opening"]);
+    }
+}

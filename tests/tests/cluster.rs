@@ -1,1 +1,0 @@
-//! Tests on a real cluster that `cargo xtask test` brought up.

@@ -1,4 +1,4 @@
-//! Volumes for the local cluster: a claim of class `obelysk-local` that waits gets a `local` volume on a folder of its own,
+//! Volumes for the local cluster: a claim of class `obelysk-local` that a pod waits for gets a `local` volume on a folder of its own,
 //! and the folder goes with the claim.
 
 use std::collections::BTreeSet;
@@ -31,6 +31,8 @@ pub struct Arguments {
 
 /// Storage class of claims that are served.
 const CLASS: &str = "obelysk-local";
+/// Annotation by which the scheduler asks for a volume.
+const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
 /// Time between two looks.
 const PERIOD: Duration = Duration::from_secs(1);
 
@@ -50,7 +52,9 @@ fn look(arguments: &Arguments) -> Result<()> {
     let known: BTreeSet<&str> = volumes.iter().filter_map(|volume| volume["metadata"]["name"].as_str()).collect();
     for claim in claims.iter().filter(|claim| claim["spec"]["storageClassName"] == CLASS) {
         let name = volume_name(claim);
-        if claim["status"]["phase"] == "Pending" && !known.contains(name.as_str()) {
+        // The scheduler picks a node first, and holds the pod until the volume is there.
+        let chosen = claim["metadata"]["annotations"][SELECTED_NODE].is_string();
+        if claim["status"]["phase"] == "Pending" && chosen && !known.contains(name.as_str()) {
             create(arguments, claim, &name)?;
         }
     }

@@ -37,12 +37,13 @@ fn killing_the_prover_mid_proof_starts_another_attempt() {
     delete_and_wait("killed");
 }
 
-/// A node object without a kubelet behind it: it is ready until its silence is noticed.
+/// A node object without a kubelet behind it: it is ready until its silence is noticed. Only those who ask for it land there.
 fn ghost() {
     apply(
         "apiVersion: v1
 kind: Node
 metadata: {name: ghost, labels: {kubernetes.io/hostname: ghost}}
+spec: {taints: [{key: ghost, effect: NoSchedule}]}
 ",
     );
     let status = r#"{"status":{"allocatable":{"cpu":"8","memory":"16Gi","pods":"20"},"capacity":{"cpu":"8","memory":"16Gi","pods":"20"},
@@ -97,9 +98,9 @@ spec:
     wait_for("the shared model is ready", 120, || get("modelcache", "shared")["status"]["phase"] == "Ready");
     ghost();
     let more = "  artifacts: {claim: {name: shared-artifacts}}
-  podOverrides: {nodeSelector: {kubernetes.io/hostname: ghost}}
+  podOverrides: {nodeSelector: {kubernetes.io/hostname: ghost}, tolerations: [{key: ghost, operator: Exists}]}
 ";
-    let manifest = proof_job("lost", "{prompt: What is 7 + 5?, chat: true}", more);
+    let manifest = proof_job("lost", "{prompt: 'What is 7 + 5?', chat: true}", more);
     apply(&manifest.replace("{cacheRef: {name: tiny-chat}}", "{cacheRef: {name: shared}}"));
     let on_ghost = || {
         kubectl(&["get", "pods", "-l", "proving.obelysk.dev/proofjob=lost", "-o", "jsonpath={.items[*].spec.nodeName}"])

@@ -7,7 +7,7 @@ use crate::kubectl::{
     running_prover, wait_for, wait_for_phase,
 };
 
-const QUESTION: &str = "{prompt: What is 7 + 5?, chat: true, maxNewTokens: 16}";
+const QUESTION: &str = "{prompt: 'What is 7 + 5?', chat: true, maxNewTokens: 16}";
 
 #[test]
 fn an_applied_proof_job_is_proven_and_a_stranger_checks_it() {

@@ -174,7 +174,7 @@ const STORAGE_CLASS: &str = r"apiVersion: storage.k8s.io/v1
 kind: StorageClass
 metadata: {name: obelysk-local}
 provisioner: obelysk.dev/local
-volumeBindingMode: Immediate
+volumeBindingMode: WaitForFirstConsumer
 reclaimPolicy: Delete
 ";
 

@@ -28,16 +28,19 @@ const USER: &str = "65532:65532";
 
 /// Build the programs and the image.
 pub fn build() -> Result<Image> {
-    // One command for all: packages built apart would compile what they share with other features again.
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.current_dir(root()).args(["build", "--release", "--quiet", "--bins"]);
-    for (_, package) in PROGRAMS {
-        cargo.args(["--package", package]);
+    let mut files: Vec<(String, PathBuf)> = Vec::new();
+    for (program, package) in PROGRAMS {
+        process::run(Command::new(env!("CARGO")).current_dir(root()).args([
+            "build",
+            "--release",
+            "--quiet",
+            "--package",
+            package,
+            "--bin",
+            program,
+        ]))?;
+        files.push((format!("usr/local/bin/{program}"), target().join("release").join(program)));
     }
-    process::run(&mut cargo)?;
-    let path = |program: &str| target().join("release").join(program);
-    let mut files: Vec<(String, PathBuf)> =
-        PROGRAMS.iter().map(|(program, _)| (format!("usr/local/bin/{program}"), path(program))).collect();
     let mut libraries = BTreeMap::new();
     for (_, program) in &files {
         for library in libraries_of(program)? {

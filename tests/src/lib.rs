@@ -1,4 +1,5 @@
 //! What tests across walls share: a real inference to prove, and attacks on it.
 
 pub mod attacks;
+pub mod derived;
 pub mod subject;

@@ -55,6 +55,21 @@ impl Subject {
         Self { inference, statement, commitment, witness, model }
     }
 
+    /// Let every windowed layer see `window` positions only, and the model answer anew.
+    ///
+    /// # Panics
+    /// If the engine refuses its own answer.
+    pub fn narrow_windows(&mut self, window: usize) {
+        self.model.description.windows.iter_mut().flatten().for_each(|own| *own = window);
+        let engine = IntegerModel::new(&self.model);
+        let prompt_tokens = self.inference.prompt_tokens.clone();
+        let outputs = self.inference.output_tokens.len();
+        let output_tokens = engine.generate(&prompt_tokens, outputs, &[]).expect("a valid prompt");
+        self.inference = Inference { prompt_tokens, output_tokens };
+        self.witness = engine.witness(&self.inference).expect("the engine's own answer");
+        self.statement = compile(&self.model.description, &self.inference).expect("a sound statement");
+    }
+
     /// The claim of this inference.
     #[must_use]
     pub fn claim(&self) -> Claim {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use half::{bf16, f16};
@@ -29,7 +30,6 @@ struct Place {
     dtype: Dtype,
     shape: Vec<usize>,
     offset: u64,
-    bytes: u64,
 }
 
 #[derive(Deserialize)]
@@ -61,6 +61,9 @@ impl Checkpoint {
                 names
             }
         };
+        if names.is_empty() {
+            return Err(ModelError::corrupt(&index_path, "its weight_map is empty"));
+        }
         let mut checkpoint = Self { tensors: BTreeMap::new(), shards: Vec::new() };
         for name in &names {
             if Path::new(name).file_name().is_none_or(|file| file != name.as_str()) {
@@ -88,7 +91,7 @@ impl Checkpoint {
         }
         file.read_exact(&mut size).map_err(|error| ModelError::io(&path, error))?;
         let size = u64::from_le_bytes(size);
-        if size > HEADER_BYTES_MAX || size + 8 > length {
+        if size > HEADER_BYTES_MAX || size > length - 8 {
             return Err(ModelError::corrupt(&path, format!("truncated: a header of {size} bytes in {length} bytes")));
         }
         let mut header = vec![0; usize::try_from(size).expect("bounded")];
@@ -96,16 +99,21 @@ impl Checkpoint {
         let metadata: Metadata =
             serde_json::from_slice(&header).map_err(|error| ModelError::corrupt(&path, error.to_string()))?;
         let shard = self.shards.len();
+        let data = length - 8 - size;
         for (name, info) in metadata.tensors() {
             let (start, end) = (info.data_offsets.0 as u64, info.data_offsets.1 as u64);
-            let offset = 8 + size + start;
-            if 8 + size + end > length {
-                return Err(ModelError::corrupt(
-                    &path,
-                    format!("truncated: tensor `{name}` ends at byte {}, the file at {length}", 8 + size + end),
-                ));
+            if end > data {
+                let reason = format!("truncated: tensor `{name}` ends at byte {end} of {data} that follow the header");
+                return Err(ModelError::corrupt(&path, reason));
             }
-            let place = Place { shard, dtype: info.dtype, shape: info.shape.clone(), offset, bytes: end - start };
+            let elements = info.shape.iter().try_fold(1u64, |product, &size| product.checked_mul(size as u64));
+            let bits = elements.and_then(|elements| elements.checked_mul(info.dtype.bitsize() as u64));
+            if end.checked_sub(start).and_then(|bytes| bytes.checked_mul(8)) != bits {
+                let reason = format!("tensor `{name}` of shape {:?} lies at bytes {start} to {end}", info.shape);
+                return Err(ModelError::corrupt(&path, reason));
+            }
+            let offset = 8 + size + start;
+            let place = Place { shard, dtype: info.dtype, shape: info.shape.clone(), offset };
             self.tensors.insert(name, place);
         }
         self.shards.push(path);
@@ -147,27 +155,59 @@ impl Checkpoint {
     /// [`ModelError::Corrupt`] for a missing tensor, a data type other than F32, F16 and BF16, or a value that is not a
     /// finite number.
     pub fn tensor(&self, name: &str) -> Result<Vec<f32>, ModelError> {
-        let Some(place) = self.tensors.get(name) else {
+        let elements = self.place(name)?.shape.iter().product();
+        self.elements(name, 0..elements)
+    }
+
+    /// Read some rows of a matrix as [`Checkpoint::tensor`] does.
+    ///
+    /// # Errors
+    /// As there, and [`ModelError::Corrupt`] for a tensor that is not a matrix of `columns` columns with these rows.
+    pub fn rows(&self, name: &str, columns: usize, rows: Range<usize>) -> Result<Vec<f32>, ModelError> {
+        let place = self.place(name)?;
+        match place.shape.as_slice() {
+            &[height, width] if width == columns && rows.end <= height => {}
+            shape => {
+                let reason =
+                    format!("tensor `{name}` has shape {shape:?}; rows {rows:?} of width {columns} are needed");
+                return Err(ModelError::corrupt(&self.shards[place.shard], reason));
+            }
+        }
+        self.elements(name, rows.start * columns..rows.end * columns)
+    }
+
+    fn place(&self, name: &str) -> Result<&Place, ModelError> {
+        self.tensors.get(name).ok_or_else(|| {
             let path = self.shards.first().cloned().unwrap_or_default();
-            return Err(ModelError::corrupt(&path, format!("it lacks tensor `{name}`")));
-        };
+            ModelError::corrupt(&path, format!("it lacks tensor `{name}`"))
+        })
+    }
+
+    fn elements(&self, name: &str, range: Range<usize>) -> Result<Vec<f32>, ModelError> {
+        let place = self.place(name)?;
         let path = &self.shards[place.shard];
-        let mut file = File::open(path).map_err(|error| ModelError::io(path, error))?;
-        file.seek(SeekFrom::Start(place.offset)).map_err(|error| ModelError::io(path, error))?;
-        let mut bytes = vec![0; usize::try_from(place.bytes).expect("a tensor fits memory")];
-        file.read_exact(&mut bytes).map_err(|error| ModelError::io(path, error))?;
-        let values: Vec<f32> = match place.dtype {
-            Dtype::F32 => bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
-            Dtype::F16 => bytes.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32()).collect(),
-            Dtype::BF16 => bytes.chunks_exact(2).map(|b| bf16::from_le_bytes([b[0], b[1]]).to_f32()).collect(),
+        let width = match place.dtype {
+            Dtype::F32 => 4,
+            Dtype::F16 | Dtype::BF16 => 2,
             other => {
                 let reason = format!("tensor `{name}` has data type {other:?}; F32, F16 and BF16 are read");
                 return Err(ModelError::corrupt(path, reason));
             }
         };
+        let mut file = File::open(path).map_err(|error| ModelError::io(path, error))?;
+        let offset = place.offset + (range.start * width) as u64;
+        file.seek(SeekFrom::Start(offset)).map_err(|error| ModelError::io(path, error))?;
+        let mut bytes = vec![0; range.len() * width];
+        file.read_exact(&mut bytes).map_err(|error| ModelError::io(path, error))?;
+        let values: Vec<f32> = match place.dtype {
+            Dtype::F32 => bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
+            Dtype::F16 => bytes.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32()).collect(),
+            _ => bytes.chunks_exact(2).map(|b| bf16::from_le_bytes([b[0], b[1]]).to_f32()).collect(),
+        };
         match values.iter().position(|value| !value.is_finite()) {
-            Some(place) => {
-                Err(ModelError::corrupt(path, format!("tensor `{name}` holds {} at {place}", values[place])))
+            Some(element) => {
+                let at = range.start + element;
+                Err(ModelError::corrupt(path, format!("tensor `{name}` holds {} at {at}", values[element])))
             }
             None => Ok(values),
         }

@@ -4,6 +4,7 @@
 pub mod bundle;
 pub mod checkpoint;
 pub mod config;
+pub mod decoder;
 pub mod error;
 pub mod float;
 pub mod integer;

@@ -49,6 +49,7 @@ pub fn compare(
     let integer = IntegerModel::new(quantized);
     let unit = quantized.logit_unit();
     let vocabulary = float.config().vocab_size;
+    let cap = float.config().logit_cap;
     let longest = SEQUENCE.min(quantized.description.shape.positions);
     let (mut float_loss, mut integer_loss, mut divergence) = (0.0, 0.0, 0.0);
     let (mut agreed, mut tokens, mut sequences) = (0usize, 0usize, 0usize);
@@ -71,7 +72,8 @@ pub fn compare(
             tokens += 1;
             agreed += usize::from(float::argmax(expected) == argmax(actual));
             let expected = log_probabilities(expected.iter().map(|&logit| f64::from(logit)));
-            let actual = log_probabilities(actual.iter().map(|&logit| f64::from(logit) * unit));
+            let capped = |logit: f64| cap.map_or(logit, |cap| cap * (logit / cap).tanh());
+            let actual = log_probabilities(actual.iter().map(|&logit| capped(f64::from(logit) * unit)));
             float_loss -= expected[next as usize];
             integer_loss -= actual[next as usize];
             divergence += expected.iter().zip(&actual).map(|(p, q)| p.exp() * (p - q)).sum::<f64>();

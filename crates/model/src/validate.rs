@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::checkpoint::Checkpoint;
 use crate::config::ModelConfig;
+use crate::decoder::{HEAD, expected_tensors};
 use crate::error::ModelError;
 use crate::tokenizer::ModelTokenizer;
 
@@ -25,38 +26,6 @@ pub struct Validation {
     pub tied_embeddings: bool,
 }
 
-/// Name and shape of every tensor that a configuration calls for.
-#[must_use]
-pub fn expected_tensors(config: &ModelConfig, tied: bool) -> Vec<(String, Vec<usize>)> {
-    let (hidden, inner) = (config.hidden_size, config.intermediate_size);
-    let (queries, keys) = (config.heads * config.head_dim, config.kv_heads * config.head_dim);
-    let mut tensors = vec![
-        ("model.embed_tokens.weight".to_owned(), vec![config.vocab_size, hidden]),
-        ("model.norm.weight".to_owned(), vec![hidden]),
-    ];
-    if !tied {
-        tensors.push(("lm_head.weight".to_owned(), vec![config.vocab_size, hidden]));
-    }
-    for layer in 0..config.layers {
-        let of_layer = [
-            ("input_layernorm", vec![hidden]),
-            ("self_attn.q_proj", vec![queries, hidden]),
-            ("self_attn.k_proj", vec![keys, hidden]),
-            ("self_attn.v_proj", vec![keys, hidden]),
-            ("self_attn.o_proj", vec![hidden, queries]),
-            ("self_attn.q_norm", vec![config.head_dim]),
-            ("self_attn.k_norm", vec![config.head_dim]),
-            ("post_attention_layernorm", vec![hidden]),
-            ("mlp.gate_proj", vec![inner, hidden]),
-            ("mlp.up_proj", vec![inner, hidden]),
-            ("mlp.down_proj", vec![hidden, inner]),
-        ];
-        tensors
-            .extend(of_layer.into_iter().map(|(name, shape)| (format!("model.layers.{layer}.{name}.weight"), shape)));
-    }
-    tensors
-}
-
 /// Validate a folder, reading every weight once.
 ///
 /// # Errors
@@ -71,15 +40,14 @@ pub fn validate(folder: &Path) -> Result<Validation, ModelError> {
             format!("it has {} tokens, the model {}", tokenizer.size(), config.vocab_size),
         ));
     }
-    let tied = !checkpoint.contains("lm_head.weight");
-    if tied && !config.tied_embeddings {
+    if !config.tied_embeddings && !checkpoint.contains(HEAD) {
         let path = checkpoint.shards()[0].clone();
         return Err(ModelError::corrupt(
             &path,
-            "it lacks `lm_head.weight`, and config.json does not tie the embeddings",
+            format!("it lacks `{HEAD}`, and config.json does not tie the embeddings"),
         ));
     }
-    let expected = expected_tensors(&config, tied);
+    let expected = expected_tensors(&config);
     let mut parameters = 0;
     for (name, shape) in &expected {
         match checkpoint.shape(name) {
@@ -94,10 +62,10 @@ pub fn validate(folder: &Path) -> Result<Validation, ModelError> {
         parameters += checkpoint.tensor(name)?.len() as u64;
     }
     Ok(Validation {
-        architecture: config.architecture,
+        architecture: config.architecture.name().into(),
         parameters,
         tensors: expected.len(),
         shards: checkpoint.shards().len(),
-        tied_embeddings: tied,
+        tied_embeddings: config.tied_embeddings,
     })
 }

@@ -4,7 +4,10 @@ use std::fs;
 use std::path::Path;
 
 use obelysk_model::ModelError;
+use obelysk_model::template::ChatTemplate;
+use obelysk_model::tokenizer::ModelTokenizer;
 use obelysk_model::validate::validate;
+use proptest::prelude::*;
 use tempfile::TempDir;
 
 fn copy() -> TempDir {
@@ -74,4 +77,62 @@ fn a_wrong_shape_is_named_beside_the_right_one() {
     });
     let error = validate(folder.path()).unwrap_err();
     assert!(error.to_string().contains("384") && error.to_string().contains("400"), "{error}");
+}
+
+/// A header that says `text`, then `data` bytes.
+fn shard(text: &str, data: usize) -> Vec<u8> {
+    let mut bytes = (text.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(text.as_bytes());
+    bytes.resize(bytes.len() + data, 0);
+    bytes
+}
+
+#[test]
+fn a_header_that_lies_about_its_tensors_is_an_error_and_no_panic() {
+    let tensor = |shape: &str, offsets: &str| {
+        format!(r#"{{"model.norm.weight":{{"dtype":"F32","shape":{shape},"data_offsets":{offsets}}}}}"#)
+    };
+    let lies = [
+        tensor("[128]", "[512,0]"),
+        tensor("[128]", "[0,256]"),
+        tensor("[128]", "[0,18446744073709551615]"),
+        tensor("[18446744073709551615,8]", "[0,512]"),
+        tensor("[4294967296,4294967296]", "[0,512]"),
+        tensor("[]", "[0,512]"),
+    ];
+    for header in lies {
+        let folder = copy();
+        change(&folder, "model.safetensors", |bytes| *bytes = shard(&header, 512));
+        let error = validate(folder.path()).unwrap_err();
+        assert!(matches!(error, ModelError::Corrupt { .. }), "{header}: {error}");
+    }
+}
+
+#[test]
+fn an_index_of_nothing_is_named() {
+    let folder = copy();
+    fs::write(folder.path().join("model.safetensors.index.json"), r#"{"weight_map": {}}"#).unwrap();
+    let error = validate(folder.path()).unwrap_err();
+    assert!(error.to_string().contains("index.json"), "{error}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn damaged_headers_tokenizers_and_templates_are_errors_and_no_panics(place in 0..4000usize, byte: u8, file in 0..3usize) {
+        let folder = copy();
+        let name = ["model.safetensors", "tokenizer.json", "chat_template.jinja"][file];
+        change(&folder, name, |bytes| {
+            let place = place % bytes.len();
+            bytes[place] = byte;
+        });
+        let _ = validate(folder.path());
+        if let Ok(tokenizer) = ModelTokenizer::open(folder.path()) {
+            let _ = tokenizer.encode("What is 7 + 5?");
+        }
+        if let Ok(template) = ChatTemplate::open(folder.path()) {
+            let _ = template.ask("What is 7 + 5?");
+        }
+    }
 }

@@ -38,10 +38,12 @@ fn logits_of_tiny_chat_are_within_1e_4_of_the_reference() {
 }
 
 #[test]
-fn logits_of_a_random_qwen3_are_within_1e_4_of_the_reference() {
-    let folder = fixture("qwen3");
-    let difference = largest_difference(&FloatModel::open(&folder).unwrap(), &folder.join("reference.safetensors"));
-    assert!(difference <= 1e-4, "{difference}");
+fn logits_of_every_architecture_are_within_1e_4_of_the_reference() {
+    for name in ["qwen3", "llama31", "mistral", "phi3", "gemma2"] {
+        let folder = fixture(name);
+        let difference = largest_difference(&FloatModel::open(&folder).unwrap(), &folder.join("reference.safetensors"));
+        assert!(difference <= 1e-4, "{name}: {difference}");
+    }
 }
 
 #[test]

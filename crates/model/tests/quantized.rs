@@ -57,14 +57,35 @@ fn the_witness_of_an_answer_satisfies_every_relation() {
 }
 
 #[test]
-fn a_model_with_random_weights_has_a_witness_too() {
-    let model = quantized(&fixture("qwen3"));
-    let engine = IntegerModel::new(&model);
-    let prompt_tokens = vec![5, 6, 7];
-    let output_tokens = engine.generate(&prompt_tokens, 3, &[]).unwrap();
-    let inference = Inference { prompt_tokens, output_tokens };
-    let statement = compile(&model.description, &inference).unwrap();
-    check(&statement, &model.weights, &engine.witness(&inference).unwrap()).unwrap();
+fn every_architecture_has_a_witness_beyond_its_window_too() {
+    for name in ["qwen3", "llama31", "mistral", "phi3", "gemma2"] {
+        let model = quantized(&fixture(name));
+        let engine = IntegerModel::new(&model);
+        let prompt_tokens: Vec<u32> = (5..25).collect();
+        let output_tokens = engine.generate(&prompt_tokens, 3, &[]).unwrap();
+        let inference = Inference { prompt_tokens, output_tokens };
+        let statement = compile(&model.description, &inference).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let witness = engine.witness(&inference).unwrap();
+        check(&statement, &model.weights, &witness).unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+}
+
+#[test]
+fn the_integer_engine_follows_every_architecture() {
+    for name in ["qwen3", "llama31", "mistral", "phi3", "gemma2"] {
+        let folder = fixture(name);
+        let model = quantized(&folder);
+        let quality = quality::compare(
+            &FloatModel::open(&folder).unwrap(),
+            &model,
+            &ModelTokenizer::open(&folder).unwrap(),
+            None,
+        )
+        .unwrap();
+        println!("{name}: {quality:?}");
+        assert!((quality.perplexity_int / quality.perplexity_float - 1.0).abs() <= 0.01, "{name}: {quality:?}");
+        assert!(quality.mean_kl <= 1e-2, "{name}: {quality:?}");
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Tensors that the verifier knows: masks, selections and constant tables, each with its value at an index and its
 //! multilinear extension at a point.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use p3_field::PrimeCharacteristicRing;
@@ -14,6 +15,13 @@ use crate::{Challenge, Value};
 pub enum PublicTensor {
     /// Axes (query, key) of one size: 1 where `key <= query`.
     Causal {
+        /// Number of positions.
+        size: usize,
+    },
+    /// Axes (layer, query, key), the last two of one size: 1 where `key <= query < key + windows[layer]`.
+    Windowed {
+        /// How many positions each layer sees, its own included.
+        windows: Arc<Vec<usize>>,
         /// Number of positions.
         size: usize,
     },
@@ -51,6 +59,10 @@ impl PublicTensor {
     pub fn value(&self, index: &[usize]) -> i64 {
         match self {
             Self::Causal { .. } => i64::from(index[1] <= index[0]),
+            Self::Windowed { windows, .. } => {
+                let [layer, query, key] = [index[0], index[1], index[2]];
+                i64::from(key <= query && query < key + windows[layer])
+            }
             Self::OneHot { columns, .. } => i64::from(columns[index[0]] as usize == index[1]),
             Self::Below { bounds, .. } => i64::from(index[1] < bounds[index[0]] as usize),
             Self::StrictlyLower { .. } => i64::from(index[1] < index[0]),
@@ -67,6 +79,15 @@ impl PublicTensor {
         match self {
             Self::Causal { size } => prefix_sums(point, *size, |row| row + 1),
             Self::StrictlyLower { size } => prefix_sums(point, *size, |row| row),
+            Self::Windowed { windows, size } => {
+                let mut layers_of: BTreeMap<usize, Challenge> = BTreeMap::new();
+                for (&window, layer) in windows.iter().zip(eq_table(point[0])) {
+                    *layers_of.entry(window).or_default() += layer;
+                }
+                let seen = prefix_sums(&point[1..], *size, |row| row + 1);
+                let hidden = |window: usize| prefix_sums(&point[1..], *size, |row| (row + 1).saturating_sub(window));
+                layers_of.into_iter().map(|(window, layers)| layers * (seen - hidden(window))).sum()
+            }
             Self::OneHot { columns, .. } => {
                 let rows = eq_table(point[0]);
                 columns.iter().zip(&rows).map(|(&column, &row)| row * eq_at(point[1], column as usize)).sum()
@@ -148,4 +169,44 @@ pub fn below_at(point: &[Challenge], bound: usize) -> Challenge {
         }
     }
     sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::axis::bits_of;
+    use p3_field::BasedVectorSpace;
+
+    fn challenge(seed: u32) -> Challenge {
+        Challenge::from_basis_coefficients_fn(|place| Value::from_u32(seed * 7919 + 104_729 * (place as u32 + 1)))
+    }
+
+    fn indices(shape: &[usize]) -> Vec<Vec<usize>> {
+        shape.iter().fold(vec![Vec::new()], |indices, &size| {
+            indices.iter().flat_map(|index| (0..size).map(|i| [index.as_slice(), &[i]].concat())).collect()
+        })
+    }
+
+    #[test]
+    fn the_extension_of_every_rule_is_that_of_its_entries() {
+        let columns = Arc::new(vec![4, 0, 2, 6]);
+        let cases = [
+            (vec![6, 6], PublicTensor::Causal { size: 6 }),
+            (vec![3, 6, 6], PublicTensor::Windowed { windows: Arc::new(vec![2, 6, 2]), size: 6 }),
+            (vec![4, 7], PublicTensor::OneHot { columns: Arc::clone(&columns), width: 7 }),
+            (vec![4, 7], PublicTensor::Below { bounds: columns, width: 7 }),
+            (vec![5, 5], PublicTensor::StrictlyLower { size: 5 }),
+        ];
+        for (shape, rule) in cases {
+            let values = indices(&shape).iter().map(|index| i32::try_from(rule.value(index)).unwrap()).collect();
+            let dense = PublicTensor::Dense { shape: shape.clone(), values: Arc::new(values) };
+            let points: Vec<Vec<Challenge>> = shape
+                .iter()
+                .enumerate()
+                .map(|(axis, &size)| (0..bits_of(size)).map(|bit| challenge((10 * axis + bit) as u32 + 1)).collect())
+                .collect();
+            let point: Vec<&[Challenge]> = points.iter().map(Vec::as_slice).collect();
+            assert_eq!(rule.evaluate(&point), dense.evaluate(&point), "{rule:?}");
+        }
+    }
 }

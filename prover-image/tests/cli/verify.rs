@@ -110,7 +110,7 @@ fn a_changed_statement_is_not_proven() {
 fn a_changed_model_is_not_proven() {
     let folder = tempfile::tempdir().unwrap();
     let folder = three_files(folder.path());
-    edit(&folder, "model.json", |model| model["rotary_theta"] = json!(10_000));
+    edit(&folder, "model.json", |model| model["rotary"]["theta"] = json!(10_000));
     assert_eq!(code_of(&folder, &[]), 1);
 }
 

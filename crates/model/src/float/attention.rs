@@ -1,4 +1,4 @@
-//! Causal attention with shared key heads.
+//! Causal attention with shared key heads, over all positions or over a window of the last ones.
 
 use super::linear::dot;
 use super::{FloatModel, Layer};
@@ -14,8 +14,12 @@ impl FloatModel {
     /// The attention branch of `normed`, shape [rows, hidden]; `start` positions are in the cache.
     pub(super) fn attention(&self, layer: &Layer, start: usize, cache: &mut KeysAndValues, normed: &[f32]) -> Vec<f32> {
         let (dim, heads, kv_heads) = (self.config.head_dim, self.config.heads, self.config.kv_heads);
-        let mut query = layer.query_norm.apply(&layer.query.apply(normed));
-        let mut key = layer.key_norm.apply(&layer.key.apply(normed));
+        let mut query = layer.query.apply(normed);
+        let mut key = layer.key.apply(normed);
+        if let Some([query_norm, key_norm]) = &layer.head_norms {
+            query = query_norm.apply(&query);
+            key = key_norm.apply(&key);
+        }
         for (index, head) in query.chunks_exact_mut(dim).enumerate() {
             self.rotary.turn(head, start + index / heads);
         }
@@ -25,18 +29,22 @@ impl FloatModel {
         cache.keys.extend(key);
         cache.values.extend(layer.value.apply(normed));
 
-        let scale = 1.0 / (dim as f32).sqrt();
+        let scale = self.config.score_scale as f32;
+        let cap = self.config.score_cap.map(|cap| cap as f32);
         let mut mixed = vec![0.0; query.len()];
         for (index, (query, mixed)) in query.chunks_exact(dim).zip(mixed.chunks_exact_mut(dim)).enumerate() {
             let (row, kv_head) = (index / heads, index % heads / (heads / kv_heads));
             let place = |position: usize| (position * kv_heads + kv_head) * dim;
-            let visible = start + row + 1;
-            let scores: Vec<f32> =
-                (0..visible).map(|position| dot(query, &cache.keys[place(position)..][..dim]) * scale).collect();
+            let end = start + row + 1;
+            let first = layer.window.map_or(0, |window| end.saturating_sub(window));
+            let scores: Vec<f32> = (first..end)
+                .map(|position| dot(query, &cache.keys[place(position)..][..dim]) * scale)
+                .map(|score| cap.map_or(score, |cap| cap * (score / cap).tanh()))
+                .collect();
             let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
             let weights: Vec<f32> = scores.iter().map(|score| (score - largest).exp()).collect();
             let total: f32 = weights.iter().sum();
-            for (position, weight) in weights.iter().enumerate() {
+            for (position, weight) in (first..end).zip(&weights) {
                 for (sum, value) in mixed.iter_mut().zip(&cache.values[place(position)..][..dim]) {
                     *sum += weight / total * value;
                 }

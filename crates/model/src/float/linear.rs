@@ -2,16 +2,17 @@
 
 use rayon::prelude::*;
 
-/// A weight matrix of shape [channels, width].
+/// A weight matrix of shape [channels, width], and what is added to each channel.
 pub(super) struct Linear {
     weight: Vec<f32>,
     width: usize,
+    bias: Option<Vec<f32>>,
 }
 
 impl Linear {
-    pub(super) fn new(weight: Vec<f32>, width: usize) -> Self {
+    pub(super) fn new(weight: Vec<f32>, width: usize, bias: Option<Vec<f32>>) -> Self {
         assert!(width > 0 && weight.len().is_multiple_of(width), "a matrix of whole rows");
-        Self { weight, width }
+        Self { weight, width, bias }
     }
 
     /// `input [rows, width]` to shape [rows, channels]. Rows are independent, so threads do not change the result.
@@ -21,6 +22,9 @@ impl Linear {
         output.par_chunks_mut(channels).zip(input.par_chunks(self.width)).for_each(|(output, row)| {
             for (sum, weights) in output.iter_mut().zip(self.weight.chunks_exact(self.width)) {
                 *sum = dot(row, weights);
+            }
+            if let Some(bias) = &self.bias {
+                output.iter_mut().zip(bias).for_each(|(sum, added)| *sum += added);
             }
         });
         output

@@ -2,6 +2,7 @@
 //! an order of operations.
 
 mod attention;
+mod feed_forward;
 mod linear;
 mod norm;
 mod rotary;
@@ -10,6 +11,7 @@ use std::path::Path;
 
 use crate::checkpoint::Checkpoint;
 use crate::config::ModelConfig;
+use crate::decoder::{EMBEDDING, LayerNorm, Projection, head, last_gain};
 use crate::error::ModelError;
 use attention::KeysAndValues;
 use linear::Linear;
@@ -31,13 +33,17 @@ struct Layer {
     query: Linear,
     key: Linear,
     value: Linear,
-    query_norm: Norm,
-    key_norm: Norm,
+    /// Of query heads and of key heads.
+    head_norms: Option<[Norm; 2]>,
     output: Linear,
     feed_forward_norm: Norm,
     gate: Linear,
     up: Linear,
     down: Linear,
+    /// Of the output of attention and of the feed-forward block.
+    branch_norms: Option<[Norm; 2]>,
+    /// Positions that are seen, the own one included.
+    window: Option<usize>,
 }
 
 /// The tokens read so far, as keys and values of every layer.
@@ -61,36 +67,41 @@ impl FloatModel {
     /// What reading the tensors reports.
     pub fn load(config: ModelConfig, checkpoint: &Checkpoint) -> Result<Self, ModelError> {
         let eps = config.rms_norm_eps as f32;
-        let hidden = config.hidden_size;
-        let heads = config.heads * config.head_dim;
         let layer = |layer: usize| -> Result<Layer, ModelError> {
-            let read = |name: &str| checkpoint.tensor(&format!("model.layers.{layer}.{name}.weight"));
-            let linear = |name: &str, width: usize| read(name).map(|weight| Linear::new(weight, width));
-            let norm = |name: &str| read(name).map(|gain| Norm::new(gain, eps));
+            let linear = |projection: Projection| -> Result<Linear, ModelError> {
+                let weight = projection.read(&config, checkpoint, layer)?;
+                let bias = projection.read_bias(&config, checkpoint, layer)?;
+                Ok(Linear::new(weight, projection.shape(&config)[1], bias))
+            };
+            let norm = |norm: LayerNorm| norm.read(&config, checkpoint, layer).map(|gain| Norm::new(gain, eps));
+            let pair = |first, second| -> Result<[Norm; 2], ModelError> { Ok([norm(first)?, norm(second)?]) };
+            let architecture = config.architecture;
+            let head_norms = architecture.has_head_norms().then(|| pair(LayerNorm::Query, LayerNorm::Key));
+            let branch_norms =
+                architecture.has_branch_norms().then(|| pair(LayerNorm::AttentionOutput, LayerNorm::FeedForwardOutput));
             Ok(Layer {
-                attention_norm: norm("input_layernorm")?,
-                query: linear("self_attn.q_proj", hidden)?,
-                key: linear("self_attn.k_proj", hidden)?,
-                value: linear("self_attn.v_proj", hidden)?,
-                query_norm: norm("self_attn.q_norm")?,
-                key_norm: norm("self_attn.k_norm")?,
-                output: linear("self_attn.o_proj", heads)?,
-                feed_forward_norm: norm("post_attention_layernorm")?,
-                gate: linear("mlp.gate_proj", hidden)?,
-                up: linear("mlp.up_proj", hidden)?,
-                down: linear("mlp.down_proj", config.intermediate_size)?,
+                attention_norm: norm(LayerNorm::Attention)?,
+                query: linear(Projection::Query)?,
+                key: linear(Projection::Key)?,
+                value: linear(Projection::Value)?,
+                head_norms: head_norms.transpose()?,
+                output: linear(Projection::Output)?,
+                feed_forward_norm: norm(LayerNorm::FeedForward)?,
+                gate: linear(Projection::Gate)?,
+                up: linear(Projection::Up)?,
+                down: linear(Projection::Down)?,
+                branch_norms: branch_norms.transpose()?,
+                window: config.windows[layer],
             })
         };
-        let embedding = checkpoint.tensor("model.embed_tokens.weight")?;
-        let head = match checkpoint.contains("lm_head.weight") {
-            true => checkpoint.tensor("lm_head.weight")?,
-            false => embedding.clone(),
-        };
+        let factor = config.embedding_factor as f32;
+        let mut embedding = checkpoint.tensor(EMBEDDING)?;
+        embedding.iter_mut().for_each(|entry| *entry *= factor);
         Ok(Self {
             layers: (0..config.layers).map(layer).collect::<Result<_, _>>()?,
-            norm: Norm::new(checkpoint.tensor("model.norm.weight")?, eps),
-            head: Linear::new(head, hidden),
-            rotary: Rotary::new(config.rope_theta, config.head_dim),
+            norm: Norm::new(last_gain(&config, checkpoint)?, eps),
+            head: Linear::new(checkpoint.tensor(head(&config))?, config.hidden_size, None),
+            rotary: Rotary::new(&config.rotary, config.head_dim),
             embedding,
             config,
         })
@@ -118,14 +129,26 @@ impl FloatModel {
         let mut stream: Vec<f32> = tokens.iter().flat_map(row).copied().collect();
         for (layer, keys_and_values) in self.layers.iter().zip(&mut cache.layers) {
             let normed = layer.attention_norm.apply(&stream);
-            let branch = self.attention(layer, cache.positions, keys_and_values, &normed);
-            add(&mut stream, &branch);
+            let mut attention = self.attention(layer, cache.positions, keys_and_values, &normed);
+            if let Some([norm, _]) = &layer.branch_norms {
+                attention = norm.apply(&attention);
+            }
+            add(&mut stream, &attention);
             let normed = layer.feed_forward_norm.apply(&stream);
-            add(&mut stream, &layer.feed_forward(&normed));
+            let mut feed_forward = layer.feed_forward(self.config.activation, &normed);
+            if let Some([_, norm]) = &layer.branch_norms {
+                feed_forward = norm.apply(&feed_forward);
+            }
+            add(&mut stream, &feed_forward);
         }
         cache.positions += tokens.len();
         let last = self.norm.apply(&stream[(tokens.len() - rows) * width..]);
-        self.head.apply(&last)
+        let mut logits = self.head.apply(&last);
+        if let Some(cap) = self.config.logit_cap {
+            let cap = cap as f32;
+            logits.iter_mut().for_each(|logit| *logit = cap * (*logit / cap).tanh());
+        }
+        logits
     }
 
     /// Logits of every position, shape [tokens, vocabulary].
@@ -158,15 +181,6 @@ impl FloatModel {
             next = vec![token];
         }
         Ok(output)
-    }
-}
-
-impl Layer {
-    fn feed_forward(&self, normed: &[f32]) -> Vec<f32> {
-        let gate = self.gate.apply(normed);
-        let up = self.up.apply(normed);
-        let inner: Vec<f32> = gate.iter().zip(&up).map(|(&gate, &up)| gate / (1.0 + (-gate).exp()) * up).collect();
-        self.down.apply(&inner)
     }
 }
 

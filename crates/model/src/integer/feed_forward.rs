@@ -17,7 +17,7 @@ impl IntegerModel<'_> {
         let (up, remainder) = round_all(&up, format.up_shift);
         recorder.record("up", &up);
         recorder.record("up.remainder", &remainder);
-        let activation: Vec<i32> = gate.iter().map(|&gate| self.silu[(gate + (1 << 15)) as usize]).collect();
+        let activation: Vec<i32> = gate.iter().map(|&gate| self.activation[(gate + (1 << 15)) as usize]).collect();
         recorder.record("activation", &activation);
         let product = |(&a, &u): (&i32, &i32)| round(i64::from(a) * i64::from(u), format.hidden_shift);
         let (inner, remainder): (Vec<i32>, Vec<i32>) = activation.iter().zip(&up).map(product).unzip();

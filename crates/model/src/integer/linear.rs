@@ -15,6 +15,13 @@ pub(super) fn project(input: &[i32], weight: &[i32], width: usize) -> Vec<i32> {
     output
 }
 
+/// Add a bias to every row of `accumulators`, shape [rows, channels].
+pub(super) fn add_bias(accumulators: &mut [i32], bias: &[i32]) {
+    for row in accumulators.chunks_exact_mut(bias.len()) {
+        row.iter_mut().zip(bias).for_each(|(sum, added)| *sum += added);
+    }
+}
+
 /// Inner product, exact while it fits 32 bits.
 pub(super) fn dot(left: &[i32], right: &[i32]) -> i32 {
     left.iter().zip(right).fold(0i32, |sum, (&a, &b)| sum.wrapping_add(a.wrapping_mul(b)))

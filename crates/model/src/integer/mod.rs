@@ -10,9 +10,11 @@ mod linear;
 mod norm;
 mod record;
 mod residual;
+mod rotary;
+mod softmax;
 
 use obelysk_statement::compile::{padded_inputs, padded_size};
-use obelysk_statement::description::PROBABILITY_BITS;
+use obelysk_statement::description::{Activation, PROBABILITY_BITS};
 use obelysk_statement::functions;
 use obelysk_statement::{Inference, ModelDescription};
 
@@ -21,6 +23,7 @@ use crate::float::check_prompt;
 use crate::quantize::QuantizedModel;
 use attention::KeysAndValues;
 use record::Recorder;
+use residual::Block;
 
 pub use head::argmax;
 
@@ -32,10 +35,12 @@ pub struct IntegerModel<'a> {
     description: &'a ModelDescription,
     weights: &'a std::collections::BTreeMap<String, Vec<i32>>,
     hidden_roots: Vec<i32>,
+    /// Empty where heads have no norms.
     head_roots: Vec<i32>,
     exponential: Vec<i32>,
     logarithm: Vec<i32>,
-    silu: Vec<i32>,
+    activation: Vec<i32>,
+    soft_cap: Option<Vec<i32>>,
     cosine: Vec<i32>,
     sine: Vec<i32>,
 }
@@ -55,7 +60,7 @@ impl<'a> IntegerModel<'a> {
         let table = 1usize << obelysk_statement::description::TABLE_BITS;
         let shift = obelysk_statement::compile::denominator_shift(description.shape.positions);
         let (cosine, sine) = functions::rotary(
-            description.rotary_theta,
+            &description.rotary,
             description.shape.head_dim,
             padded_size(description.shape.positions),
             attention.rotary_fraction,
@@ -64,10 +69,17 @@ impl<'a> IntegerModel<'a> {
             description,
             weights: &model.weights,
             hidden_roots: functions::reciprocal_square_root(description.hidden_norm.constant),
-            head_roots: functions::reciprocal_square_root(description.query_norm.constant),
+            head_roots: description
+                .head_norms
+                .map(|norms| functions::reciprocal_square_root(norms.query.constant))
+                .unwrap_or_default(),
             exponential: functions::exponential(attention.score_step, PROBABILITY_BITS, table),
             logarithm: functions::logarithm(attention.score_step, PROBABILITY_BITS, shift, table),
-            silu: functions::silu(description.feed_forward.gate_fraction),
+            activation: match description.feed_forward.activation {
+                Activation::Silu => functions::silu(description.feed_forward.gate_fraction),
+                Activation::GeluTanh => functions::gelu_tanh(description.feed_forward.gate_fraction),
+            },
+            soft_cap: attention.score_cap.as_ref().map(functions::soft_cap),
             cosine,
             sine,
         }
@@ -134,18 +146,24 @@ impl<'a> IntegerModel<'a> {
 
     /// Run all layers over `tokens` and return the residual stream, shape [tokens, hidden].
     fn decode(&self, cache: &mut Cache, tokens: &[u32], recorder: &mut Recorder) -> Vec<i32> {
+        let hidden_norm = self.over_hidden(&self.description.hidden_norm);
         let mut stream = self.embed(tokens);
         recorder.record("embedded", &stream);
+        let residual = &self.description.residual;
+        let norms = self.description.branch_norms.as_ref();
+        let norm = norms.map(|norms| &norms.attention);
+        let attention = Block { name: "attention", format: &residual.attention, norm };
+        let norm = norms.map(|norms| &norms.feed_forward);
+        let feed_forward = Block { name: "feed_forward", format: &residual.feed_forward, norm };
         for layer in 0..self.description.shape.layers {
             self.record_input("attention_input", &stream, recorder);
-            let normed = self.norm("attention_norm", &self.description.hidden_norm, &stream, recorder);
-            let branch = self.attention(layer, cache.positions, &mut cache.layers[layer], &normed, recorder);
-            self.add_branch("attention_branch", &self.description.residual.attention, &mut stream, &branch, recorder);
+            let normed = self.norm("attention_norm", &hidden_norm, &stream, recorder);
+            let output = self.attention(layer, cache.positions, &mut cache.layers[layer], &normed, recorder);
+            self.add_branch(&attention, layer, &mut stream, &output, recorder);
             self.record_input("feed_forward_input", &stream, recorder);
-            let normed = self.norm("feed_forward_norm", &self.description.hidden_norm, &stream, recorder);
-            let branch = self.feed_forward(layer, &normed, recorder);
-            let format = &self.description.residual.feed_forward;
-            self.add_branch("feed_forward_branch", format, &mut stream, &branch, recorder);
+            let normed = self.norm("feed_forward_norm", &hidden_norm, &stream, recorder);
+            let output = self.feed_forward(layer, &normed, recorder);
+            self.add_branch(&feed_forward, layer, &mut stream, &output, recorder);
         }
         cache.positions += tokens.len();
         recorder.record("stream_output", &stream);

@@ -10,6 +10,14 @@ use super::record::Recorder;
 /// Reads a carry of a row.
 type Carry = fn(&Row) -> i64;
 
+/// A norm, over how many entries, and its table of reciprocal roots.
+#[derive(Clone, Copy)]
+pub(super) struct NormRow<'a> {
+    pub(super) norm: &'a Norm,
+    pub(super) width: usize,
+    pub(super) roots: &'a [i32],
+}
+
 /// What one row contributes to the row tensors.
 struct Row {
     digits: Vec<i32>,
@@ -20,12 +28,14 @@ struct Row {
 }
 
 impl IntegerModel<'_> {
-    /// Normalise every row of `input`, shape [rows, width], over the width that the norm's name implies.
-    pub(super) fn norm(&self, name: &str, norm: &Norm, input: &[i32], recorder: &mut Recorder) -> Vec<i32> {
-        let shape = &self.description.shape;
-        let heads = name == "query_norm" || name == "key_norm";
-        let (width, roots) =
-            if heads { (shape.head_dim, &self.head_roots) } else { (shape.hidden, &self.hidden_roots) };
+    /// A norm over the hidden axis.
+    pub(super) fn over_hidden<'a>(&'a self, norm: &'a Norm) -> NormRow<'a> {
+        NormRow { norm, width: self.description.shape.hidden, roots: &self.hidden_roots }
+    }
+
+    /// Normalise every row of `input`, shape [rows, width].
+    pub(super) fn norm(&self, name: &str, format: &NormRow, input: &[i32], recorder: &mut Recorder) -> Vec<i32> {
+        let NormRow { norm, width, roots } = *format;
         let rows: Vec<Row> = input.chunks_exact(width).map(|row| analyse(norm, row)).collect();
         let root_of = |row: &Row| i64::from(roots[row.window as usize]);
 

@@ -8,6 +8,7 @@ use std::fs;
 use std::path::Path;
 
 use obelysk_statement::ModelDescription;
+use obelysk_statement::description::WeightBound;
 
 use super::QuantizedModel;
 use crate::error::ModelError;
@@ -17,30 +18,52 @@ pub const DESCRIPTION_FILE: &str = "model.json";
 /// Name of the weights' file.
 pub const WEIGHTS_FILE: &str = "weights.q";
 
-/// BLAKE3 of the weights: each tensor's name, length and 32-bit little-endian entries.
+/// BLAKE3 of the weights: each tensor's name, length and 32-bit little-endian entries, in order of the names.
 #[must_use]
 pub fn digest_of_weights(weights: &BTreeMap<String, Vec<i32>>) -> [u8; 32] {
-    let mut hasher = blake3::Hasher::new_derive_key("obelysk 2026 quantized weights");
+    let mut digest = WeightsDigest::new();
     for (name, entries) in weights {
-        hasher.update(&(name.len() as u64).to_le_bytes()).update(name.as_bytes());
-        hasher.update(&(entries.len() as u64).to_le_bytes());
-        let bytes: Vec<u8> = entries.iter().flat_map(|entry| entry.to_le_bytes()).collect();
-        hasher.update(&bytes);
+        digest.begin(name, entries.len());
+        digest.update(entries);
     }
-    *hasher.finalize().as_bytes()
+    digest.finish()
 }
 
-/// Number of entries of a weight tensor.
-fn length(description: &ModelDescription, name: &str) -> usize {
-    let shape = &description.shape;
-    let (heads, kv) = (shape.kv_heads * shape.group * shape.head_dim, shape.kv_heads * shape.head_dim);
-    match name {
-        "embedding" | "head_weight" => shape.vocabulary * shape.hidden,
-        "query_weight" | "output_weight" => shape.layers * heads * shape.hidden,
-        "key_weight" | "value_weight" => shape.layers * kv * shape.hidden,
-        "query_gain" | "key_gain" => shape.layers * shape.head_dim,
-        "gate_weight" | "up_weight" | "down_weight" => shape.layers * shape.intermediate * shape.hidden,
-        _ => 0,
+/// [`digest_of_weights`] of weights that come in pieces.
+pub(super) struct WeightsDigest {
+    hasher: blake3::Hasher,
+}
+
+impl WeightsDigest {
+    pub(super) fn new() -> Self {
+        Self { hasher: blake3::Hasher::new_derive_key("obelysk 2026 quantized weights") }
+    }
+
+    pub(super) fn begin(&mut self, name: &str, length: usize) {
+        self.hasher.update(&(name.len() as u64).to_le_bytes()).update(name.as_bytes());
+        self.hasher.update(&(length as u64).to_le_bytes());
+    }
+
+    pub(super) fn update(&mut self, entries: &[i32]) {
+        let bytes: Vec<u8> = entries.iter().flat_map(|entry| entry.to_le_bytes()).collect();
+        self.hasher.update(&bytes);
+    }
+
+    pub(super) fn finish(&self) -> [u8; 32] {
+        *self.hasher.finalize().as_bytes()
+    }
+}
+
+/// Bytes of an entry of a tensor in `weights.q`.
+fn width(bound: &WeightBound) -> usize {
+    if bound.magnitude < 1 << 15 { 2 } else { 4 }
+}
+
+/// The bytes of some entries in `weights.q`.
+fn encode(bound: &WeightBound, entries: &[i32]) -> Vec<u8> {
+    match width(bound) {
+        2 => entries.iter().flat_map(|&entry| (entry as i16).to_le_bytes()).collect(),
+        _ => entries.iter().flat_map(|entry| entry.to_le_bytes()).collect(),
     }
 }
 
@@ -50,11 +73,7 @@ impl QuantizedModel {
     pub fn weight_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         for (name, entries) in &self.weights {
-            if self.description.weights[name].magnitude < 1 << 15 {
-                bytes.extend(entries.iter().flat_map(|&entry| (entry as i16).to_le_bytes()));
-            } else {
-                bytes.extend(entries.iter().flat_map(|entry| entry.to_le_bytes()));
-            }
+            bytes.extend(encode(&self.description.weights[name], entries));
         }
         bytes
     }
@@ -73,10 +92,14 @@ impl QuantizedModel {
         let bytes = fs::read(&path).map_err(|error| ModelError::io(&path, error))?;
         let mut rest = bytes.as_slice();
         let mut weights = BTreeMap::new();
+        let shapes = description.weight_shapes();
+        if !description.weights.keys().eq(shapes.keys()) {
+            return Err(ModelError::corrupt(&path, "model.json lists other weights than its operations have"));
+        }
         for (name, bound) in &description.weights {
-            let count = length(&description, name);
-            let width = if bound.magnitude < 1 << 15 { 2 } else { 4 };
-            let Some((content, tail)) = rest.split_at_checked(count * width) else {
+            let size = shapes[name.as_str()].iter().try_fold(width(bound), |size, &axis| size.checked_mul(axis));
+            let width = width(bound);
+            let Some((content, tail)) = size.and_then(|size| rest.split_at_checked(size)) else {
                 return Err(ModelError::corrupt(&path, format!("it ends inside of tensor `{name}`")));
             };
             rest = tail;

@@ -3,9 +3,9 @@
 //! A normalised vector has a bounded Euclidean norm; Cauchy and Schwarz bound every projection of it. What the proof
 //! relies on is coarser, the row mass times the range of the input; both must fit.
 
-use obelysk_statement::description::Norm;
+use obelysk_statement::description::{Norm, WeightBound};
 
-use super::matrix::{Matrix, Quantized};
+use super::stack::Stack;
 use crate::error::ModelError;
 
 /// Every pair of sides of a relation must differ by less than this.
@@ -13,14 +13,25 @@ const WINDOW: f64 = (1u64 << 31) as f64 - 2.0;
 /// Widest rounding.
 const WIDEST_SHIFT: u32 = 16;
 
-/// A projection: its weights, its rounding and the scale of its output.
-pub(super) struct Projection {
-    pub(super) weight: Quantized,
+/// A projection: the scale of its weights, its rounding and the scale of its output.
+pub(super) struct Projection<'a> {
+    pub(super) stack: &'a Stack<'a>,
+    /// Fractional bits of the weights.
+    pub(super) weight_fraction: u32,
+    pub(super) bound: WeightBound,
+    /// Integers at the scale of the accumulators.
+    pub(super) bias: Option<Vec<i32>>,
     pub(super) shift: u32,
     /// Fractional bits of the output.
     pub(super) fraction: u32,
     /// Largest output for any input.
     pub(super) largest: f64,
+}
+
+/// A stack at a scale.
+pub(super) struct Scaled {
+    pub(super) fraction: u32,
+    pub(super) bound: WeightBound,
 }
 
 /// What is known of the vectors that a projection reads.
@@ -39,43 +50,60 @@ pub(super) fn power(exponent: u32) -> f64 {
     f64::from(1u32 << exponent)
 }
 
-fn unsupported(what: &str) -> ModelError {
+/// As [`power`], for scales of accumulators, which may exceed 32 bits.
+pub(super) fn power_of(exponent: u32) -> f64 {
+    (0..exponent).fold(1.0, |power, _| 2.0 * power)
+}
+
+pub(super) fn unsupported(what: &str) -> ModelError {
     ModelError::Unsupported(format!(
         "{what} of this model does not fit the integer format of specification {}",
         obelysk_statement::SPECIFICATION
     ))
 }
 
-/// Quantise a projection of `input` whose rounded output must stay below `limit`, given the magnitude `range` of the
-/// format that the proof checks.
-pub(super) fn project(
+/// The finest format of a projection of `input` whose rounded output stays below `limit`, given the magnitude `range`
+/// of the format that the proof checks.
+pub(super) fn project<'a>(
     name: &str,
-    matrix: &Matrix,
+    stack: &'a Stack<'a>,
+    bias: Option<&[f64]>,
     input: Input,
     limit: f64,
     range: f64,
-) -> Result<Projection, ModelError> {
-    for finest in (0..=20).rev() {
-        let weight = matrix.quantize(finest);
-        let accumulator = weight.largest_norm() * input.norm;
+) -> Result<Projection<'a>, ModelError> {
+    let survey = stack.survey()?;
+    let largest_bias = bias.unwrap_or_default().iter().fold(0.0f64, |largest, entry| largest.max(entry.abs()));
+    for weight_fraction in (0..=survey.finest).rev() {
+        let extremes = survey.at(weight_fraction);
+        let total = input.fraction + weight_fraction;
+        let bias_bound = largest_bias * power_of(total) + 1.0;
+        let accumulator = extremes.norm * input.norm + bias_bound;
         let Some(shift) = (1..=WIDEST_SHIFT).find(|&shift| accumulator / power(shift) + 1.0 <= limit) else { continue };
-        let mass = weight.bound().row_mass as f64;
-        let fits = mass * input.range + power(shift) * (range + 1.0) < WINDOW;
-        let total = input.fraction + weight.fraction;
+        let fits = extremes.mass as f64 * input.range + bias_bound + power(shift) * (range + 1.0) < WINDOW;
         if fits && total >= shift {
-            let largest = accumulator / power(shift) + 1.0;
-            return Ok(Projection { weight, shift, fraction: total - shift, largest });
+            let round = |bias: &[f64]| bias.iter().map(|entry| (entry * power_of(total)).round() as i32).collect();
+            return Ok(Projection {
+                stack,
+                weight_fraction,
+                bound: extremes.bound(),
+                bias: bias.map(round),
+                shift,
+                fraction: total - shift,
+                largest: accumulator / power(shift) + 1.0,
+            });
         }
     }
     Err(unsupported(name))
 }
 
-/// Quantise with the finest scale at which `range` times the row mass stays below `window`.
-pub(super) fn quantize_within(name: &str, matrix: &Matrix, range: f64, window: f64) -> Result<Quantized, ModelError> {
-    (0..=20)
+/// The finest scale at which `range` times the row mass stays below `window`.
+pub(super) fn scale_within(name: &str, stack: &Stack, range: f64, window: f64) -> Result<Scaled, ModelError> {
+    let survey = stack.survey()?;
+    (0..=survey.finest)
         .rev()
-        .map(|finest| matrix.quantize(finest))
-        .find(|weight| weight.bound().row_mass as f64 * range < window)
+        .map(|fraction| Scaled { fraction, bound: survey.at(fraction).bound() })
+        .find(|scaled| scaled.bound.row_mass as f64 * range < window)
         .ok_or_else(|| unsupported(name))
 }
 

@@ -133,7 +133,9 @@ impl Builder {
     pub(crate) fn public(&mut self, name: &str, axes: &[AxisId], values: PublicTensor, interval: Interval) -> TensorId {
         let row_mass = match &values {
             PublicTensor::OneHot { .. } => Some(1),
-            PublicTensor::StrictlyLower { size } | PublicTensor::Causal { size } => i64::try_from(*size).ok(),
+            PublicTensor::StrictlyLower { size }
+            | PublicTensor::Causal { size }
+            | PublicTensor::Windowed { size, .. } => i64::try_from(*size).ok(),
             PublicTensor::Below { .. } | PublicTensor::Dense { .. } => None,
         };
         self.tensor(Tensor {

@@ -1,14 +1,16 @@
-//! Gated feed-forward block: `down(silu(gate(x)) * up(x))`.
+//! Gated feed-forward block: `down(activation(gate(x)) * up(x))`.
 
 use super::builder::{at, contraction, linear, monomial, rounded};
 use super::residual::Stream;
 use super::{Axes, Compiler};
-use crate::description::TABLE_BITS;
+use crate::description::{Activation, TABLE_BITS};
 use crate::functions;
-use crate::relation::{Access, Certificate, Interval, TensorId};
+use crate::relation::{Certificate, Interval, TensorId};
+use crate::table::TableId;
 
 impl Compiler<'_> {
-    pub(super) fn feed_forward(&mut self, normed: TensorId, stream: &Stream) {
+    /// `roots` serves norms over the hidden axis.
+    pub(super) fn feed_forward(&mut self, normed: TensorId, roots: TableId, stream: &Stream) {
         let Axes { layer, position, hidden, intermediate, .. } = self.axes;
         let description = self.description;
         let format = &description.feed_forward;
@@ -42,11 +44,15 @@ impl Compiler<'_> {
         );
 
         let gates: Vec<i32> = (-(1 << (TABLE_BITS - 1))..1 << (TABLE_BITS - 1)).collect();
-        let silu = builder.table("silu", vec![gates, functions::silu(format.gate_fraction)]);
+        let activations = match format.activation {
+            Activation::Silu => functions::silu(format.gate_fraction),
+            Activation::GeluTanh => functions::gelu_tanh(format.gate_fraction),
+        };
+        let table = builder.table("activation", vec![gates, activations]);
         let activation =
             at(builder.witness("activation", &axes, Interval::signed(TABLE_BITS), Certificate::Lookup), &axes);
         let columns = vec![linear(&[(1, &gate)], 0), linear(&[(1, &activation)], 0)];
-        builder.lookup("activation: silu", &axes, silu, columns, None);
+        builder.lookup("activation: table", &axes, table, columns, None);
 
         let inner = builder.signed("feed_forward_hidden", &axes, format.hidden_bits);
         let remainder = builder.unsigned("feed_forward_hidden.remainder", &axes, format.hidden_shift);
@@ -61,17 +67,8 @@ impl Compiler<'_> {
             ],
         );
 
-        let outer = [layer, position, hidden];
-        let shift = description.residual.feed_forward.shift;
-        let remainder = builder.unsigned("feed_forward_branch.remainder", &outer, shift);
-        let terms = stream.feed_forward_branch.terms(|tensor| at(tensor, &outer));
-        let terms: Vec<(i64, &Access)> = terms.iter().map(|(c, access)| (*c, access)).collect();
-        builder.product(
-            "feed_forward_branch: projection",
-            &outer,
-            rounded(shift, &terms, &at(remainder, &outer)),
-            vec![contraction(1, &at(inner, &axes), &at(down_weight, &down_axes))],
-            &[intermediate],
-        );
+        let projection = contraction(1, &at(inner, &axes), &at(down_weight, &down_axes));
+        let norm = description.branch_norms.as_ref().map(|norms| &norms.feed_forward);
+        self.branch("feed_forward", &stream.feed_forward_branch, norm, roots, projection, &[intermediate]);
     }
 }

@@ -31,7 +31,7 @@ pub(super) fn validate(norm: &Norm) -> Result<(), CompileError> {
         && (3..=6).contains(&norm.lowest)
         && (norm.lowest + 1..=norm.lowest + 9).contains(&norm.digits)
         && 4 * norm.digits > 2 * norm.limb_bits
-        && norm.epsilon < 1 << 20
+        && norm.epsilon < 1 << 28
         && (1..=1 << 20).contains(&norm.constant)
         && (1..=15).contains(&norm.shift)
         && (2..=16).contains(&norm.bits);

@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 
-use super::builder::{Builder, at, contraction, linear};
+use super::builder::{Builder, at, contraction, linear, monomial, rounded};
 use super::norm::Limbs;
 use super::{Axes, Compiler};
 use crate::axis::AxisId;
-use crate::description::Branch;
+use crate::description::{Branch, BranchNorm};
 use crate::public::PublicTensor;
-use crate::relation::{Access, Certificate, Index, Interval, TensorId};
+use crate::relation::{Access, Certificate, Contraction, Index, Interval, TensorId};
+use crate::table::TableId;
 
 /// A branch output `2^low_bits high + low` per layer.
 pub(super) struct BranchOutput {
@@ -128,6 +129,55 @@ impl Compiler<'_> {
         );
         Stream { attention, feed_forward, attention_branch, feed_forward_branch, output }
     }
+}
+
+impl Compiler<'_> {
+    /// State that the branch of block `name` is its output projection, rounded; in between it is normalised over the
+    /// hidden axis and scaled where the model does so.
+    pub(super) fn branch(
+        &mut self,
+        name: &str,
+        branch: &BranchOutput,
+        norm: Option<&BranchNorm>,
+        roots: TableId,
+        projection: Contraction,
+        summed: &[AxisId],
+    ) {
+        let Axes { layer, position, hidden, .. } = self.axes;
+        let axes = [layer, position, hidden];
+        let shift = branch.format.shift;
+        let terms = branch.terms(|tensor| at(tensor, &axes));
+        let builder = &mut self.builder;
+        let Some(BranchNorm { shift: output_shift, norm }) = norm else {
+            let remainder = builder.unsigned(&format!("{name}_branch.remainder"), &axes, shift);
+            let output = rounded(shift, &by_reference(&terms), &at(remainder, &axes));
+            builder.product(&format!("{name}_branch: projection"), &axes, output, vec![projection], summed);
+            return;
+        };
+        let limbs = signed_limbs(builder, &format!("{name}_output"), &axes, norm.limb_bits);
+        let remainder = builder.unsigned(&format!("{name}_output.remainder"), &axes, *output_shift);
+        let output_terms = limb_terms(limbs, &axes, norm.limb_bits);
+        let output = rounded(*output_shift, &by_reference(&output_terms), &at(remainder, &axes));
+        builder.product(&format!("{name}_output: projection"), &axes, output, vec![projection], summed);
+        let unit = self.norm(&format!("{name}_output_norm"), norm, roots, &[layer, position], &[hidden], limbs);
+
+        let gain_name = format!("{name}_output_gain");
+        let bound = self.weight_bound(&gain_name);
+        let builder = &mut self.builder;
+        let gain = builder.weight(&gain_name, &[layer, hidden], bound);
+        let remainder = builder.unsigned(&format!("{name}_branch.remainder"), &axes, shift);
+        let mut monomials = vec![
+            monomial(1, &[&at(unit, &axes), &at(gain, &[layer, hidden])]),
+            monomial(1 << (shift - 1), &[]),
+            monomial(-1, &[&at(remainder, &axes)]),
+        ];
+        monomials.extend(terms.iter().map(|(coefficient, limb)| monomial(-(coefficient << shift), &[limb])));
+        builder.rows(&format!("{name}_branch: norm times gain"), &axes, monomials);
+    }
+}
+
+fn by_reference(terms: &[(i64, Access)]) -> Vec<(i64, &Access)> {
+    terms.iter().map(|(coefficient, access)| (*coefficient, access)).collect()
 }
 
 /// Two committed signed limbs.

@@ -1,93 +1,14 @@
 //! The tables of the integer model, made by integer arithmetic alone, so that every machine makes the same ones.
-//!
-//! Reals are fixed-point `i128` with [`FRACTION`] fractional bits. The series stop when their terms vanish, so the
-//! error is a few units of `2^-60`, far below the rounding of any table entry.
 
-/// Fractional bits of the fixed-point numbers of this module.
-const FRACTION: u32 = 60;
-const ONE: i128 = 1 << FRACTION;
-/// `ln 2`.
-const LN_2: i128 = 0x0B17_217F_7D1C_F79A;
-/// `pi`.
-const PI: i128 = 0x3243_F6A8_885A_308D;
+mod fixed_point;
+
+use crate::description::{Rotary, RotaryScaling, ScoreCap};
+use fixed_point::{
+    FRACTION, ONE, PI, cosine_and_sine, divide, exponential_of_negative, logarithm_of, multiply, round_to,
+};
 
 /// Fractional bits of the steps that `model.json` states, such as the step of the exponential.
 pub const STEP_FRACTION: u32 = 40;
-
-fn multiply(a: i128, b: i128) -> i128 {
-    (a * b) >> FRACTION
-}
-
-fn divide(a: i128, b: i128) -> i128 {
-    (a << FRACTION) / b
-}
-
-/// `round(value * 2^bits)`, half away from minus infinity.
-fn round_to(value: i128, bits: u32) -> i64 {
-    let shift = FRACTION - bits;
-    i64::try_from((value + (1 << (shift - 1))) >> shift).expect("table entries are small")
-}
-
-/// `exp(-x)` for `x >= 0`.
-fn exponential_of_negative(x: i128) -> i128 {
-    let halvings = x / LN_2;
-    if halvings > 62 {
-        return 0;
-    }
-    let rest = x - halvings * LN_2;
-    let (mut sum, mut term, mut n) = (ONE, ONE, 1);
-    while term != 0 {
-        term = -multiply(term, rest) / n;
-        sum += term;
-        n += 1;
-    }
-    sum >> halvings
-}
-
-/// `ln(numerator / 2^bits)` for a positive numerator.
-fn logarithm_of(numerator: u128, bits: u32) -> i128 {
-    let length = 128 - numerator.leading_zeros();
-    let mantissa = i128::try_from(if length > FRACTION {
-        numerator >> (length - FRACTION)
-    } else {
-        numerator << (FRACTION - length)
-    })
-    .expect("a mantissa has 60 bits");
-    // ln m = 2 atanh((m - 1) / (m + 1)) for m in [1/2, 1).
-    let ratio = divide(mantissa - ONE, mantissa + ONE);
-    let square = multiply(ratio, ratio);
-    let (mut sum, mut power, mut n) = (0, ratio, 1);
-    while power != 0 && power != -1 {
-        sum += power / n;
-        power = multiply(power, square);
-        n += 2;
-    }
-    2 * sum + (i128::from(length) - i128::from(bits)) * LN_2
-}
-
-/// `(cos x, sin x)` for `x >= 0`.
-fn cosine_and_sine(x: i128) -> (i128, i128) {
-    let quarter = PI / 2;
-    let turns = x / quarter;
-    let rest = x - turns * quarter;
-    let (mut cosine, mut sine, mut term, mut n) = (0, 0, ONE, 0i128);
-    while term != 0 && term != -1 {
-        match n % 4 {
-            0 => cosine += term,
-            1 => sine += term,
-            2 => cosine -= term,
-            _ => sine -= term,
-        }
-        n += 1;
-        term = multiply(term, rest) / n;
-    }
-    match turns % 4 {
-        0 => (cosine, sine),
-        1 => (-sine, cosine),
-        2 => (-cosine, -sine),
-        _ => (sine, -cosine),
-    }
-}
 
 /// `exp(-step k)` for `k = 0, 1, ..`. Each factor rounds down once, so even the `2^16`-th is good to 40 bits.
 fn powers_of_decay(step: i128) -> impl Iterator<Item = i128> {
@@ -142,18 +63,52 @@ pub fn reciprocal_square_root(constant: u64) -> Vec<i32> {
         .collect()
 }
 
-/// SiLU of every 16-bit gate: `round(silu(gate / 2^fraction) 2^fraction)`, indexed by `gate + 2^15`.
+/// `activation` of every 16-bit gate, `round(f(gate / 2^fraction) 2^fraction)`, indexed by `gate + 2^15`.
 #[must_use]
 pub fn silu(fraction: u32) -> Vec<i32> {
+    let decays = powers_of_decay(ONE >> fraction);
+    gated(decays.map(|decay| divide(ONE, ONE + decay)))
+}
+
+/// GELU in its approximation by a hyperbolic tangent, `x sigmoid(2 sqrt(2 / pi) (x + 0.044715 x^3))`, as [`silu`].
+#[must_use]
+pub fn gelu_tanh(fraction: u32) -> Vec<i32> {
+    /// `2 sqrt(2 / pi)`.
+    const LINEAR: i128 = 0x1988_4533_D436_508D;
+    /// `0.044715` of it.
+    const CUBIC: i128 = LINEAR / 1_000_000 * 44_715;
+    gated((0..).map(|gate: i128| {
+        let exponent = ((LINEAR * gate) >> fraction) + ((CUBIC * gate * gate * gate) >> (3 * fraction));
+        divide(ONE, ONE + exponential_of_negative(exponent))
+    }))
+}
+
+/// `round(gate s(gate))` of every 16-bit gate for a function with `s(-gate) = 1 - s(gate)`, given for `gate` = 0, 1, ...
+fn gated(sigmoids: impl Iterator<Item = i128>) -> Vec<i32> {
     let length = 1usize << 15;
     let mut table = vec![0; 2 * length];
-    for (gate, decay) in powers_of_decay(ONE >> fraction).take(length + 1).enumerate() {
-        let sigmoid = divide(ONE, ONE + decay);
-        let entry = |value: i128| i32::try_from(round_to(value, 0)).expect("SiLU shrinks");
+    for (gate, sigmoid) in sigmoids.take(length + 1).enumerate() {
+        let entry = |value: i128| i32::try_from(round_to(value, 0)).expect("the function shrinks");
         if gate < length {
             table[length + gate] = entry(gate as i128 * sigmoid);
         }
         table[length - gate] = entry(-(gate as i128) * (ONE - sigmoid));
+    }
+    table
+}
+
+/// `round(peak tanh(step score))` of every 16-bit score, indexed by `score + 2^15`.
+#[must_use]
+pub fn soft_cap(cap: &ScoreCap) -> Vec<i32> {
+    let length = 1usize << 15;
+    let mut table = vec![0; 2 * length];
+    for (score, decay) in powers_of_decay(2 * fixed_step(cap.step)).take(length + 1).enumerate() {
+        let tangent = divide(ONE - decay, ONE + decay);
+        let entry = i32::try_from(round_to(i128::from(cap.peak) * tangent, 0)).expect("at most the peak");
+        if score < length {
+            table[length + score] = entry;
+        }
+        table[length - score] = -entry;
     }
     table
 }
@@ -163,12 +118,13 @@ fn fixed_step(step: u64) -> i128 {
 }
 
 /// Cosines and sines of rotary position embedding, shape [positions, head_dim / 2], with `bits` fractional bits.
-/// Pair `i` turns by `theta^(-2i / head_dim)` per position (Su et al., RoFormer, section 3.4.2).
+/// Pair `i` turns by `theta^(-2i / head_dim)` per position (Su et al., RoFormer, section 3.4.2), unless that is scaled.
 #[must_use]
-pub fn rotary(theta: u64, head_dim: usize, positions: usize, bits: u32) -> (Vec<i32>, Vec<i32>) {
-    let log_theta = logarithm_of(u128::from(theta), 0);
+pub fn rotary(rotary: &Rotary, head_dim: usize, positions: usize, bits: u32) -> (Vec<i32>, Vec<i32>) {
+    let log_theta = logarithm_of(u128::from(rotary.theta), 0);
     let frequencies: Vec<i128> = (0..head_dim / 2)
         .map(|pair| exponential_of_negative(log_theta * 2 * pair as i128 / head_dim as i128))
+        .map(|frequency| rotary.scaling.map_or(frequency, |scaling| stretch(&scaling, frequency)))
         .collect();
     (0..positions as i128)
         .flat_map(|position| frequencies.iter().map(move |frequency| cosine_and_sine(position * frequency)))
@@ -179,26 +135,18 @@ pub fn rotary(theta: u64, head_dim: usize, positions: usize, bits: u32) -> (Vec<
         .unzip()
 }
 
+/// The frequency after the `llama3` scaling.
+fn stretch(scaling: &RotaryScaling, frequency: i128) -> i128 {
+    let fixed = |value: u64| i128::from(value) << (FRACTION - RotaryScaling::FRACTION);
+    let turns = i128::from(scaling.original) * divide(frequency, 2 * PI);
+    let (low, high) = (fixed(scaling.low), fixed(scaling.high));
+    let kept = divide(turns.clamp(low, high) - low, high - low);
+    multiply(frequency, kept + divide(ONE - kept, fixed(scaling.factor)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn real(value: i128) -> f64 {
-        value as f64 / ONE as f64
-    }
-
-    #[test]
-    fn fixed_point_functions_agree_with_floating_point() {
-        for x in [0.0, 1e-6, 0.1, 0.7, 1.0, 3.3, 17.5, 40.0] {
-            let fixed = (x * ONE as f64) as i128;
-            assert!((real(exponential_of_negative(fixed)) - (-x).exp()).abs() < 1e-15, "exp(-{x})");
-            let (cosine, sine) = cosine_and_sine(fixed);
-            assert!((real(cosine) - x.cos()).abs() < 1e-14 && (real(sine) - x.sin()).abs() < 1e-14, "angle {x}");
-        }
-        for n in [1u128, 2, 3, 10, 16384, 1_000_000, u128::from(u64::MAX)] {
-            assert!((real(logarithm_of(n, 3)) - (n as f64 / 8.0).ln()).abs() < 1e-13, "ln({n}/8)");
-        }
-    }
 
     #[test]
     fn the_exponential_starts_at_its_peak_and_never_rises() {
@@ -244,11 +192,49 @@ mod tests {
 
     #[test]
     fn rotary_angles_agree_with_floating_point() {
-        let (cosines, sines) = rotary(1_000_000, 32, 300, 10);
+        let (cosines, sines) = rotary(&Rotary { theta: 1_000_000, scaling: None }, 32, 300, 10);
         for (position, pair) in [(0usize, 0usize), (299, 0), (299, 15), (17, 3)] {
             let angle = position as f64 * 1e6_f64.powf(-(pair as f64) / 16.0);
             assert!((f64::from(cosines[position * 16 + pair]) / 1024.0 - angle.cos()).abs() < 6e-4);
             assert!((f64::from(sines[position * 16 + pair]) / 1024.0 - angle.sin()).abs() < 6e-4);
+        }
+    }
+
+    #[test]
+    fn gelu_agrees_with_floating_point() {
+        for fraction in [1, 6, 12] {
+            let table = gelu_tanh(fraction);
+            let unit = f64::from(1 << fraction);
+            for gate in [-32_768i32, -9000, -700, -1, 0, 1, 350, 5000, 32_767] {
+                let x = f64::from(gate) / unit;
+                let inner = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x * x * x);
+                let expected = 0.5 * x * (1.0 + inner.tanh()) * unit;
+                let actual = f64::from(table[(gate + 32_768) as usize]);
+                assert!((actual - expected).abs() <= 0.5 + 1e-6, "gelu({x}) = {expected}, not {actual}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_soft_cap_agrees_with_floating_point() {
+        let table = soft_cap(&ScoreCap { step: 1 << 28, peak: 31_000 });
+        for score in [-32_768i32, -4096, -1, 0, 1, 17, 4096, 32_767] {
+            let expected = 31_000.0 * (f64::from(score) / 4096.0).tanh();
+            assert!((f64::from(table[(score + 32_768) as usize]) - expected).abs() <= 0.5 + 1e-6, "{score}");
+        }
+    }
+
+    #[test]
+    fn scaled_rotary_angles_agree_with_floating_point() {
+        let unit = 1 << RotaryScaling::FRACTION;
+        let scaling = RotaryScaling { factor: 8 * unit, low: unit, high: 4 * unit, original: 32 };
+        let (cosines, _) = rotary(&Rotary { theta: 500_000, scaling: Some(scaling) }, 24, 128, 12);
+        for pair in 0..12usize {
+            let frequency = 5e5_f64.powf(-(pair as f64) / 12.0);
+            let turns = 32.0 * frequency / std::f64::consts::TAU;
+            let kept = ((turns - 1.0) / 3.0).clamp(0.0, 1.0);
+            let angle = 127.0 * frequency * (kept + (1.0 - kept) / 8.0);
+            assert!((f64::from(cosines[127 * 12 + pair]) / 4096.0 - angle.cos()).abs() < 2e-4, "pair {pair}");
         }
     }
 }

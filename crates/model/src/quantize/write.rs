@@ -1,0 +1,79 @@
+//! Which integers make up each weight tensor, and how they are written.
+
+use std::collections::BTreeMap;
+
+use obelysk_statement::ModelDescription;
+use obelysk_statement::description::WeightBound;
+
+use super::Sink;
+use super::file::WeightsDigest;
+use super::formats::{Projection, Scaled};
+use super::stack::Stack;
+use crate::error::ModelError;
+
+/// The weight tensors of a model, each with its bounds and where its integers come from.
+#[derive(Default)]
+pub(super) struct Weights<'a> {
+    tensors: BTreeMap<String, (WeightBound, Source<'a>)>,
+}
+
+enum Source<'a> {
+    /// A stack at a scale, with significant bits per channel.
+    Scaled(&'a Stack<'a>, u32),
+    /// A stack at a scale, rounded.
+    Plain(&'a Stack<'a>, u32),
+    /// Known entries.
+    Entries(Vec<i32>),
+}
+
+impl<'a> Weights<'a> {
+    /// The weights of a projection, and its bias if it has one.
+    pub(super) fn projection(&mut self, name: &str, projection: &Projection<'a>) {
+        let source = Source::Scaled(projection.stack, projection.weight_fraction);
+        self.tensors.insert(format!("{name}_weight"), (projection.bound, source));
+        if let Some(bias) = &projection.bias {
+            self.entries(&format!("{name}_bias"), bias.clone());
+        }
+    }
+
+    pub(super) fn scaled(&mut self, name: &str, stack: &'a Stack<'a>, scaled: &Scaled) {
+        self.tensors.insert(name.to_owned(), (scaled.bound, Source::Scaled(stack, scaled.fraction)));
+    }
+
+    pub(super) fn plain(&mut self, name: &str, stack: &'a Stack<'a>, fraction: u32, bound: WeightBound) {
+        self.tensors.insert(name.to_owned(), (bound, Source::Plain(stack, fraction)));
+    }
+
+    /// Entries that no product sums.
+    pub(super) fn entries(&mut self, name: &str, entries: Vec<i32>) {
+        let magnitude = entries.iter().map(|&entry| i64::from(entry).abs()).max().unwrap_or(0);
+        let bound = WeightBound { magnitude, row_mass: magnitude };
+        self.tensors.insert(name.to_owned(), (bound, Source::Entries(entries)));
+    }
+
+    pub(super) fn bounds(&self) -> BTreeMap<String, WeightBound> {
+        self.tensors.iter().map(|(name, (bound, _))| (name.clone(), *bound)).collect()
+    }
+
+    /// Hand all integers to `sink`, in order of the tensors' names, and return their digest.
+    pub(super) fn write(&self, description: &ModelDescription, sink: &mut Sink) -> Result<[u8; 32], ModelError> {
+        let shapes = description.weight_shapes();
+        assert!(self.tensors.keys().eq(shapes.keys()), "every weight of the statement is quantised");
+        let mut digest = WeightsDigest::new();
+        for (name, (bound, source)) in &self.tensors {
+            digest.begin(name, shapes[name.as_str()].iter().product());
+            let mut each = |entries: &[i32]| {
+                let largest = entries.iter().map(|&entry| i64::from(entry).abs()).max().unwrap_or(0);
+                assert!(largest <= bound.magnitude, "the bound of `{name}` holds");
+                digest.update(entries);
+                sink(name, entries)
+            };
+            match source {
+                Source::Scaled(stack, fraction) => stack.write(*fraction, &mut each)?,
+                Source::Plain(stack, fraction) => stack.write_plain(*fraction, &mut each)?,
+                Source::Entries(entries) => each(entries)?,
+            }
+        }
+        Ok(digest.finish())
+    }
+}

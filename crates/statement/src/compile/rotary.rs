@@ -1,0 +1,133 @@
+//! Queries and keys: projected, normalised where the model does so, and rotated by their position.
+
+use std::sync::Arc;
+
+use super::builder::{at, contraction, monomial, rounded};
+use super::residual::{limb_terms, signed_limbs};
+use super::{Axes, Compiler};
+use crate::axis::AxisId;
+use crate::description::Norm;
+use crate::functions;
+use crate::public::PublicTensor;
+use crate::relation::{Access, Index, Interval, TensorId};
+use crate::table::TableId;
+
+/// Everything that differs between queries and keys.
+pub(super) struct Projection<'a> {
+    pub(super) name: &'a str,
+    pub(super) weight: TensorId,
+    pub(super) bias: Option<TensorId>,
+    pub(super) shift: u32,
+    pub(super) rotary_shift: u32,
+    pub(super) norm: Option<HeadNorm<'a>>,
+    /// Axes of one head: kv head, and group for queries.
+    pub(super) heads: &'a [AxisId],
+}
+
+/// The norm of a head.
+pub(super) struct HeadNorm<'a> {
+    pub(super) norm: &'a Norm,
+    pub(super) roots: TableId,
+    pub(super) gain: TensorId,
+}
+
+impl Compiler<'_> {
+    pub(super) fn rotary_tables(&mut self) -> (Access, Access) {
+        let Axes { position, pair, .. } = self.axes;
+        let description = self.description;
+        let (positions, head_dim) = (self.builder.size(position), description.shape.head_dim);
+        let fraction = description.attention.rotary_fraction;
+        let (cosine, sine) = functions::rotary(&description.rotary, head_dim, positions, fraction);
+        let mut public = |name, values| {
+            let values = PublicTensor::Dense { shape: vec![positions, head_dim / 2], values: Arc::new(values) };
+            let tensor =
+                self.builder.public(name, &[position, pair], values, Interval::new(-1 << fraction, 1 << fraction));
+            at(tensor, &[position, pair])
+        };
+        (public("cosine", cosine), public("sine", sine))
+    }
+
+    /// Project, normalise and scale by the gain where the model does so, and rotate by the position.
+    pub(super) fn rotated(&mut self, normed: TensorId, [cosine, sine]: [&Access; 2], p: &Projection) -> TensorId {
+        let Axes { layer, position, half, pair, .. } = self.axes;
+        let name = p.name;
+        let rows = [&[layer, position], p.heads].concat();
+        let axes = [rows.as_slice(), &[half, pair]].concat();
+        let (unit, gain) = self.projected(normed, &rows, &axes, p);
+
+        let builder = &mut self.builder;
+        let output = builder.signed(&format!("{name}_rotated"), &axes, self.description.attention.rotated_bits);
+        let remainder = builder.unsigned(&format!("{name}_rotated.remainder"), &axes, p.rotary_shift);
+        let outer = [rows.as_slice(), &[pair]].concat();
+        let of_half = |tensor, axes: &[AxisId], which| {
+            let mut access = at(tensor, axes);
+            let place = access.index.len() - 2;
+            access.index[place] = Index::Fixed(which);
+            access
+        };
+        let turned = |sign, which, by: &Access| {
+            let mut factors = vec![of_half(unit, &axes, which)];
+            factors.extend(gain.map(|gain| of_half(gain, &[layer, half, pair], which)));
+            factors.push(by.clone());
+            monomial(sign, &factors.iter().collect::<Vec<_>>())
+        };
+        for which in 0..2 {
+            let sign = if which == 0 { -1 } else { 1 };
+            builder.rows(
+                &format!("{name}_rotated: half {which}"),
+                &outer,
+                vec![
+                    turned(1, which, cosine),
+                    turned(sign, 1 - which, sine),
+                    monomial(1 << (p.rotary_shift - 1), &[]),
+                    monomial(-1 << p.rotary_shift, &[&of_half(output, &axes, which)]),
+                    monomial(-1, &[&of_half(remainder, &axes, which)]),
+                ],
+            );
+        }
+        output
+    }
+
+    /// The projected heads, normalised where the model does so, and the gain that their entries still lack.
+    fn projected(
+        &mut self,
+        normed: TensorId,
+        rows: &[AxisId],
+        axes: &[AxisId],
+        p: &Projection,
+    ) -> (TensorId, Option<TensorId>) {
+        let Axes { layer, position, hidden, half, pair, .. } = self.axes;
+        let name = p.name;
+        let builder = &mut self.builder;
+        let (whole, limbs, terms) = match &p.norm {
+            Some(HeadNorm { norm, .. }) => {
+                let limbs = signed_limbs(builder, name, axes, norm.limb_bits);
+                (None, Some(limbs), limb_terms(limbs, axes, norm.limb_bits))
+            }
+            None => {
+                let whole = builder.signed(name, axes, self.description.attention.projected_bits);
+                (Some(whole), None, vec![(1, at(whole, axes))])
+            }
+        };
+        let remainder = builder.unsigned(&format!("{name}.remainder"), axes, p.shift);
+        let terms: Vec<(i64, &Access)> = terms.iter().map(|(c, access)| (*c, access)).collect();
+        let mut output = rounded(p.shift, &terms, &at(remainder, axes));
+        let heads = [&[layer], p.heads, &[half, pair]].concat();
+        output.terms.extend(p.bias.map(|bias| (-1, at(bias, &heads))));
+        let weight_axes = [heads.as_slice(), &[hidden]].concat();
+        builder.product(
+            &format!("{name}: projection"),
+            axes,
+            output,
+            vec![contraction(1, &at(normed, &[layer, position, hidden]), &at(p.weight, &weight_axes))],
+            &[hidden],
+        );
+        match (&p.norm, limbs, whole) {
+            (Some(HeadNorm { norm, roots, gain }), Some(limbs), _) => {
+                let unit = self.norm(&format!("{name}_norm"), norm, *roots, rows, &[half, pair], limbs);
+                (unit, Some(*gain))
+            }
+            (_, _, whole) => (whole.expect("without a norm the projection is whole"), None),
+        }
+    }
+}

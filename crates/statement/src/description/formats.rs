@@ -1,0 +1,213 @@
+//! Sizes, fixed-point formats and bounds: the parts of a model's description.
+
+use serde::{Deserialize, Serialize};
+
+/// Frequencies of rotary positions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rotary {
+    /// Base of the frequencies.
+    pub theta: u64,
+    /// How low frequencies are stretched for longer contexts.
+    pub scaling: Option<RotaryScaling>,
+}
+
+/// The `llama3` scaling of rotary frequencies: those with more than `high` turns over the `original` positions stay,
+/// those with fewer than `low` turns are divided by `factor`, and those between are blended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RotaryScaling {
+    /// Divisor, with [`RotaryScaling::FRACTION`] fractional bits.
+    pub factor: u64,
+    /// Fewest turns of a blended frequency, with as many fractional bits.
+    pub low: u64,
+    /// Most turns of a blended frequency, with as many fractional bits.
+    pub high: u64,
+    /// Longest sequence before the stretch.
+    pub original: u64,
+}
+
+impl RotaryScaling {
+    /// Fractional bits of the parameters.
+    pub const FRACTION: u32 = 16;
+}
+
+/// Sizes of the model's axes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shape {
+    /// Decoder layers.
+    pub layers: usize,
+    /// Width of the residual stream.
+    pub hidden: usize,
+    /// Width inside the feed-forward block.
+    pub intermediate: usize,
+    /// Key and value heads.
+    pub kv_heads: usize,
+    /// Query heads per key head.
+    pub group: usize,
+    /// Width of a head, even.
+    pub head_dim: usize,
+    /// Number of tokens.
+    pub vocabulary: usize,
+    /// Longest sequence.
+    pub positions: usize,
+}
+
+/// The residual stream: the embedding and two branches per layer, added without saturation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Residual {
+    /// Fractional bits.
+    pub fraction: u32,
+    /// Output of the attention block.
+    pub attention: Branch,
+    /// Output of the feed-forward block.
+    pub feed_forward: Branch,
+}
+
+/// A branch output `2^low_bits high + low`, rounded from the accumulator of a projection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Branch {
+    /// Rounding shift of the accumulator.
+    pub shift: u32,
+    /// Bits of the low limb, which is not negative.
+    pub low_bits: u32,
+    /// Bits of the high limb, signed.
+    pub high_bits: u32,
+}
+
+/// Root-mean-square norm of vectors given by two balanced limbs of `limb_bits` bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Norm {
+    /// Bits of each limb, signed.
+    pub limb_bits: u32,
+    /// Added to the sum of squares.
+    pub epsilon: u64,
+    /// Base-16 digits of the sum of squares.
+    pub digits: u32,
+    /// Lowest position that may count as the leading digit, 3 to 6.
+    pub lowest: u32,
+    /// Numerator of the reciprocal-root table.
+    pub constant: u64,
+    /// Rounding shift of the normalised product.
+    pub shift: u32,
+    /// Fractional bits of the output.
+    pub fraction: u32,
+    /// Bits of the output, signed.
+    pub bits: u32,
+}
+
+/// Norms of query and key heads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HeadNorms {
+    /// Of each query head.
+    pub query: Norm,
+    /// Of each key head.
+    pub key: Norm,
+}
+
+/// Norms of the outputs of both blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BranchNorms {
+    /// Of the output of attention.
+    pub attention: BranchNorm,
+    /// Of the output of the feed-forward block.
+    pub feed_forward: BranchNorm,
+}
+
+/// The norm of a block's output. The rounding shift of [`Branch`] is then that of the product with the gain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BranchNorm {
+    /// Rounding shift of the accumulator, two limbs out.
+    pub shift: u32,
+    /// The norm; its constant is that of the hidden norm.
+    pub norm: Norm,
+}
+
+/// Fixed-point formats of attention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Attention {
+    /// Whether queries, keys and values have biases.
+    pub biased: bool,
+    /// Bits of queries and keys before the rotation, signed, where no norm follows their projection.
+    pub projected_bits: u32,
+    /// Rounding shift of the query projection.
+    pub query_shift: u32,
+    /// Rounding shift of the key projection.
+    pub key_shift: u32,
+    /// Fractional bits of cosines and sines.
+    pub rotary_fraction: u32,
+    /// Rounding shift after the rotation of queries.
+    pub query_rotary_shift: u32,
+    /// Rounding shift after the rotation of keys.
+    pub key_rotary_shift: u32,
+    /// Bits of rotated queries and keys, signed.
+    pub rotated_bits: u32,
+    /// Rounding shift of the scores.
+    pub score_shift: u32,
+    /// The cap of scores, where the model has one.
+    pub score_cap: Option<ScoreCap>,
+    /// What one unit of a score, capped if there is a cap, means in the exponent, in units of `2^-40`.
+    pub score_step: u64,
+    /// Rounding shift of the value projection.
+    pub value_shift: u32,
+    /// Bits of values and of their weighted means, signed.
+    pub value_bits: u32,
+}
+
+/// `round(peak tanh(step score))` of every 16-bit score.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScoreCap {
+    /// What one unit of a score means in the tangent's argument, in units of `2^-40`.
+    pub step: u64,
+    /// Largest capped score.
+    pub peak: u32,
+}
+
+/// Activation functions of feed-forward blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Activation {
+    /// `x sigmoid(x)`.
+    Silu,
+    /// GELU in its approximation by a hyperbolic tangent (Hendrycks and Gimpel, 2016).
+    GeluTanh,
+}
+
+/// Fixed-point formats of the gated feed-forward block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FeedForward {
+    /// Applied to the gate.
+    pub activation: Activation,
+    /// Rounding shift of the gate projection, 16 bits out.
+    pub gate_shift: u32,
+    /// Fractional bits of the gate and of its activation.
+    pub gate_fraction: u32,
+    /// Rounding shift of the up projection.
+    pub up_shift: u32,
+    /// Bits of the up projection, signed.
+    pub up_bits: u32,
+    /// Rounding shift of the product of activation and up projection.
+    pub hidden_shift: u32,
+    /// Bits of that product, signed.
+    pub hidden_bits: u32,
+}
+
+/// Certified bounds of a weight tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WeightBound {
+    /// Largest absolute entry.
+    pub magnitude: i64,
+    /// Largest sum of absolute entries over the axes that its product sums.
+    pub row_mass: i64,
+}

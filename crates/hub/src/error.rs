@@ -1,0 +1,103 @@
+//! Why a download fails.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A problem that the user can act upon.
+#[derive(Debug, thiserror::Error)]
+pub enum HubError {
+    /// The name or revision is not one.
+    #[error("{0}")]
+    BadReference(String),
+    /// There is no such repository, revision or file, or this token may not see it.
+    #[error("{0}")]
+    NotFound(String),
+    /// The repository asks for a token.
+    #[error("{repository} asks for a token: {message}")]
+    Unauthorised {
+        /// Repository.
+        repository: String,
+        /// What the hub says.
+        message: String,
+    },
+    /// The token's owner has not accepted the repository's licence.
+    #[error("{repository} is gated, and the token's owner has no access to it: {message}")]
+    Gated {
+        /// Repository.
+        repository: String,
+        /// What the hub says.
+        message: String,
+    },
+    /// The server could not be reached or broke off, again and again.
+    #[error("{what} failed {attempts} times in a row without progress; the last time: {reason}")]
+    Network {
+        /// What was asked for.
+        what: String,
+        /// Attempts without progress.
+        attempts: u32,
+        /// The last failure.
+        reason: String,
+    },
+    /// The server's answer is not what its interface promises.
+    #[error("{what}: {reason}")]
+    Protocol {
+        /// What was asked for.
+        what: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A file arrived with other bytes than the hub states, again and again.
+    #[error("{file} arrived {attempts} times with {actual}; the hub states {expected}")]
+    Digest {
+        /// Name of the file.
+        file: String,
+        /// How often.
+        attempts: u32,
+        /// The digest of what arrived.
+        actual: String,
+        /// The digest that the hub states.
+        expected: String,
+    },
+    /// The volume is too small.
+    #[error("the download needs {needed} bytes in {}, which has {available} free", folder.display())]
+    DiskFull {
+        /// Where.
+        folder: PathBuf,
+        /// Bytes that are missing yet, and a reserve.
+        needed: u64,
+        /// Bytes that are free.
+        available: u64,
+    },
+    /// A file cannot be read or written.
+    #[error("cannot {verb} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        verb: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+impl HubError {
+    pub(crate) fn io(verb: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::Io { verb, path: path.to_owned(), source }
+    }
+
+    /// What to do next.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::BadReference(_) => "write it as organisation/name, or organisation/name@revision",
+            Self::NotFound(_) => "check the name; a private repository needs a token that may read it (HF_TOKEN)",
+            Self::Unauthorised { .. } => "set HF_TOKEN to a token that may read the repository",
+            Self::Gated { .. } => "accept the licence on the repository's page with the token's account, then try again",
+            Self::Network { .. } => "try again: the download goes on where it stopped",
+            Self::Protocol { .. } => "check --endpoint: it must speak the hub's interface",
+            Self::Digest { .. } => "something between here and the hub changes the bytes: try another mirror or network",
+            Self::DiskFull { .. } => "free space on that volume, or name another with --home",
+            Self::Io { .. } => "check the path, its permissions and the volume it lies on",
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! One file: fetched into `NAME.part`, continued from where that ends, renamed once its digest is right.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use reqwest::StatusCode;
+use reqwest::blocking::Response;
+use reqwest::header::CONTENT_RANGE;
+use sha1::Sha1;
+use sha2::{Digest, Sha256};
+
+use crate::client::{Attempt, Client, Failed, chain};
+use crate::download::Progress;
+use crate::error::HubError;
+use crate::repository::{Reference, RemoteFile, StatedDigest};
+
+/// How often a file may arrive wrong.
+const WRONG_MAX: u32 = 3;
+
+/// The digests of a file, computed as it comes.
+struct Digests {
+    sha256: Sha256,
+    /// Of a small file only.
+    git: Option<Sha1>,
+}
+
+impl Digests {
+    fn of(file: &RemoteFile) -> Self {
+        let git = matches!(file.digest, StatedDigest::Git(_)).then(|| {
+            let mut hasher = Sha1::new();
+            hasher.update(format!("blob {}\0", file.bytes));
+            hasher
+        });
+        Self { sha256: Sha256::new(), git }
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        self.sha256.update(bytes);
+        if let Some(git) = &mut self.git {
+            git.update(bytes);
+        }
+    }
+
+    /// SHA-256, and what the hub states of the file as it should be.
+    fn finish(self) -> (String, StatedDigest) {
+        let sha256 = hex::encode(self.sha256.finalize());
+        let stated = match self.git {
+            Some(git) => StatedDigest::Git(hex::encode(git.finalize())),
+            None => StatedDigest::Sha256(sha256.clone()),
+        };
+        (sha256, stated)
+    }
+}
+
+/// Hash a file on disk: its SHA-256 if it is the one that the hub states.
+pub(crate) fn check(file: &RemoteFile, path: &Path) -> Result<Result<String, StatedDigest>, HubError> {
+    let mut digests = Digests::of(file);
+    let mut reader = File::open(path).map_err(|error| HubError::io("read", path, error))?;
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match reader.read(&mut buffer).map_err(|error| HubError::io("read", path, error))? {
+            0 => break,
+            read => digests.update(&buffer[..read]),
+        }
+    }
+    let (sha256, stated) = digests.finish();
+    Ok(if stated == file.digest { Ok(sha256) } else { Err(stated) })
+}
+
+/// Where a file's bytes wait for its digest.
+pub(crate) fn part_of(path: &Path) -> PathBuf {
+    let mut name = path.file_name().expect("files have names").to_owned();
+    name.push(".part");
+    path.with_file_name(name)
+}
+
+/// Fetch a file into `path` and return its SHA-256.
+pub(crate) fn fetch(
+    client: &Client,
+    reference: &Reference,
+    commit: &str,
+    file: &RemoteFile,
+    path: &Path,
+    progress: &dyn Progress,
+) -> Result<String, HubError> {
+    let part = part_of(path);
+    for wrong in 1.. {
+        fetch_part(client, reference, commit, file, &part, progress)?;
+        let actual = match check(file, &part)? {
+            Ok(sha256) => {
+                publish(&part, path).map_err(|error| HubError::io("rename", &part, error))?;
+                return Ok(sha256);
+            }
+            Err(actual) => actual,
+        };
+        fs::remove_file(&part).map_err(|error| HubError::io("remove", &part, error))?;
+        progress.lost(file.bytes);
+        if wrong == WRONG_MAX {
+            return Err(HubError::Digest {
+                file: file.path.clone(),
+                attempts: wrong,
+                actual: format!("{actual:?}"),
+                expected: format!("{:?}", file.digest),
+            });
+        }
+    }
+    unreachable!("the loop ends by returning")
+}
+
+/// Make the part as long as the file.
+fn fetch_part(
+    client: &Client,
+    reference: &Reference,
+    commit: &str,
+    file: &RemoteFile,
+    part: &Path,
+    progress: &dyn Progress,
+) -> Result<(), HubError> {
+    let segments: Vec<&str> = [reference.organisation.as_str(), &reference.name, "resolve", commit]
+        .into_iter()
+        .chain(file.path.split('/'))
+        .collect();
+    let address = client.address(&segments);
+    let repository = reference.repository();
+    client.persist(&format!("{repository}/{}", file.path), || {
+        let held = match length_of(part, file.bytes) {
+            Ok(held) => held,
+            Err(error) => return (Attempt::Hopeless(HubError::io("look at", part, error)), false),
+        };
+        if held == file.bytes && part.exists() {
+            return (Attempt::Done(()), false);
+        }
+        // Always through the hub: the address of its store may have expired since.
+        let response = match client.get(&repository, &address, held) {
+            Attempt::Done(response) => response,
+            Attempt::Failed(failed) => return (Attempt::Failed(failed), false),
+            Attempt::Hopeless(error) => return (Attempt::Hopeless(error), false),
+        };
+        let before = held;
+        let outcome = append(response, held, file, part, progress);
+        let after = fs::metadata(part).map_or(0, |metadata| metadata.len());
+        (outcome, after > before)
+    })
+}
+
+/// Length of the part so far. One that is longer than the file is of another file.
+fn length_of(part: &Path, bytes: u64) -> std::io::Result<u64> {
+    match fs::metadata(part) {
+        Ok(metadata) if metadata.len() > bytes => fs::remove_file(part).map(|()| 0),
+        Ok(metadata) => Ok(metadata.len()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
+        Err(error) => Err(error),
+    }
+}
+
+/// Append an answer to the part, from byte `held` on.
+fn append(
+    mut response: Response,
+    held: u64,
+    file: &RemoteFile,
+    part: &Path,
+    progress: &dyn Progress,
+) -> Attempt<()> {
+    let continues = response.status() == StatusCode::PARTIAL_CONTENT;
+    if response.status() == StatusCode::RANGE_NOT_SATISFIABLE {
+        let _ = fs::remove_file(part);
+        progress.lost(held);
+        return Attempt::Failed(Failed::new("the server has fewer bytes of it than were fetched (416)"));
+    }
+    let range = response.headers().get(CONTENT_RANGE).and_then(|range| range.to_str().ok());
+    if continues && !range.is_some_and(|range| range.starts_with(&format!("bytes {held}-"))) {
+        return Attempt::Failed(Failed::new(format!("asked for bytes from {held}, got {range:?}")));
+    }
+    let opened = OpenOptions::new().create(true).append(continues).write(true).truncate(!continues).open(part);
+    let mut output = match opened {
+        Ok(output) => output,
+        Err(error) => return Attempt::Hopeless(HubError::io("write", part, error)),
+    };
+    let mut length = held;
+    if !continues {
+        progress.lost(held);
+        length = 0;
+    }
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let read = match response.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(read) => read,
+            Err(error) => return Attempt::Failed(Failed::new(chain(&error))),
+        };
+        length += read as u64;
+        if length > file.bytes {
+            let _ = fs::remove_file(part);
+            progress.lost(length - read as u64);
+            return Attempt::Failed(Failed::new(format!("more bytes than the {} that the hub states", file.bytes)));
+        }
+        if let Err(error) = output.write_all(&buffer[..read]) {
+            return Attempt::Hopeless(HubError::io("write", part, error));
+        }
+        progress.fetched(read as u64);
+    }
+    match length == file.bytes {
+        true => Attempt::Done(()),
+        false => Attempt::Failed(Failed::new(format!("the answer ended at byte {length} of {}", file.bytes))),
+    }
+}
+
+/// Make a complete file durable under its name, readable by everyone who shares the volume.
+fn publish(part: &Path, path: &Path) -> std::io::Result<()> {
+    let file = File::open(part)?;
+    file.sync_all()?;
+    rustix::fs::fchmod(&file, rustix::fs::Mode::from_raw_mode(0o644))?;
+    fs::rename(part, path)?;
+    File::open(path.parent().expect("files lie in folders"))?.sync_all()
+}

@@ -21,6 +21,9 @@ pub struct Settings {
     /// Size of a model claim that no ModelPreset sizes.
     #[arg(long, env = "OBELYSK_MODEL_SIZE", default_value = "2Gi")]
     pub model_size: String,
+    /// Hub of models that name none; empty for the public one.
+    #[arg(long, env = "OBELYSK_HUB_ENDPOINT", default_value = "")]
+    pub hub_endpoint: String,
     /// Namespace of the leader's Lease.
     #[arg(long, env = "OBELYSK_NAMESPACE", default_value = "default")]
     pub namespace: String,

@@ -40,23 +40,28 @@ pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), Failure> {
     write(path, &text)
 }
 
-/// Fill a new folder through `fill` and give it its name only when it is complete. An existing folder of that name
-/// is left as it is: names of such folders state their content.
+/// Fill a new folder in `parent` through `fill`, which returns the name that its content deserves, and give it that name
+/// when it is complete. An existing folder of that name is left as it is: names of such folders state their content.
+/// Returns what else `fill` returns, and the folder.
 ///
 /// # Errors
 /// Those of `fill`, and of creating and renaming the folder.
-pub fn create_complete_folder(path: &Path, fill: impl FnOnce(&Path) -> Result<(), Failure>) -> Result<(), Failure> {
-    if path.is_dir() {
-        return Ok(());
-    }
-    let parent = path.parent().expect("a named folder lies in a folder");
+pub fn create_named_folder<T>(
+    parent: &Path,
+    fill: impl FnOnce(&Path) -> Result<(String, T), Failure>,
+) -> Result<(T, PathBuf), Failure> {
     create_folder(parent)?;
-    let temporary = temporary_sibling(path);
-    let filled = create_folder(&temporary).and_then(|()| fill(&temporary)).and_then(|()| {
-        match fs::rename(&temporary, path) {
+    let temporary = temporary_sibling(&parent.join("folder"));
+    let filled = create_folder(&temporary).and_then(|()| fill(&temporary)).and_then(|(name, outcome)| {
+        let path = parent.join(name);
+        if path.is_dir() {
+            return Ok((outcome, path));
+        }
+        match fs::rename(&temporary, &path) {
             // Somebody else finished the same content first.
-            Err(_) if path.is_dir() => Ok(()),
-            outcome => outcome.map_err(|error| Failure::io("create", path, &error)),
+            Err(_) if path.is_dir() => Ok((outcome, path)),
+            Ok(()) => Ok((outcome, path)),
+            Err(error) => Err(Failure::io("create", &path, &error)),
         }
     });
     if temporary.exists() {

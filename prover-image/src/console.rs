@@ -1,12 +1,12 @@
 //! What a person or a script sees: results on stdout, everything else on stderr.
 
 use std::io::{IsTerminal, Write};
-use std::sync::Mutex;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
@@ -45,7 +45,7 @@ pub struct Console {
 /// Shows that the step in progress is alive.
 enum SignOfLife {
     Bar(ProgressBar),
-    Lines { stop: Sender<()>, thread: JoinHandle<()> },
+    Lines { stop: Sender<()>, thread: JoinHandle<()>, latest: Arc<Mutex<String>> },
 }
 
 impl Console {
@@ -91,7 +91,7 @@ impl Console {
         let sign = self.sign_of_life.lock().expect("no panic while it is held").take();
         match sign {
             Some(SignOfLife::Bar(bar)) => bar.finish_and_clear(),
-            Some(SignOfLife::Lines { stop, thread }) => {
+            Some(SignOfLife::Lines { stop, thread, .. }) => {
                 drop(stop);
                 thread.join().expect("printing lines does not panic");
             }
@@ -125,6 +125,15 @@ impl Observer for Console {
         self.say(Level::Normal, &format!("{:<10} done in {seconds:.2} s", step.name()));
     }
 
+    fn progress(&self, what: &str, done: u64, total: u64) {
+        let text = format!("{what}: {} of {}", HumanBytes(done), HumanBytes(total));
+        match &*self.sign_of_life.lock().expect("no panic while it is held") {
+            Some(SignOfLife::Bar(bar)) => bar.set_message(text),
+            Some(SignOfLife::Lines { latest, .. }) => *latest.lock().expect("no panic while it is held") = text,
+            None => {}
+        }
+    }
+
     fn note(&self, text: &str) {
         self.say(Level::Normal, text);
     }
@@ -144,12 +153,17 @@ fn bar(step: Step) -> SignOfLife {
 fn lines(step: Step) -> SignOfLife {
     let (stop, stopped) = mpsc::channel::<()>();
     let start = Instant::now();
+    let latest = Arc::new(Mutex::new(String::new()));
+    let shown = Arc::clone(&latest);
     let thread = std::thread::spawn(move || {
         while stopped.recv_timeout(HEARTBEAT) == Err(RecvTimeoutError::Timeout) {
-            complain(&format!("{:<10} running for {} s", step.name(), start.elapsed().as_secs()));
+            let seconds = start.elapsed().as_secs();
+            let detail = shown.lock().expect("no panic while it is held").clone();
+            let separator = if detail.is_empty() { "" } else { "  " };
+            complain(&format!("{:<10} running for {seconds} s{separator}{detail}", step.name()));
         }
     });
-    SignOfLife::Lines { stop, thread }
+    SignOfLife::Lines { stop, thread, latest }
 }
 
 /// A log that cannot be written must not end a proof.

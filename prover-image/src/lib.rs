@@ -9,4 +9,5 @@ pub mod device;
 pub mod failure;
 pub mod home;
 pub mod job;
+pub mod memory;
 pub mod pipeline;

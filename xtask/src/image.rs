@@ -21,26 +21,26 @@ pub struct Image {
 }
 
 /// Programs of the image, and their packages.
-const PROGRAMS: [(&str, &str); 3] =
-    [("obelysk", "obelysk"), ("obelysk-operator", "obelysk-operator"), ("obelysk-verify", "obelysk-verifier")];
+const PROGRAMS: [(&str, &str); 4] = [
+    ("obelysk", "obelysk"),
+    ("obelysk-operator", "obelysk-operator"),
+    ("obelysk-stand-in-hub", "obelysk-stand-in-hub"),
+    ("obelysk-verify", "obelysk-verifier"),
+];
 /// User and group that the image runs as; any other works too.
 const USER: &str = "65532:65532";
 
 /// Build the programs and the image.
 pub fn build() -> Result<Image> {
     let mut files: Vec<(String, PathBuf)> = Vec::new();
+    // One build for all: packages that are built apart are built with other features, each time anew.
+    let mut build = Command::new(env!("CARGO"));
+    build.current_dir(root()).args(["build", "--release", "--quiet"]);
     for (program, package) in PROGRAMS {
-        process::run(Command::new(env!("CARGO")).current_dir(root()).args([
-            "build",
-            "--release",
-            "--quiet",
-            "--package",
-            package,
-            "--bin",
-            program,
-        ]))?;
+        build.args(["--package", package, "--bin", program]);
         files.push((format!("usr/local/bin/{program}"), target().join("release").join(program)));
     }
+    process::run(&mut build)?;
     let mut libraries = BTreeMap::new();
     for (_, program) in &files {
         for library in libraries_of(program)? {

@@ -52,6 +52,22 @@ pub enum ModelLocation {
     Bundled(String),
     /// A folder with `config.json` and safetensors, mounted read-only.
     Directory(PathBuf),
+    /// A repository of a hub. The token, if there is one, is in the environment variable `HF_TOKEN`.
+    Hub(Hub),
+}
+
+/// A repository of a hub.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Hub {
+    /// `organisation/name@revision`.
+    pub reference: String,
+    /// Address of the hub; the public one where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// Only the first decoder layers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layers: Option<u32>,
 }
 
 /// One pod's work.
@@ -80,10 +96,17 @@ pub struct Prove {
     pub chat: bool,
     /// Most tokens to generate.
     pub max_new_tokens: u32,
+    /// Inferences in the log.
+    #[serde(default = "one")]
+    pub count: u32,
     /// `gkr`.
     pub mode: String,
     /// 32 bytes, lower-case hex.
     pub nonce: String,
+}
+
+fn one() -> u32 {
+    1
 }
 
 /// Prompt of an inference.
@@ -266,6 +289,15 @@ pub struct Progress {
     pub step: String,
     /// Of the current step, 0 to 100.
     pub percent: u32,
+    /// Bytes of a download that are there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// All its bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total: Option<u64>,
+    /// Bytes per second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<u64>,
     /// One line for people.
     pub summary: String,
 }
@@ -291,6 +323,7 @@ mod tests {
                 input: Input::Prompt("What is 7 + 5?".into()),
                 chat: true,
                 max_new_tokens: 16,
+                count: 1,
                 mode: "gkr".into(),
                 nonce: "11".repeat(32),
             }),

@@ -155,9 +155,9 @@ impl Client {
         match status {
             // A store's signed address has expired: the hub gives a new one.
             StatusCode::FORBIDDEN if !own => Attempt::Failed(Failed::new("the store refuses the address (403)")),
-            StatusCode::UNAUTHORIZED if code == "RepoNotFound" => Attempt::Hopeless(HubError::NotFound(format!(
-                "there is no repository {repository}, or it is private"
-            ))),
+            StatusCode::UNAUTHORIZED if code == "RepoNotFound" => {
+                Attempt::Hopeless(HubError::NotFound(format!("there is no repository {repository}, or it is private")))
+            }
             StatusCode::UNAUTHORIZED => Attempt::Hopeless(HubError::Unauthorised { repository, message }),
             StatusCode::FORBIDDEN => Attempt::Hopeless(HubError::Gated { repository, message }),
             StatusCode::NOT_FOUND => Attempt::Hopeless(HubError::NotFound(match code.as_str() {
@@ -165,9 +165,7 @@ impl Client {
                 "EntryNotFound" => format!("{repository} has no such file: {}", url.path()),
                 _ => format!("there is no repository {repository}"),
             })),
-            _ => {
-                Attempt::Failed(Failed { reason: format!("status {status} {message}"), retry_after: asked(headers) })
-            }
+            _ => Attempt::Failed(Failed { reason: format!("status {status} {message}"), retry_after: asked(headers) }),
         }
     }
 

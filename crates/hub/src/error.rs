@@ -92,10 +92,14 @@ impl HubError {
             Self::BadReference(_) => "write it as organisation/name, or organisation/name@revision",
             Self::NotFound(_) => "check the name; a private repository needs a token that may read it (HF_TOKEN)",
             Self::Unauthorised { .. } => "set HF_TOKEN to a token that may read the repository",
-            Self::Gated { .. } => "accept the licence on the repository's page with the token's account, then try again",
+            Self::Gated { .. } => {
+                "accept the licence on the repository's page with the token's account, then try again"
+            }
             Self::Network { .. } => "try again: the download goes on where it stopped",
             Self::Protocol { .. } => "check --endpoint: it must speak the hub's interface",
-            Self::Digest { .. } => "something between here and the hub changes the bytes: try another mirror or network",
+            Self::Digest { .. } => {
+                "something between here and the hub changes the bytes: try another mirror or network"
+            }
             Self::DiskFull { .. } => "free space on that volume, or name another with --home",
             Self::Io { .. } => "check the path, its permissions and the volume it lies on",
         }

@@ -155,13 +155,7 @@ fn length_of(part: &Path, bytes: u64) -> std::io::Result<u64> {
 }
 
 /// Append an answer to the part, from byte `held` on.
-fn append(
-    mut response: Response,
-    held: u64,
-    file: &RemoteFile,
-    part: &Path,
-    progress: &dyn Progress,
-) -> Attempt<()> {
+fn append(mut response: Response, held: u64, file: &RemoteFile, part: &Path, progress: &dyn Progress) -> Attempt<()> {
     let continues = response.status() == StatusCode::PARTIAL_CONTENT;
     if response.status() == StatusCode::RANGE_NOT_SATISFIABLE {
         let _ = fs::remove_file(part);

@@ -123,14 +123,8 @@ impl Client {
     /// What the hub answers, or that it cannot be reached.
     pub fn revision(&self, reference: &Reference) -> Result<Revision, HubError> {
         let repository = reference.repository();
-        let info = self.address(&[
-            "api",
-            "models",
-            &reference.organisation,
-            &reference.name,
-            "revision",
-            &reference.revision,
-        ]);
+        let info =
+            self.address(&["api", "models", &reference.organisation, &reference.name, "revision", &reference.revision]);
         let (info, _): (Info, _) = self.json(&repository, &info)?;
         let commit = info.sha;
         if commit.len() != 40 || !is_hex(&commit) {

@@ -22,9 +22,8 @@ const SMALL: [&str; 8] = [
 #[must_use]
 pub fn select(revision: &Revision) -> Vec<RemoteFile> {
     let sharded = revision.files.iter().any(|file| file.path == INDEX);
-    let wanted = |path: &str| {
-        SMALL.contains(&path) || if sharded { is_shard(path) } else { path == "model.safetensors" }
-    };
+    let wanted =
+        |path: &str| SMALL.contains(&path) || if sharded { is_shard(path) } else { path == "model.safetensors" };
     revision.files.iter().filter(|file| wanted(&file.path)).cloned().collect()
 }
 
@@ -43,11 +42,8 @@ mod tests {
     use crate::repository::StatedDigest;
 
     fn revision(paths: &[&str]) -> Revision {
-        let file = |path: &&str| RemoteFile {
-            path: (*path).into(),
-            bytes: 1,
-            digest: StatedDigest::Git("0".repeat(40)),
-        };
+        let file =
+            |path: &&str| RemoteFile { path: (*path).into(), bytes: 1, digest: StatedDigest::Git("0".repeat(40)) };
         Revision { commit: "0".repeat(40), files: paths.iter().map(file).collect() }
     }
 

@@ -86,7 +86,8 @@ impl Place {
 
     fn is_right(&self) -> bool {
         let same = |name: &str| {
-            fs::read(self.folder().join(name)).unwrap() == fs::read(self.root.path().join("tiny-org/big").join(name)).unwrap()
+            fs::read(self.folder().join(name)).unwrap()
+                == fs::read(self.root.path().join("tiny-org/big").join(name)).unwrap()
         };
         ["config.json", "tokenizer.json", "model.safetensors"].into_iter().all(same)
             && !self.folder().join("README.md").exists()

@@ -1,6 +1,6 @@
 //! Safetensors checkpoints, single or sharded, read tensor by tensor so that memory holds one at a time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
@@ -44,14 +44,29 @@ impl Checkpoint {
     /// [`ModelError::Missing`] for a shard that is not there, [`ModelError::Corrupt`] for one that is truncated or lacks a
     /// tensor that the index promises.
     pub fn open(folder: &Path) -> Result<Self, ModelError> {
+        Self::open_where(folder, |_| true)
+    }
+
+    /// As [`Checkpoint::open`], of the shards that hold some of the `needed` tensors; others may be absent.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open_tensors(folder: &Path, needed: &BTreeSet<String>) -> Result<Self, ModelError> {
+        Self::open_where(folder, |tensor| needed.contains(tensor))
+    }
+
+    fn open_where(folder: &Path, is_needed: impl Fn(&str) -> bool) -> Result<Self, ModelError> {
         let index_path = folder.join("model.safetensors.index.json");
-        let index: Option<Index> = match fs::read(&index_path) {
+        let mut index: Option<Index> = match fs::read(&index_path) {
             Ok(text) => Some(
                 serde_json::from_slice(&text).map_err(|error| ModelError::corrupt(&index_path, error.to_string()))?,
             ),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
             Err(error) => return Err(ModelError::io(&index_path, error)),
         };
+        if let Some(index) = &mut index {
+            index.weight_map.retain(|tensor, _| is_needed(tensor));
+        }
         let names: Vec<String> = match &index {
             None => vec!["model.safetensors".into()],
             Some(index) => {

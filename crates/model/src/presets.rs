@@ -7,52 +7,56 @@ use crate::error::ModelError;
 pub struct Preset {
     /// Name on the command line and of the `ModelPreset`.
     pub name: &'static str,
-    /// Repository on the hub, or `bundled`.
-    pub repository: &'static str,
+    /// Where it comes from.
+    pub origin: Origin,
     /// Architecture, as `config.json` names it.
     pub architecture: &'static str,
     /// Parameters, in millions, about.
     pub million_parameters: u64,
-    /// Whether this version runs it.
-    pub supported: bool,
+}
+
+/// Where a preset comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// This program.
+    Bundled,
+    /// A repository of the hub.
+    Hub(&'static str),
 }
 
 /// All presets.
 pub const PRESETS: [Preset; 7] = [
-    preset("tiny-chat", "bundled", "Qwen3ForCausalLM", 1, true),
-    preset("phi3-mini", "microsoft/Phi-3-mini-4k-instruct", "Phi3ForCausalLM", 3_821, false),
-    preset("mistral-7b", "mistralai/Mistral-7B-Instruct-v0.3", "MistralForCausalLM", 7_248, false),
-    preset("llama3-8b", "meta-llama/Llama-3.1-8B-Instruct", "LlamaForCausalLM", 8_030, false),
-    preset("gemma2-9b", "google/gemma-2-9b-it", "Gemma2ForCausalLM", 9_242, false),
-    preset("qwen3-14b", "Qwen/Qwen3-14B", "Qwen3ForCausalLM", 14_768, false),
-    preset("llama3-70b", "meta-llama/Llama-3.1-70B-Instruct", "LlamaForCausalLM", 70_554, false),
+    preset("tiny-chat", Origin::Bundled, "Qwen3ForCausalLM", 1),
+    preset("phi3-mini", Origin::Hub("microsoft/Phi-3-mini-4k-instruct"), "Phi3ForCausalLM", 3_821),
+    preset("mistral-7b", Origin::Hub("mistralai/Mistral-7B-Instruct-v0.3"), "MistralForCausalLM", 7_248),
+    preset("llama3-8b", Origin::Hub("meta-llama/Llama-3.1-8B-Instruct"), "LlamaForCausalLM", 8_030),
+    preset("gemma2-9b", Origin::Hub("google/gemma-2-9b-it"), "Gemma2ForCausalLM", 9_242),
+    preset("qwen3-14b", Origin::Hub("Qwen/Qwen3-14B"), "Qwen3ForCausalLM", 14_768),
+    preset("llama3-70b", Origin::Hub("meta-llama/Llama-3.1-70B-Instruct"), "LlamaForCausalLM", 70_554),
 ];
 
-const fn preset(
-    name: &'static str,
-    repository: &'static str,
-    architecture: &'static str,
-    million_parameters: u64,
-    supported: bool,
-) -> Preset {
-    Preset { name, repository, architecture, million_parameters, supported }
+const fn preset(name: &'static str, origin: Origin, architecture: &'static str, million_parameters: u64) -> Preset {
+    Preset { name, origin, architecture, million_parameters }
 }
 
-/// The preset of a name that this version runs.
+impl Preset {
+    /// The repository, or `bundled`.
+    #[must_use]
+    pub fn repository(&self) -> &'static str {
+        match self.origin {
+            Origin::Bundled => "bundled",
+            Origin::Hub(repository) => repository,
+        }
+    }
+}
+
+/// The preset of a name.
 ///
 /// # Errors
-/// [`ModelError::BadInput`] for an unknown name, [`ModelError::Unsupported`] for a known one that is not run yet.
+/// [`ModelError::BadInput`] for an unknown name.
 pub fn find(name: &str) -> Result<&'static Preset, ModelError> {
-    let Some(preset) = PRESETS.iter().find(|preset| preset.name == name) else {
+    PRESETS.iter().find(|preset| preset.name == name).ok_or_else(|| {
         let names: Vec<&str> = PRESETS.iter().map(|preset| preset.name).collect();
-        return Err(ModelError::BadInput(format!("no preset `{name}`; there are {}", names.join(", "))));
-    };
-    if preset.supported {
-        Ok(preset)
-    } else {
-        Err(ModelError::Unsupported(format!(
-            "preset `{name}` ({}, {}): this version does not download models",
-            preset.repository, preset.architecture
-        )))
-    }
+        ModelError::BadInput(format!("no preset `{name}`; there are {}", names.join(", ")))
+    })
 }

@@ -26,13 +26,11 @@ pub struct Validation {
     pub tied_embeddings: bool,
 }
 
-/// Validate a folder, reading every weight once.
+/// Validate a folder's tokenizer and checkpoint against its configuration, reading every weight once.
 ///
 /// # Errors
 /// The first problem, with the file and the tensor.
-pub fn validate(folder: &Path) -> Result<Validation, ModelError> {
-    let config = ModelConfig::read(folder)?;
-    let checkpoint = Checkpoint::open(folder)?;
+pub fn validate(folder: &Path, config: &ModelConfig, checkpoint: &Checkpoint) -> Result<Validation, ModelError> {
     let tokenizer = ModelTokenizer::open(folder)?;
     if tokenizer.size() > config.vocab_size {
         return Err(ModelError::corrupt(
@@ -47,7 +45,7 @@ pub fn validate(folder: &Path) -> Result<Validation, ModelError> {
             format!("it lacks `{HEAD}`, and config.json does not tie the embeddings"),
         ));
     }
-    let expected = expected_tensors(&config);
+    let expected = expected_tensors(config);
     let mut parameters = 0;
     for (name, shape) in &expected {
         match checkpoint.shape(name) {

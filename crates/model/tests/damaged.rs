@@ -4,11 +4,17 @@ use std::fs;
 use std::path::Path;
 
 use obelysk_model::ModelError;
+use obelysk_model::checkpoint::Checkpoint;
+use obelysk_model::config::ModelConfig;
 use obelysk_model::template::ChatTemplate;
 use obelysk_model::tokenizer::ModelTokenizer;
-use obelysk_model::validate::validate;
+use obelysk_model::validate::{Validation, validate};
 use proptest::prelude::*;
 use tempfile::TempDir;
+
+fn check(folder: &Path) -> Result<Validation, ModelError> {
+    validate(folder, &ModelConfig::read(folder)?, &Checkpoint::open(folder)?)
+}
 
 fn copy() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -28,7 +34,7 @@ fn change(folder: &TempDir, file: &str, edit: impl FnOnce(&mut Vec<u8>)) {
 
 #[test]
 fn an_intact_folder_is_valid() {
-    let validation = validate(copy().path()).unwrap();
+    let validation = check(copy().path()).unwrap();
     assert_eq!(validation.parameters, 918_912);
     assert_eq!(validation.tensors, 47);
 }
@@ -38,7 +44,7 @@ fn a_missing_file_is_named() {
     for file in ["config.json", "model.safetensors", "tokenizer.json"] {
         let folder = copy();
         fs::remove_file(folder.path().join(file)).unwrap();
-        let error = validate(folder.path()).unwrap_err();
+        let error = check(folder.path()).unwrap_err();
         assert!(matches!(error, ModelError::Missing(_)), "{error}");
         assert!(error.to_string().contains(file), "{error}");
     }
@@ -49,7 +55,7 @@ fn a_truncated_shard_is_named() {
     for length in [4, 100, 1_000_000] {
         let folder = copy();
         change(&folder, "model.safetensors", |bytes| bytes.truncate(length));
-        let error = validate(folder.path()).unwrap_err();
+        let error = check(folder.path()).unwrap_err();
         assert!(matches!(error, ModelError::Corrupt { .. }), "{error}");
         assert!(error.to_string().contains("model.safetensors"), "{error}");
     }
@@ -62,7 +68,7 @@ fn a_value_that_is_no_number_is_named_with_its_tensor() {
         let last = bytes.len() - 2;
         bytes[last..].copy_from_slice(&[0xC0, 0x7F]);
     });
-    let error = validate(folder.path()).unwrap_err();
+    let error = check(folder.path()).unwrap_err();
     assert!(error.to_string().contains("NaN") && error.to_string().contains("tensor `"), "{error}");
 }
 
@@ -75,7 +81,7 @@ fn a_wrong_shape_is_named_beside_the_right_one() {
             .replace("\"intermediate_size\": 384", "\"intermediate_size\": 400")
             .into();
     });
-    let error = validate(folder.path()).unwrap_err();
+    let error = check(folder.path()).unwrap_err();
     assert!(error.to_string().contains("384") && error.to_string().contains("400"), "{error}");
 }
 
@@ -103,7 +109,7 @@ fn a_header_that_lies_about_its_tensors_is_an_error_and_no_panic() {
     for header in lies {
         let folder = copy();
         change(&folder, "model.safetensors", |bytes| *bytes = shard(&header, 512));
-        let error = validate(folder.path()).unwrap_err();
+        let error = check(folder.path()).unwrap_err();
         assert!(matches!(error, ModelError::Corrupt { .. }), "{header}: {error}");
     }
 }
@@ -112,7 +118,7 @@ fn a_header_that_lies_about_its_tensors_is_an_error_and_no_panic() {
 fn an_index_of_nothing_is_named() {
     let folder = copy();
     fs::write(folder.path().join("model.safetensors.index.json"), r#"{"weight_map": {}}"#).unwrap();
-    let error = validate(folder.path()).unwrap_err();
+    let error = check(folder.path()).unwrap_err();
     assert!(error.to_string().contains("index.json"), "{error}");
 }
 
@@ -127,7 +133,7 @@ proptest! {
             let place = place % bytes.len();
             bytes[place] = byte;
         });
-        let _ = validate(folder.path());
+        let _ = check(folder.path());
         if let Ok(tokenizer) = ModelTokenizer::open(folder.path()) {
             let _ = tokenizer.encode("What is 7 + 5?");
         }

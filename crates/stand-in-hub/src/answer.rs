@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io::SeekFrom;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Json;
@@ -224,7 +225,7 @@ pub(crate) async fn small(
     let Some(entry) = repository.entries.get(&path) else {
         return Err(refuse(StatusCode::NOT_FOUND, "EntryNotFound", "Entry not found"));
     };
-    let mut response = send(entry, &headers, &Faults::default()).await?;
+    let mut response = send(&state, entry, &headers, &Faults::default()).await?;
     let commit = HeaderValue::from_str(&repository.commit).expect("hex is plain");
     response.headers_mut().insert("X-Repo-Commit", commit);
     response.headers_mut().insert(ETAG, HeaderValue::from_str(&format!("\"{}\"", entry.git)).expect("hex is plain"));
@@ -256,11 +257,11 @@ pub(crate) async fn large(
     if faults.expired > 0 {
         return Err((StatusCode::FORBIDDEN, "<html>the request has expired</html>").into_response());
     }
-    send(entry, &headers, &faults).await
+    send(&state, entry, &headers, &faults).await
 }
 
 /// Send a file or a range of it.
-async fn send(entry: &Entry, headers: &HeaderMap, faults: &Faults) -> Answer {
+async fn send(state: &State, entry: &Entry, headers: &HeaderMap, faults: &Faults) -> Answer {
     let length = entry.bytes;
     let range = headers.get(RANGE).and_then(|range| range.to_str().ok()).filter(|_| !faults.ignore_ranges);
     let (start, end) = match range.map(|range| parse_range(range, length)) {
@@ -281,18 +282,19 @@ async fn send(entry: &Entry, headers: &HeaderMap, faults: &Faults) -> Answer {
     };
     let flipped = (faults.flips > 0).then_some(length / 2);
     let rate = faults.rate;
-    let pieces = stream::unfold((file, start), move |(mut file, at)| async move {
+    let sent = Arc::clone(&state.sent);
+    let pieces = stream::unfold((file, start, sent), move |(mut file, at, sent)| async move {
         if at == stop {
             // Less than announced: the connection breaks.
             let broken = std::io::Error::from(std::io::ErrorKind::ConnectionAborted);
-            return (stop < end).then_some((Err(broken), (file, end)));
+            return (stop < end).then_some((Err(broken), (file, end, sent)));
         }
         if at >= end {
             return None;
         }
         let mut piece = vec![0; usize::try_from((stop - at).min(PIECE)).expect("pieces are small")];
         if let Err(error) = file.read_exact(&mut piece).await {
-            return Some((Err(error), (file, end)));
+            return Some((Err(error), (file, end, sent)));
         }
         if let Some(place) = flipped.and_then(|place| place.checked_sub(at)).filter(|&place| place < PIECE) {
             if let Some(byte) = piece.get_mut(usize::try_from(place).expect("inside of a piece")) {
@@ -303,7 +305,8 @@ async fn send(entry: &Entry, headers: &HeaderMap, faults: &Faults) -> Answer {
         if let Some(rate) = rate {
             tokio::time::sleep(Duration::from_secs_f64(read as f64 / rate as f64)).await;
         }
-        Some((Ok(Bytes::from(piece)), (file, at + read)))
+        sent.fetch_add(read, Ordering::Relaxed);
+        Some((Ok(Bytes::from(piece)), (file, at + read, sent)))
     });
     let mut response = Response::new(Body::from_stream(pieces));
     let headers = response.headers_mut();

@@ -10,6 +10,7 @@ mod repository;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -54,6 +55,8 @@ pub(crate) struct State {
     store: String,
     faults: Mutex<Faults>,
     log: Mutex<Vec<Request>>,
+    /// Bytes of files that answers have carried.
+    sent: Arc<AtomicU64>,
 }
 
 /// A server that runs in the background of a test, until it is dropped.
@@ -96,6 +99,12 @@ impl Server {
         *self.state.faults.lock().expect("requests do not panic") = faults;
     }
 
+    /// Bytes of files that answers have carried, whether they arrived or not.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.state.sent.load(Ordering::Relaxed)
+    }
+
     /// The requests since the last call.
     ///
     /// # Panics
@@ -122,6 +131,7 @@ fn state(options: &Options, address: SocketAddr) -> Arc<State> {
         store,
         faults: Mutex::default(),
         log: Mutex::default(),
+        sent: Arc::default(),
     })
 }
 

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{
-    Affinity, Capabilities, Container, EmptyDirVolumeSource, EnvVar, LocalObjectReference, NodeAffinity, NodeSelector,
-    NodeSelectorRequirement, NodeSelectorTerm, PersistentVolumeClaimVolumeSource, PodSecurityContext, PodSpec,
-    PodTemplateSpec, ResourceRequirements, SeccompProfile, SecurityContext, Toleration, Volume, VolumeMount,
+    Affinity, Capabilities, Container, EmptyDirVolumeSource, EnvVar, EnvVarSource, LocalObjectReference, NodeAffinity,
+    NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, PersistentVolumeClaimVolumeSource, PodSecurityContext,
+    PodSpec, PodTemplateSpec, ResourceRequirements, SeccompProfile, SecretKeySelector, SecurityContext, Toleration,
+    Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use obelysk_api::crd::proof_job::PodOverrides;
-use obelysk_api::crd::schema;
+use obelysk_api::crd::schema::{self, KeyRef};
 use obelysk_api::job::JOB_VARIABLE;
 
 use super::attempt::{ATTEMPT, STEP};
@@ -70,6 +71,8 @@ pub struct Attempt<'a> {
     pub cores: String,
     /// Memory, as a quantity.
     pub memory: String,
+    /// The Secret with the hub's token.
+    pub hub_token: Option<KeyRef>,
     /// Number of GPUs and the products that will do.
     pub gpus: Option<(i32, Vec<String>)>,
     /// Nodes to stay away from.
@@ -183,13 +186,18 @@ fn container(attempt: &Attempt, settings: &Settings) -> Container {
         image: Some(settings.image.clone()),
         image_pull_policy: Some(settings.image_pull_policy.clone()),
         command: Some(vec!["/usr/local/bin/obelysk".into(), "job".into(), "--from-env".into()]),
-        env: Some(vec![
-            env(JOB_VARIABLE, &job),
-            env("HOME", SCRATCH),
-            env("TMPDIR", SCRATCH),
-            env("CUDA_CACHE_PATH", "/scratch/.nv"),
-            env("NVIDIA_DRIVER_CAPABILITIES", "compute,utility"),
-        ]),
+        env: Some(
+            [
+                env(JOB_VARIABLE, &job),
+                env("HOME", SCRATCH),
+                env("TMPDIR", SCRATCH),
+                env("CUDA_CACHE_PATH", "/scratch/.nv"),
+                env("NVIDIA_DRIVER_CAPABILITIES", "compute,utility"),
+            ]
+            .into_iter()
+            .chain(attempt.hub_token.as_ref().map(hub_token))
+            .collect(),
+        ),
         resources: Some(ResourceRequirements {
             requests: Some(requests),
             limits: Some(limits),
@@ -205,6 +213,13 @@ fn container(attempt: &Attempt, settings: &Settings) -> Container {
         volume_mounts: Some(mounts.chain([scratch]).collect()),
         ..Container::default()
     }
+}
+
+/// The kubelet reads the Secret; the operator never does.
+fn hub_token(secret: &KeyRef) -> EnvVar {
+    let selector = SecretKeySelector { name: secret.name.clone(), key: secret.key.clone(), optional: Some(false) };
+    let source = EnvVarSource { secret_key_ref: Some(selector), ..EnvVarSource::default() };
+    EnvVar { name: "HF_TOKEN".into(), value: None, value_from: Some(source) }
 }
 
 /// One volume per claim: a claim that is mounted twice is one volume.

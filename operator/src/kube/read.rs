@@ -7,12 +7,14 @@ use k8s_openapi::api::core::v1::{Event, Node, PersistentVolumeClaim, Pod};
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 use obelysk_api::crd::{ModelCache, ModelPreset, PREFIX, ProofJob};
+use obelysk_api::job::Progress;
 
 use super::{Context, Error};
 use crate::controllers::attempt::{Outcome, Surroundings, judge};
 use crate::controllers::job::PROGRESS_PORT;
 use crate::controllers::model_cache::plan::{Snapshot as CacheSnapshot, claim_name};
 use crate::controllers::proof_job::observe::Snapshot as JobSnapshot;
+use crate::controllers::proof_job::validate::ModelSource;
 use crate::controllers::{conditions, model_cache, proof_job};
 
 /// Label that Kubernetes puts on the pods of a Job.
@@ -26,7 +28,7 @@ pub async fn proof_job(context: &Context, object: &ProofJob) -> Result<JobSnapsh
     let namespace = object.namespace().unwrap_or_default();
     let client = &context.client;
     let model = &object.spec.model;
-    let cache_name = model.cache_ref.as_ref().or(model.preset.as_ref()).map(|reference| reference.name.clone());
+    let cache_name = ModelSource::of(model).map(|source| source.cache_name());
     let cache = match &cache_name {
         Some(name) => Api::<ModelCache>::namespaced(client.clone(), &namespace).get_opt(name).await?,
         None => None,
@@ -43,11 +45,7 @@ pub async fn proof_job(context: &Context, object: &ProofJob) -> Result<JobSnapsh
         None => claims.get_opt(&format!("{}-artifacts", object.name_any())).await?,
     };
     let (jobs, around) = children(context, &namespace, proof_job::LABEL, &object.name_any()).await?;
-    let running = jobs.iter().filter_map(|job| judge(job, &around)).find(|attempt| attempt.outcome == Outcome::Running);
-    let progress = match running.and_then(|attempt| attempt.pod_ip) {
-        Some(ip) => super::progress::read(&ip, PROGRESS_PORT).await,
-        None => None,
-    };
+    let progress = progress(&jobs, &around).await;
     Ok(JobSnapshot { cache, preset, jobs, claim, around, progress })
 }
 
@@ -65,13 +63,19 @@ pub async fn model_cache(context: &Context, object: &ModelCache) -> Result<Cache
     let proof_jobs =
         Api::<ProofJob>::namespaced(context.client.clone(), &namespace).list(&ListParams::default()).await?;
     let uses = |job: &&ProofJob| {
-        let model = &job.spec.model;
-        let named = model.cache_ref.as_ref().or(model.preset.as_ref()).is_some_and(|reference| reference.name == name);
+        let named = ModelSource::of(&job.spec.model).is_some_and(|source| source.cache_name() == name);
         let of = job.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
         named && !conditions::is_true(of, "Complete") && !conditions::is_true(of, "Failed")
     };
     let consumers = i32::try_from(proof_jobs.iter().filter(uses).count()).unwrap_or(i32::MAX);
-    Ok(CacheSnapshot { preset, jobs, claim, around, consumers })
+    let progress = progress(&jobs, &around).await;
+    Ok(CacheSnapshot { preset, jobs, claim, around, consumers, progress })
+}
+
+/// The progress page of the pod that runs, if there is one.
+async fn progress(jobs: &[Job], around: &Surroundings) -> Option<Progress> {
+    let running = jobs.iter().filter_map(|job| judge(job, around)).find(|attempt| attempt.outcome == Outcome::Running);
+    super::progress::read(&running?.pod_ip?, PROGRESS_PORT).await
 }
 
 async fn preset(context: &Context, name: Option<String>) -> Result<Option<ModelPreset>, Error> {

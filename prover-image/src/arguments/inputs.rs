@@ -10,11 +10,11 @@ pub struct ModelArguments {
     /// Its name.
     #[command(flatten)]
     pub name: ModelName,
-    /// Only the first N decoder layers: another model, with a digest of its own (not supported yet)
+    /// Only the first N decoder layers: another model, with a digest of its own
     #[arg(long, value_name = "N")]
-    pub layers: Option<u32>,
-    /// The hub's address
-    #[arg(long, value_name = "URL", requires = "hf_model")]
+    pub layers: Option<usize>,
+    /// The hub's address [default: https://huggingface.co]
+    #[arg(long, value_name = "URL", env = "HF_ENDPOINT", hide_env_values = true)]
     pub endpoint: Option<String>,
 }
 
@@ -28,7 +28,7 @@ pub struct ModelName {
     /// A folder with config.json, tokenizer files and safetensors
     #[arg(long, value_name = "DIR")]
     pub model_dir: Option<PathBuf>,
-    /// A model of the Hugging Face hub (not supported yet)
+    /// A repository of the Hugging Face hub; HF_TOKEN opens gated ones
     #[arg(long, value_name = "REPO[@REV]")]
     pub hf_model: Option<String>,
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use inputs::{InputArguments, ModelArguments};
+pub use inputs::{InputArguments, ModelArguments, ModelName};
 
 use crate::pipeline::Step;
 
@@ -102,7 +102,7 @@ pub struct RunArguments {
     /// What kind of proof.
     #[command(flatten)]
     pub proof: ProofArguments,
-    /// Inferences to record in the log (more than 1 is not supported yet)
+    /// Inferences to run and record in the log, 1 to 1000; the proof is of the first
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub count: u32,
     /// Check what would be submitted, send nothing (the default)
@@ -266,7 +266,7 @@ pub struct CaptureArguments {
     /// What it reads.
     #[command(flatten)]
     pub input: InputArguments,
-    /// Inferences to record in the log (more than 1 is not supported yet)
+    /// Inferences to run and record in the log, 1 to 1000; the proof is of the first
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub count: u32,
     /// Folder of the results [default: a folder under HOME/runs named after the inputs]

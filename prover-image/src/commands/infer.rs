@@ -5,7 +5,6 @@ use std::io::{BufRead, IsTerminal, Write};
 use std::path::Path;
 use std::time::Instant;
 
-use obelysk_model::config::ModelConfig;
 use obelysk_model::float::FloatModel;
 use obelysk_model::integer::IntegerModel;
 use obelysk_model::template::{ChatTemplate, Message};
@@ -38,9 +37,9 @@ pub fn infer(context: &Context, arguments: &InferArguments) -> Result<Option<Ans
     if input.is_none() && !may_talk(context, arguments) {
         return Err(selection::no_prompt());
     }
-    let files = model_files::resolve(&context.home, &selection::model(&arguments.model)?)?;
+    let files = model_files::resolve(&context.home, &selection::model(&arguments.model)?, &context.console)?;
     let engine = match arguments.engine {
-        Engine::Float => Loaded::Float(Box::new(FloatModel::open(&files.folder)?)),
+        Engine::Float => Loaded::Float(Box::new(files.float_model()?)),
         Engine::Integer => Loaded::Integer(Box::new(prepare::load_or_prepare(&files, &context.console)?)),
     };
     match input {
@@ -123,7 +122,7 @@ fn write_logits(file: &Path, engine: &Loaded, tokens: &[u32]) -> Result<(), Fail
 fn converse(files: &ModelFiles, engine: &Loaded, limit: usize) -> Result<(), Failure> {
     let template = ChatTemplate::open(&files.folder)?;
     let tokenizer = ModelTokenizer::open(&files.folder)?;
-    let stop_tokens = ModelConfig::read(&files.folder)?.eos_token_ids;
+    let stop_tokens = files.config()?.eos_token_ids;
     let mut messages = Vec::new();
     eprintln!("Ask; an empty line or Ctrl-D ends the conversation.");
     loop {

@@ -1,8 +1,6 @@
 //! `model list`, `pull`, `prepare`, `digest`, `show`.
 
-use obelysk_model::config::ModelConfig;
-use obelysk_model::presets::PRESETS;
-use obelysk_model::validate::validate;
+use obelysk_model::presets::{Origin, PRESETS};
 use serde_json::{Value, json};
 
 use super::{Context, selection};
@@ -30,23 +28,22 @@ fn list() -> Answer {
         .map(|preset| {
             json!({
                 "name": preset.name,
-                "repository": preset.repository,
+                "repository": preset.repository(),
                 "architecture": preset.architecture,
                 "millionParameters": preset.million_parameters,
-                "supported": preset.supported,
             })
         })
         .collect();
     let lines: Vec<String> = PRESETS
         .iter()
         .map(|preset| {
-            let state = match (preset.supported, preset.repository) {
-                (true, "bundled") => "  (a test model that comes with this program)",
-                (true, _) => "",
-                (false, _) => "  (not supported yet)",
+            let state = match preset.origin {
+                Origin::Bundled => "  (a test model that comes with this program)",
+                Origin::Hub(_) => "",
             };
+            let repository = preset.repository();
             let millions = preset.million_parameters;
-            format!("{:<12} {millions:>6} M  {:<20} {}{state}", preset.name, preset.architecture, preset.repository)
+            format!("{:<12} {millions:>6} M  {:<20} {repository}{state}", preset.name, preset.architecture)
         })
         .collect();
     Answer { json: json!({"presets": presets}), text: lines.join("\n") }
@@ -54,7 +51,7 @@ fn list() -> Answer {
 
 fn pull(context: &Context, arguments: &ModelArguments) -> Result<Answer, Failure> {
     let source = selection::model(arguments)?;
-    let files = model_files::pull(&context.home, &source)?;
+    let files = model_files::pull(&context.home, &source, &context.console)?;
     let bytes = files.manifest.bytes();
     let count = files.manifest.files.len();
     let text = format!("{}: {count} files, {bytes} bytes, in {}", files.name, files.folder.display());
@@ -65,13 +62,13 @@ fn pull(context: &Context, arguments: &ModelArguments) -> Result<Answer, Failure
 }
 
 fn resolve(context: &Context, arguments: &ModelArguments) -> Result<ModelFiles, Failure> {
-    model_files::resolve(&context.home, &selection::model(arguments)?)
+    model_files::resolve(&context.home, &selection::model(arguments)?, &context.console)
 }
 
 fn prepare(context: &Context, arguments: &ModelArguments) -> Result<Answer, Failure> {
     let files = resolve(context, arguments)?;
     let prepared = Stopwatch::new(&context.console).step(Step::Validate, || {
-        validate(&files.folder)?;
+        files.validate()?;
         prepare::load_or_prepare(&files, &context.console)
     })?;
     let text = format!("{} {}", prepared.digest, prepared.folder.display());
@@ -87,7 +84,7 @@ fn prepare(context: &Context, arguments: &ModelArguments) -> Result<Answer, Fail
 fn digest(context: &Context, arguments: &ModelArguments) -> Result<Answer, Failure> {
     let files = resolve(context, arguments)?;
     let prepared = Stopwatch::new(&context.console).step(Step::Validate, || {
-        validate(&files.folder)?;
+        files.validate()?;
         prepare::prepare_afresh(&files, &context.console)
     })?;
     let json = json!({"model": files.name, "modelDigest": prepared.digest, "weightRoot": prepared.weight_root});
@@ -96,8 +93,8 @@ fn digest(context: &Context, arguments: &ModelArguments) -> Result<Answer, Failu
 
 fn show(context: &Context, arguments: &ModelArguments, with_quality: bool) -> Result<Answer, Failure> {
     let files = resolve(context, arguments)?;
-    let config = ModelConfig::read(&files.folder)?;
-    let validation = validate(&files.folder)?;
+    let config = files.config()?;
+    let validation = files.validate()?;
     let mut json = json!({
         "model": files.name,
         "folder": files.folder,

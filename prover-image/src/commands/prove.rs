@@ -24,7 +24,8 @@ pub fn prove(context: &Context, arguments: &ProveArguments) -> Result<Answer, Fa
     let artifacts = Artifacts::open(&arguments.out)?;
     let record: RunRecord = artifacts.read_json(RUN)?;
     let mut watch = Stopwatch::new(&context.console);
-    let files = watch.step(Step::Model, || model_files::resolve(&context.home, &record.inputs.model))?;
+    let files =
+        watch.step(Step::Model, || model_files::resolve(&context.home, &record.inputs.model, &context.console))?;
     let prepared = watch.step(Step::Validate, || prepare::load_or_prepare(&files, &context.console))?;
     let log = capture::read(&artifacts, &prepared.digest)?;
     artifacts.discard_from(Step::Prove)?;

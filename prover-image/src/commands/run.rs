@@ -15,7 +15,6 @@ use crate::pipeline::{Observer, Step, submit};
 /// Run every step and report.
 pub fn run(context: &Context, arguments: &RunArguments) -> Result<Answer, Failure> {
     selection::require_supported_proof(&arguments.proof)?;
-    selection::require_one_inference(arguments.count)?;
     if arguments.submit {
         return Err(submit::refuse());
     }
@@ -24,6 +23,7 @@ pub fn run(context: &Context, arguments: &RunArguments) -> Result<Answer, Failur
             model: selection::model(&arguments.model)?,
             input: selection::required_input(&arguments.input)?,
             max_new_tokens: arguments.input.max_new_tokens,
+            count: selection::count(arguments.count)?,
         },
         nonce: arguments.proof.nonce.as_deref().map(|text| parse_bytes32("the nonce", text)).transpose()?,
         out: selection::out(arguments.out.as_deref())?,

@@ -4,28 +4,30 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::arguments::{DeviceArguments, InputArguments, ModelArguments, ProofArguments, ProofMode};
+use obelysk_hub::Endpoint;
+
+use crate::arguments::{DeviceArguments, InputArguments, ModelArguments, ModelName, ProofArguments, ProofMode};
 use crate::device::Request;
 use crate::failure::{ExitCode, Failure};
-use crate::pipeline::inputs::{Input, ModelSource};
+use crate::pipeline::capture::COUNT_MAX;
+use crate::pipeline::inputs::{HubModel, Input, ModelSelection, ModelSource};
 
 /// Longest prompt file: longer than any model reads.
 const PROMPT_BYTES_MAX: u64 = 4 << 20;
 
 /// The model that the arguments name.
-pub fn model(arguments: &ModelArguments) -> Result<ModelSource, Failure> {
-    if let Some(repository) = &arguments.name.hf_model {
-        let message = format!("downloads from the hub are not supported yet: {repository}");
-        return Err(unsupported(message, "download the folder yourself and pass it with --model-dir"));
-    }
-    if arguments.layers.is_some() {
-        return Err(unsupported("models cut to their first layers are not supported yet", "leave out --layers"));
-    }
-    match (&arguments.name.preset, &arguments.name.model_dir) {
-        (Some(name), None) => Ok(ModelSource::Preset(name.clone())),
-        (None, Some(folder)) => absolute(folder).map(ModelSource::Directory),
+pub fn model(arguments: &ModelArguments) -> Result<ModelSelection, Failure> {
+    let endpoint = || arguments.endpoint.clone().unwrap_or_else(|| Endpoint::DEFAULT.into());
+    let ModelName { preset, model_dir, hf_model } = &arguments.name;
+    let source = match (preset, model_dir, hf_model) {
+        (Some(name), None, None) => ModelSource::Preset { name: name.clone(), endpoint: endpoint() },
+        (None, Some(folder), None) => absolute(folder).map(ModelSource::Directory)?,
+        (None, None, Some(reference)) => {
+            ModelSource::Hub(HubModel { reference: reference.clone(), endpoint: endpoint() })
+        }
         _ => unreachable!("clap requires exactly one model"),
-    }
+    };
+    Ok(ModelSelection { source, layers: arguments.layers })
 }
 
 /// The folder of results that the arguments name, if any.
@@ -99,16 +101,13 @@ pub fn require_supported_proof(arguments: &ProofArguments) -> Result<(), Failure
     }
 }
 
-/// Refuse logs that do not exist yet.
-pub fn require_one_inference(count: u32) -> Result<(), Failure> {
-    match count {
-        1 => Ok(()),
-        0 => Err(Failure::new(ExitCode::BadSpec, "--count is 0: there would be nothing to prove", "use --count 1")),
-        _ => Err(unsupported(
-            format!("--count {count}: logs of several inferences are not supported yet"),
-            "use --count 1",
-        )),
+/// How many inferences a log records.
+pub fn count(count: u32) -> Result<u32, Failure> {
+    if (1..=COUNT_MAX).contains(&count) {
+        return Ok(count);
     }
+    let message = format!("--count is {count}; a log records 1 to {COUNT_MAX} inferences");
+    Err(Failure::new(ExitCode::BadSpec, message, "use --count 1"))
 }
 
 fn unsupported(message: impl Into<String>, hint: &str) -> Failure {

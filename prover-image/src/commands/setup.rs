@@ -1,7 +1,6 @@
 //! `setup`: what this machine is missing, and what to do about it.
 
 use std::fs;
-use std::path::Path;
 use std::thread;
 
 use serde::Serialize;
@@ -14,6 +13,7 @@ use crate::console::Answer;
 use crate::device::{self, DRIVER_MAJOR_MIN, Detected, Request};
 use crate::failure::Failure;
 use crate::home::Home;
+use crate::memory;
 
 /// Enough for a small model; large models need more.
 const MEMORY_MIB_MIN: u64 = 2 << 10;
@@ -42,7 +42,7 @@ pub fn setup(context: &Context, arguments: &SetupArguments) -> Result<Answer, Fa
     if arguments.gpu {
         device::choose(Request::Gpu, &detected)?;
     }
-    let mut findings = vec![cpu(), memory(), disk(&context.home)?];
+    let mut findings = vec![cpu(), free_memory(), disk(&context.home)?];
     findings.extend(gpus(&detected));
     let text: Vec<String> = findings.iter().map(describe).collect();
     Ok(Answer { json: json!({"home": context.home.root(), "findings": findings}), text: text.join("\n") })
@@ -66,8 +66,8 @@ fn cpu() -> Finding {
     Finding { name: "cpu", state: State::Ok, detail: format!("{cores} threads, x86-64-v3"), remedy: None }
 }
 
-fn memory() -> Finding {
-    let available = fs::read_to_string(Path::new("/proc/meminfo")).ok().and_then(|text| available_mib(&text));
+fn free_memory() -> Finding {
+    let available = memory::available().map(|bytes| bytes >> 20);
     let (state, detail) = match available {
         Some(mib) if mib < MEMORY_MIB_MIN => (State::Warning, format!("{mib} MiB available")),
         Some(mib) => (State::Ok, format!("{mib} MiB available")),
@@ -75,12 +75,6 @@ fn memory() -> Finding {
     };
     let remedy = (state == State::Warning).then(|| format!("provide {MEMORY_MIB_MIN} MiB or use a smaller model"));
     Finding { name: "memory", state, detail, remedy }
-}
-
-fn available_mib(meminfo: &str) -> Option<u64> {
-    let line = meminfo.lines().find(|line| line.starts_with("MemAvailable:"))?;
-    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kib >> 10)
 }
 
 fn disk(home: &Home) -> Result<Finding, Failure> {
@@ -108,16 +102,5 @@ fn gpus(detected: &Detected) -> Vec<Finding> {
                 finding(if old { State::Warning } else { State::Ok }, detail, remedy)
             })
             .collect(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn available_memory_is_read_in_mib() {
-        assert_eq!(available_mib("MemTotal: 4096 kB\nMemAvailable:    2048 kB\n"), Some(2));
-        assert_eq!(available_mib("MemTotal: 4096 kB\n"), None);
     }
 }

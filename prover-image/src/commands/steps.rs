@@ -1,6 +1,5 @@
 //! `validate`, `capture`, `verify`, `audit`, `submit`: one step each.
 
-use obelysk_model::validate;
 use serde_json::json;
 
 use super::{Context, selection};
@@ -16,8 +15,8 @@ use crate::pipeline::{Step, audit, capture, inference, model_files, prepare, sub
 pub fn validate(context: &Context, arguments: &ValidateArguments) -> Result<Answer, Failure> {
     let source = selection::model(&arguments.model)?;
     let mut watch = Stopwatch::new(&context.console);
-    let files = watch.step(Step::Model, || model_files::resolve(&context.home, &source))?;
-    let report = watch.step(Step::Validate, || Ok(validate::validate(&files.folder)?))?;
+    let files = watch.step(Step::Model, || model_files::resolve(&context.home, &source, &context.console))?;
+    let report = watch.step(Step::Validate, || files.validate())?;
     let text = format!(
         "{}: {} with {} parameters in {} tensors; every file, shape and value is sound",
         files.name, report.architecture, report.parameters, report.tensors
@@ -27,24 +26,22 @@ pub fn validate(context: &Context, arguments: &ValidateArguments) -> Result<Answ
 
 /// Record an inference.
 pub fn capture(context: &Context, arguments: &CaptureArguments) -> Result<Answer, Failure> {
-    selection::require_one_inference(arguments.count)?;
     let inputs = RunInputs {
         model: selection::model(&arguments.model)?,
         input: selection::required_input(&arguments.input)?,
         max_new_tokens: arguments.input.max_new_tokens,
+        count: selection::count(arguments.count)?,
     };
     let out = selection::out(arguments.out.as_deref())?;
     let mut watch = Stopwatch::new(&context.console);
-    let files = watch.step(Step::Model, || model_files::resolve(&context.home, &inputs.model))?;
+    let files = watch.step(Step::Model, || model_files::resolve(&context.home, &inputs.model, &context.console))?;
     let (artifacts, _) = record::begin(&context.home, &inputs, out.as_deref(), &files)?;
     let prepared = watch.step(Step::Validate, || {
-        validate::validate(&files.folder)?;
+        files.validate()?;
         prepare::load_or_prepare(&files, &context.console)
     })?;
     let prompt = inference::encode(&files, &inputs.input)?;
-    let log = watch.step(Step::Capture, || {
-        capture::capture(&artifacts, &prepared, &prompt.tokens, &prompt.stop_tokens, inputs.max_new_tokens)
-    })?;
+    let log = watch.step(Step::Capture, || capture::capture(&artifacts, &prepared, &prompt.session(&inputs)))?;
     let inference = log.inference();
     let text = inference::decode(&files, &inference.output_tokens)?;
     let folder = artifacts.folder();
@@ -86,7 +83,7 @@ pub fn audit(context: &Context, arguments: &AuditArguments) -> Result<Answer, Fa
         artifacts.check_sums()?;
     }
     let record: RunRecord = artifacts.read_json(RUN)?;
-    let files = model_files::resolve(&context.home, &record.inputs.model)?;
+    let files = model_files::resolve(&context.home, &record.inputs.model, &context.console)?;
     let prepared = prepare::load_or_prepare(&files, &context.console)?;
     artifacts.discard_from(Step::Audit)?;
     let report = Stopwatch::new(&context.console).step(Step::Audit, || audit::audit(&artifacts, &prepared))?;

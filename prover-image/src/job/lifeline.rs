@@ -26,13 +26,32 @@ struct State {
     steps: Vec<StepTime>,
     alive_at: Instant,
     alive_ticks: u64,
+    bytes: Option<Bytes>,
+}
+
+/// How far a download is.
+struct Bytes {
+    /// When it began, or went on, those that were there.
+    first: u64,
+    since: Instant,
+    done: u64,
+    total: u64,
+}
+
+impl Bytes {
+    /// Bytes per second.
+    fn rate(&self) -> u64 {
+        let milliseconds = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
+        self.done.saturating_sub(self.first).saturating_mul(1000) / milliseconds
+    }
 }
 
 impl Lifeline {
     /// Nothing has begun.
     pub fn new() -> Self {
         let now = Instant::now();
-        let state = State { step: None, step_since: now, steps: Vec::new(), alive_at: now, alive_ticks: 0 };
+        let state =
+            State { step: None, step_since: now, steps: Vec::new(), alive_at: now, alive_ticks: 0, bytes: None };
         Self { state: Mutex::new(state) }
     }
 
@@ -58,8 +77,17 @@ impl Lifeline {
         let state = self.state();
         let seconds = state.step_since.elapsed().as_secs();
         let step = state.step.map_or("setup", Step::name);
-        let summary = format!("{step} for {seconds} s, {} steps done", state.steps.len());
-        let progress = Progress { step: step.into(), percent: 0, summary };
+        let mut progress = Progress {
+            step: step.into(),
+            summary: format!("{step} for {seconds} s, {} steps done", state.steps.len()),
+            ..Progress::default()
+        };
+        if let Some(bytes) = &state.bytes {
+            let percent = (bytes.done.saturating_mul(100) / bytes.total.max(1)).min(100);
+            progress.percent = u32::try_from(percent).unwrap_or(100);
+            (progress.bytes, progress.total) = (Some(bytes.done), Some(bytes.total));
+            progress.rate = Some(bytes.rate());
+        }
         serde_json::to_string(&progress).expect("plain data has a JSON form")
     }
 
@@ -84,7 +112,7 @@ impl Observer for Lifeline {
         self.say(&format!("{}: started", step.name()));
         let mut state = self.state();
         let now = Instant::now();
-        (state.step, state.step_since, state.alive_at) = (Some(step), now, now);
+        (state.step, state.step_since, state.alive_at, state.bytes) = (Some(step), now, now, None);
     }
 
     fn finished(&self, step: Step, seconds: f64) {
@@ -92,6 +120,14 @@ impl Observer for Lifeline {
         let mut state = self.state();
         state.alive_at = Instant::now();
         state.steps.push(StepTime { name: step.name().into(), seconds });
+    }
+
+    fn progress(&self, _: &str, done: u64, total: u64) {
+        let mut state = self.state();
+        let now = Instant::now();
+        state.alive_at = now;
+        let bytes = state.bytes.get_or_insert(Bytes { first: done, since: now, done, total });
+        (bytes.done, bytes.total) = (done, total);
     }
 
     fn note(&self, text: &str) {
@@ -148,6 +184,17 @@ mod tests {
             std::hint::black_box(start.elapsed());
         }
         assert!(lifeline.silence() < start.elapsed());
+    }
+
+    #[test]
+    fn the_page_says_how_far_a_download_is() {
+        let lifeline = Lifeline::new();
+        lifeline.started(Step::Model);
+        lifeline.progress("a/b", 3, 4);
+        let progress: Progress = serde_json::from_str(&lifeline.page()).unwrap();
+        assert_eq!(progress.percent, 75);
+        lifeline.started(Step::Validate);
+        assert!(lifeline.page().contains("\"percent\":0"));
     }
 
     #[test]

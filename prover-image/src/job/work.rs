@@ -3,17 +3,17 @@
 use std::path::Path;
 
 use obelysk_api::job::{
-    AuditResult, Finish, InferenceResult, Input, JobSpec, ModelLocation, ModelResult, ProofResult, Prove, Quality,
+    AuditResult, Finish, Hub, InferenceResult, Input, JobSpec, ModelLocation, ModelResult, ProofResult, Prove, Quality,
     StepResult, Work,
 };
-use obelysk_model::validate::validate;
+use obelysk_hub::Endpoint;
 
 use super::lifeline::{Lifeline, step_failure};
 use crate::artifacts::{AUDIT, Artifacts, PROOF_FACTS, sha256_of_file};
 use crate::failure::{ExitCode, Failure};
 use crate::home::Home;
 use crate::pipeline::audit::{self, Verdict};
-use crate::pipeline::inputs::{self, ModelSource, RunInputs};
+use crate::pipeline::inputs::{self, HubModel, ModelSelection, ModelSource, RunInputs};
 use crate::pipeline::model_files::{self, ModelFiles};
 use crate::pipeline::prove::ProofFacts;
 use crate::pipeline::record::Stopwatch;
@@ -39,10 +39,15 @@ struct Pod<'a> {
 }
 
 impl Pod<'_> {
-    fn source(&self) -> ModelSource {
+    fn selection(&self) -> ModelSelection {
         match &self.spec.model {
-            ModelLocation::Bundled(name) => ModelSource::Preset(name.clone()),
-            ModelLocation::Directory(folder) => ModelSource::Directory(folder.clone()),
+            ModelLocation::Bundled(name) => ModelSource::preset(name).whole(),
+            ModelLocation::Directory(folder) => ModelSource::Directory(folder.clone()).whole(),
+            ModelLocation::Hub(Hub { reference, endpoint, layers }) => {
+                let endpoint = endpoint.clone().unwrap_or_else(|| Endpoint::DEFAULT.into());
+                let source = ModelSource::Hub(HubModel { reference: reference.clone(), endpoint });
+                ModelSelection { source, layers: layers.map(|layers| layers as usize) }
+            }
         }
     }
 
@@ -55,16 +60,16 @@ impl Pod<'_> {
 
     fn fetch(&self) -> Result<StepResult, Failure> {
         let mut watch = Stopwatch::new(self.lifeline);
-        let files = watch.step(Step::Model, || model_files::pull(&self.home, &self.source()))?;
-        watch.step(Step::Validate, || Ok(validate(&files.folder)?))?;
+        let files = watch.step(Step::Model, || model_files::pull(&self.home, &self.selection(), self.lifeline))?;
+        watch.step(Step::Validate, || files.validate())?;
         Ok(StepResult { model: Some(describe(&files)), ..StepResult::default() })
     }
 
     fn prepare(&self) -> Result<StepResult, Failure> {
         let mut watch = Stopwatch::new(self.lifeline);
-        let files = watch.step(Step::Model, || model_files::find(&self.home, &self.source()))?;
+        let files = watch.step(Step::Model, || model_files::find(&self.home, &self.selection()))?;
         let prepared = watch.step(Step::Validate, || {
-            validate(&files.folder)?;
+            files.validate()?;
             prepare::load_or_prepare(&files, self.lifeline)
         })?;
         let quality = watch.step(Step::Inference, || prepare::quality(&files, &prepared))?;
@@ -87,12 +92,13 @@ impl Pod<'_> {
         let model_digest = inputs::parse_bytes32("the model digest", &work.model_digest)?;
         let nonce = inputs::parse_bytes32("the nonce", &work.nonce)?;
         let inputs = RunInputs {
-            model: self.source(),
+            model: self.selection(),
             input: match work.input.clone() {
                 Input::Prompt(text) => inputs::Input::Prompt { text, chat: work.chat },
                 Input::Tokens(tokens) => inputs::Input::Tokens(tokens),
             },
             max_new_tokens: work.max_new_tokens,
+            count: work.count,
         };
         inputs.input.check()?;
         let mut watch = Stopwatch::new(self.lifeline);
@@ -122,7 +128,7 @@ impl Pod<'_> {
     fn finish(&self, work: &Finish) -> Result<StepResult, Failure> {
         let mut watch = Stopwatch::new(self.lifeline);
         let artifacts = Artifacts::open(self.artifacts()?)?;
-        let files = watch.step(Step::Model, || model_files::find(&self.home, &self.source()))?;
+        let files = watch.step(Step::Model, || model_files::find(&self.home, &self.selection()))?;
         let prepared = watch.step(Step::Validate, || prepare::load_or_prepare(&files, self.lifeline))?;
         artifacts.discard_from(Step::Audit)?;
         let verification = watch.step(Step::Verify, || verify::verify_and_record(&artifacts, &prepared.digest))?;

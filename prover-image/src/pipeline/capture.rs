@@ -29,43 +29,59 @@ impl CapturedLog {
     }
 }
 
+/// Most inferences of a log.
+pub const COUNT_MAX: u32 = 1000;
+
+/// What a log records.
+#[derive(Clone, Debug)]
+pub struct Session<'a> {
+    /// Prompt of every inference.
+    pub prompt_tokens: &'a [u32],
+    /// Tokens that end an answer.
+    pub stop_tokens: &'a [u32],
+    /// Longest answer, in tokens.
+    pub max_new_tokens: u32,
+    /// How many inferences are run and recorded, 1 to [`COUNT_MAX`].
+    pub count: u32,
+}
+
 /// Run the integer engine and write log and description.
 ///
 /// # Errors
 /// A prompt that the model cannot read, or a folder that cannot be written.
-pub fn capture(
-    artifacts: &Artifacts,
-    prepared: &Prepared,
-    prompt_tokens: &[u32],
-    stop_tokens: &[u32],
-    max_new_tokens: u32,
-) -> Result<CapturedLog, Failure> {
+pub fn capture(artifacts: &Artifacts, prepared: &Prepared, session: &Session) -> Result<CapturedLog, Failure> {
     let engine = IntegerModel::new(&prepared.model);
-    let output_tokens = engine.generate(prompt_tokens, max_new_tokens as usize, stop_tokens)?;
-    let inference = Inference { prompt_tokens: prompt_tokens.to_vec(), output_tokens };
-    let matrix = output_logits(&engine, &inference);
     let facts = SessionFacts {
         specification: SPECIFICATION,
         model_digest: prepared.digest.clone(),
-        max_new_tokens,
-        stop_tokens: stop_tokens.to_vec(),
+        max_new_tokens: session.max_new_tokens,
+        stop_tokens: session.stop_tokens.to_vec(),
     };
-    let entry = Entry {
-        index: 0,
-        matrix_offset: 0,
-        matrix_shape: matrix_shape(prepared, &inference),
-        matrix_digest: matrix_digest(&matrix),
-        prev: capture_log::start(&facts),
-        prompt_tokens: inference.prompt_tokens,
-        output_tokens: inference.output_tokens,
-    };
-    let mut lines = String::new();
-    let head = capture_log::append(&mut lines, &entry);
+    let mut head = capture_log::start(&facts);
+    let (mut entries, mut lines, mut matrices) = (Vec::new(), String::new(), Vec::new());
+    for index in 0..session.count {
+        let limit = session.max_new_tokens as usize;
+        let output_tokens = engine.generate(session.prompt_tokens, limit, session.stop_tokens)?;
+        let inference = Inference { prompt_tokens: session.prompt_tokens.to_vec(), output_tokens };
+        let matrix = output_logits(&engine, &inference);
+        let entry = Entry {
+            index,
+            matrix_offset: matrices.len() as u64,
+            matrix_shape: matrix_shape(prepared, &inference),
+            matrix_digest: matrix_digest(&matrix),
+            prev: head,
+            prompt_tokens: inference.prompt_tokens,
+            output_tokens: inference.output_tokens,
+        };
+        head = capture_log::append(&mut lines, &entry);
+        matrices.extend(matrix);
+        entries.push(entry);
+    }
     artifacts.write(MODEL, &prepared.model.description.canonical_json())?;
     artifacts.write_json(LOG_META, &facts)?;
-    artifacts.write(LOG_MATRICES, &matrix)?;
+    artifacts.write(LOG_MATRICES, &matrices)?;
     artifacts.write(LOG_LINES, lines.as_bytes())?;
-    Ok(CapturedLog { facts, entries: vec![entry], head })
+    Ok(CapturedLog { facts, entries, head })
 }
 
 /// Read a log, check its chain, and check that it is about this model.

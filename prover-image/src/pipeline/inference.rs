@@ -2,13 +2,12 @@
 
 use std::time::Instant;
 
-use obelysk_model::config::ModelConfig;
-use obelysk_model::float::FloatModel;
 use obelysk_model::template::ChatTemplate;
 use obelysk_model::tokenizer::ModelTokenizer;
 use serde::{Deserialize, Serialize};
 
-use super::inputs::Input;
+use super::capture::Session;
+use super::inputs::{Input, RunInputs};
 use super::model_files::ModelFiles;
 use crate::failure::Failure;
 
@@ -19,6 +18,19 @@ pub struct Prompt {
     pub tokens: Vec<u32>,
     /// Tokens that end the answer.
     pub stop_tokens: Vec<u32>,
+}
+
+impl Prompt {
+    /// What a log of this prompt records.
+    #[must_use]
+    pub fn session(&self, inputs: &RunInputs) -> Session<'_> {
+        Session {
+            prompt_tokens: &self.tokens,
+            stop_tokens: &self.stop_tokens,
+            max_new_tokens: inputs.max_new_tokens,
+            count: inputs.count,
+        }
+    }
 }
 
 /// `inference.json`: what the float engine answered.
@@ -40,7 +52,7 @@ pub struct FloatAnswer {
 /// # Errors
 /// The model has no template, or its tokenizer refuses the text.
 pub fn encode(files: &ModelFiles, input: &Input) -> Result<Prompt, Failure> {
-    let stop_tokens = ModelConfig::read(&files.folder)?.eos_token_ids;
+    let stop_tokens = files.config()?.eos_token_ids;
     let tokens = match input {
         Input::Tokens(tokens) => tokens.clone(),
         Input::Prompt { text, chat } => {
@@ -68,7 +80,7 @@ pub fn decode(files: &ModelFiles, tokens: &[u32]) -> Result<String, Failure> {
 /// # Errors
 /// The checkpoint cannot be read, or the prompt does not fit the model.
 pub fn generate(files: &ModelFiles, prompt: &Prompt, max_new_tokens: u32) -> Result<FloatAnswer, Failure> {
-    let engine = FloatModel::open(&files.folder)?;
+    let engine = files.float_model()?;
     let start = Instant::now();
     let output_tokens = engine.generate(&prompt.tokens, max_new_tokens as usize, |_| {})?;
     let tokens_per_second = output_tokens.len() as f64 / start.elapsed().as_secs_f64();

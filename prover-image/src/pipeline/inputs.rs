@@ -2,18 +2,61 @@
 
 use std::path::PathBuf;
 
+use obelysk_hub::Endpoint;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{ExitCode, Failure};
+
+/// Which model: where it comes from, and how much of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ModelSelection {
+    /// Where it comes from.
+    pub source: ModelSource,
+    /// Only its first decoder layers, followed by the last norm and the head: another model, with its own digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layers: Option<usize>,
+}
 
 /// Where a model comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ModelSource {
     /// A preset of this program.
-    Preset(String),
+    Preset {
+        /// Its name.
+        name: String,
+        /// Address of the hub, for those that come from one.
+        endpoint: String,
+    },
     /// A folder with the layout of a hub repository.
     Directory(PathBuf),
+    /// A repository of a hub.
+    Hub(HubModel),
+}
+
+/// A repository of a hub.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HubModel {
+    /// `organisation/name` or `organisation/name@revision`.
+    pub reference: String,
+    /// Address of the hub.
+    pub endpoint: String,
+}
+
+impl ModelSource {
+    /// A preset, from the public hub if it comes from one.
+    #[must_use]
+    pub fn preset(name: &str) -> Self {
+        Self::Preset { name: name.into(), endpoint: Endpoint::DEFAULT.into() }
+    }
+
+    /// The whole model.
+    #[must_use]
+    pub fn whole(self) -> ModelSelection {
+        ModelSelection { source: self, layers: None }
+    }
 }
 
 /// What the model reads.
@@ -36,11 +79,13 @@ pub enum Input {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RunInputs {
     /// The model.
-    pub model: ModelSource,
+    pub model: ModelSelection,
     /// What it reads.
     pub input: Input,
     /// Longest answer, in tokens.
     pub max_new_tokens: u32,
+    /// Inferences in the log.
+    pub count: u32,
 }
 
 impl Input {
@@ -65,7 +110,8 @@ impl RunInputs {
     /// Names the run: equal inputs on equal model files have equal digests.
     #[must_use]
     pub fn digest(&self, model_revision: &str) -> String {
-        let text = serde_json::to_vec(&(&self.input, self.max_new_tokens)).expect("plain data has a JSON form");
+        let text = serde_json::to_vec(&(&self.input, self.max_new_tokens, self.count, self.model.layers))
+            .expect("plain data has a JSON form");
         let mut hasher = blake3::Hasher::new_derive_key("obelysk 2026 run inputs");
         hasher.update(model_revision.as_bytes()).update(&text);
         hex::encode(hasher.finalize().as_bytes())
@@ -93,9 +139,10 @@ mod tests {
 
     fn inputs(text: &str) -> RunInputs {
         RunInputs {
-            model: ModelSource::Preset("tiny-chat".into()),
+            model: ModelSource::preset("tiny-chat").whole(),
             input: Input::Prompt { text: text.into(), chat: true },
             max_new_tokens: 16,
+            count: 1,
         }
     }
 

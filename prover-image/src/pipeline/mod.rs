@@ -66,6 +66,8 @@ pub trait Observer: Sync {
     fn started(&self, step: Step);
     /// A step has ended well.
     fn finished(&self, step: Step, seconds: f64);
+    /// How far a download is, in bytes.
+    fn progress(&self, what: &str, done: u64, total: u64);
     /// Something that the user should know.
     fn note(&self, text: &str);
     /// Something that only a curious user wants to know. It also shows that work goes on.

@@ -1,17 +1,16 @@
 //! Prepare: quantise a model and commit to its weights, once per revision. Folders are named after their content, and
 //! `prepared.json`, written last, says which one is current.
 
+use std::fs::File;
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use obelysk_model::checkpoint::Checkpoint;
-use obelysk_model::config::ModelConfig;
-use obelysk_model::float::FloatModel;
 use obelysk_model::quality::{self, Quality};
-use obelysk_model::quantize::{self, QuantizedModel};
+use obelysk_model::quantize::{self, DESCRIPTION_FILE, QuantizedModel, WEIGHTS_FILE};
 use obelysk_model::template::ChatTemplate;
 use obelysk_model::tokenizer::ModelTokenizer;
 use obelysk_prover::WeightCommitment;
-use obelysk_statement::{Inference, Profile, SPECIFICATION, compile};
+use obelysk_statement::{Inference, ModelDescription, Profile, SPECIFICATION, compile};
 use serde::{Deserialize, Serialize};
 
 use super::Observer;
@@ -19,11 +18,12 @@ use super::model_files::ModelFiles;
 use crate::atomic;
 use crate::failure::{ExitCode, Failure};
 use crate::home::short;
+use crate::memory;
 
 const PROFILE: Profile = Profile::Blake3;
 const POINTER: &str = "prepared.json";
-const DESCRIPTION: &str = "model.json";
-const WEIGHTS: &str = "weights.q";
+/// Peak memory of loading and committing, measured: integers, field elements, table, code word and its tree.
+const COMMITMENT_BYTES_PER_WEIGHT: u64 = 32;
 const QUALITY: &str = "quality.json";
 
 /// A model ready to prove.
@@ -44,8 +44,8 @@ pub struct Prepared {
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Pointer {
-    /// Another version may quantise to other integers.
-    program: String,
+    /// [`quantize::QUANTIZER`].
+    quantizer: u32,
     specification: u32,
     core_digest: String,
     weight_root: String,
@@ -69,19 +69,11 @@ pub fn load_or_prepare(files: &ModelFiles, observer: &dyn Observer) -> Result<Pr
 /// As [`load_or_prepare`].
 pub fn prepare_afresh(files: &ModelFiles, observer: &dyn Observer) -> Result<Prepared, Failure> {
     observer.detail(&format!("quantising {}", files.name));
-    let config = ModelConfig::read(&files.folder)?;
-    let checkpoint = Checkpoint::open(&files.folder)?;
-    let model = quantize::quantize(&config, &checkpoint)?;
-    let core_digest = hex::encode(model.description.core_digest());
-    let folder = quant_folder(files, &core_digest);
-    atomic::create_complete_folder(&folder, |temporary| {
-        atomic::write(&temporary.join(DESCRIPTION), &model.description.canonical_json())?;
-        atomic::write(&temporary.join(WEIGHTS), &model.weight_bytes())
-    })?;
+    let (core_digest, folder) = quantize(files, observer)?;
     observer.detail(&format!("committing to the weights of {}", files.name));
-    let prepared = commit(model, folder)?;
+    let prepared = commit(folder)?;
     let pointer = Pointer {
-        program: env!("CARGO_PKG_VERSION").into(),
+        quantizer: quantize::QUANTIZER,
         specification: SPECIFICATION,
         core_digest,
         weight_root: prepared.weight_root.clone(),
@@ -90,6 +82,30 @@ pub fn prepare_afresh(files: &ModelFiles, observer: &dyn Observer) -> Result<Pre
     atomic::write(&commitment_path(&prepared.folder), format!("{}\n", prepared.weight_root).as_bytes())?;
     atomic::write_json(&pointer_path(files), &pointer)?;
     Ok(prepared)
+}
+
+/// Write description and weights, in pieces, to a folder named after the description's digest.
+fn quantize(files: &ModelFiles, observer: &dyn Observer) -> Result<(String, PathBuf), Failure> {
+    let (config, checkpoint) = (files.config()?, files.checkpoint()?);
+    atomic::create_named_folder(&files.derived.join("quant"), |temporary| {
+        let path = temporary.join(WEIGHTS_FILE);
+        let file = File::create(&path).map_err(|error| Failure::io("write", &path, &error))?;
+        let mut output = BufWriter::new(file);
+        let mut name = String::new();
+        let description = quantize::quantize_into(&config, &checkpoint, &mut |piece| {
+            if piece.name != name {
+                piece.name.clone_into(&mut name);
+                observer.detail(&format!("quantising {name}"));
+            }
+            let bytes = quantize::encode(&piece.bound, piece.entries);
+            output.write_all(&bytes).map_err(|error| Failure::io("write", &path, &error))
+        })?;
+        let synced = output.into_inner().map_err(std::io::IntoInnerError::into_error).and_then(|file| file.sync_all());
+        synced.map_err(|error| Failure::io("write", &path, &error))?;
+        atomic::write(&temporary.join(DESCRIPTION_FILE), &description.canonical_json())?;
+        let core_digest = hex::encode(description.core_digest());
+        Ok((short(&core_digest).to_owned(), core_digest))
+    })
 }
 
 /// The digest of what is kept, if anything is.
@@ -109,7 +125,7 @@ pub fn quality(files: &ModelFiles, prepared: &Prepared) -> Result<Quality, Failu
     if let Ok(text) = std::fs::read(&path) {
         return serde_json::from_slice(&text).map_err(|error| damaged(&path, &error.to_string()));
     }
-    let float = FloatModel::open(&files.folder)?;
+    let float = files.float_model()?;
     let tokenizer = ModelTokenizer::open(&files.folder)?;
     // A model without a template is asked without one.
     let template = ChatTemplate::open(&files.folder).ok();
@@ -119,20 +135,21 @@ pub fn quality(files: &ModelFiles, prepared: &Prepared) -> Result<Quality, Failu
 }
 
 fn load(files: &ModelFiles, pointer: &Pointer) -> Result<Prepared, Failure> {
-    let folder = quant_folder(files, &pointer.core_digest);
-    let model = QuantizedModel::load(&folder).map_err(|error| damaged(&folder, &error.to_string()))?;
-    if hex::encode(model.description.core_digest()) != pointer.core_digest {
-        return Err(damaged(&folder.join(DESCRIPTION), "its digest is another"));
+    let prepared = commit(quant_folder(files, &pointer.core_digest))?;
+    if hex::encode(prepared.model.description.core_digest()) != pointer.core_digest {
+        return Err(damaged(&prepared.folder.join(DESCRIPTION_FILE), "its digest is another"));
     }
-    let prepared = commit(model, folder)?;
     if prepared.weight_root != pointer.weight_root || prepared.digest != pointer.model_digest {
         return Err(damaged(&prepared.folder, "its weights have another commitment"));
     }
     Ok(prepared)
 }
 
-/// The tree of the commitment is not kept: at the sizes of this version it takes a tenth of a second.
-fn commit(model: QuantizedModel, folder: PathBuf) -> Result<Prepared, Failure> {
+/// Load the quantised model of a folder and commit to its weights. The tree of the commitment is not kept: at the sizes of
+/// this version it is made in less time than it takes to read.
+fn commit(folder: PathBuf) -> Result<Prepared, Failure> {
+    require_memory(&folder)?;
+    let model = QuantizedModel::load(&folder).map_err(|error| damaged(&folder, &error.to_string()))?;
     // Any inference of the model has the same weight tensors.
     let shortest = Inference { prompt_tokens: vec![0], output_tokens: vec![0] };
     let commitment = compile(&model.description, &shortest)
@@ -143,6 +160,28 @@ fn commit(model: QuantizedModel, folder: PathBuf) -> Result<Prepared, Failure> {
     Ok(Prepared { model, commitment, weight_root: hex::encode(root), digest, folder })
 }
 
+/// Refuse to commit to what does not fit memory, before the system ends this process for it.
+fn require_memory(folder: &Path) -> Result<(), Failure> {
+    let path = folder.join(DESCRIPTION_FILE);
+    let text = std::fs::read(&path).map_err(|error| Failure::io("read", &path, &error))?;
+    let description: ModelDescription =
+        serde_json::from_slice(&text).map_err(|error| damaged(&path, &error.to_string()))?;
+    let weights: usize = description.weight_shapes().values().map(|shape| shape.iter().product::<usize>()).sum();
+    let needed = weights as u64 * COMMITMENT_BYTES_PER_WEIGHT;
+    match memory::available() {
+        Some(available) if needed > available => {
+            let (needed, available) = (needed >> 20, available >> 20);
+            let message = format!(
+                "a commitment to {weights} weights takes about {needed} MiB of memory; {available} MiB are free"
+            );
+            let hint = "use a machine with more memory, or fewer layers (--layers): larger models need the streaming \
+                        committer, which this version does not have";
+            Err(Failure::new(ExitCode::Unsupported, message, hint))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn read_pointer(files: &ModelFiles) -> Result<Option<Pointer>, Failure> {
     let path = pointer_path(files);
     let text = match std::fs::read(&path) {
@@ -151,7 +190,7 @@ fn read_pointer(files: &ModelFiles) -> Result<Option<Pointer>, Failure> {
         Err(error) => return Err(Failure::io("read", &path, &error)),
     };
     let pointer: Pointer = serde_json::from_slice(&text).map_err(|error| damaged(&path, &error.to_string()))?;
-    let current = pointer.program == env!("CARGO_PKG_VERSION") && pointer.specification == SPECIFICATION;
+    let current = pointer.quantizer == quantize::QUANTIZER && pointer.specification == SPECIFICATION;
     Ok(current.then_some(pointer))
 }
 

@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use obelysk_model::validate::validate;
-
 use super::audit::{self, AuditReport};
 use super::capture::{self, CapturedLog};
 use super::inference::{self, FloatAnswer};
@@ -61,7 +59,7 @@ pub struct RunReport {
 pub fn run(home: &Home, observer: &dyn Observer, request: &RunRequest) -> Result<RunReport, Failure> {
     request.inputs.input.check()?;
     let mut watch = Stopwatch::new(observer);
-    let files = watch.step(Step::Model, || model_files::resolve(home, &request.inputs.model))?;
+    let files = watch.step(Step::Model, || model_files::resolve(home, &request.inputs.model, observer))?;
     run_on(home, watch, request, &files)
 }
 
@@ -84,17 +82,15 @@ pub fn run_on(
     };
     let prepared = watch.step(Step::Validate, || {
         if first <= Step::Validate {
-            validate(&files.folder)?;
+            files.validate()?;
         }
         prepare::load_or_prepare(files, observer)
     })?;
     let prompt = inference::encode(files, &request.inputs.input)?;
     let float = infer(&artifacts, &mut watch, request, files, &prompt)?;
     let log = if first <= Step::Capture {
-        let limit = request.inputs.max_new_tokens;
-        watch.step(Step::Capture, || {
-            capture::capture(&artifacts, &prepared, &prompt.tokens, &prompt.stop_tokens, limit)
-        })?
+        let session = prompt.session(&request.inputs);
+        watch.step(Step::Capture, || capture::capture(&artifacts, &prepared, &session))?
     } else {
         capture::read(&artifacts, &prepared.digest)?
     };

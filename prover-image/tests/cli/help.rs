@@ -66,12 +66,12 @@ fn setup_says_what_the_machine_has() {
 }
 
 #[test]
-fn every_preset_is_listed_with_whether_it_is_supported() {
+fn every_preset_is_listed_with_its_repository() {
     let home = tempfile::tempdir().unwrap();
     let list = obelysk(home.path(), ["model", "list"]).ok();
     let presets = list["presets"].as_array().unwrap();
-    let supported =
-        |name: &str| presets.iter().find(|preset| preset["name"] == name).map(|preset| &preset["supported"]);
-    assert_eq!(supported("tiny-chat").unwrap(), true);
-    assert_eq!(supported("qwen3-14b").unwrap(), false);
+    let repository =
+        |name: &str| presets.iter().find(|preset| preset["name"] == name).map(|preset| &preset["repository"]);
+    assert_eq!(repository("tiny-chat").unwrap(), "bundled");
+    assert_eq!(repository("qwen3-14b").unwrap(), "Qwen/Qwen3-14B");
 }

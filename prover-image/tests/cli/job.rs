@@ -75,6 +75,7 @@ impl Volumes {
             input: Input::Prompt("What is 7 + 5?".into()),
             chat: true,
             max_new_tokens: 2,
+            count: 1,
             mode: "gkr".into(),
             nonce: "ab".repeat(32),
         }))

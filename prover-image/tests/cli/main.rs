@@ -6,6 +6,8 @@ mod bad_input;
 mod documentation;
 /// Help, completions and mistakes on the command line.
 mod help;
+/// Models of a hub.
+mod hub;
 /// The entry point inside pods.
 mod job;
 /// A model made for a test.

@@ -1,9 +1,11 @@
 //! A model made for a test: the bundled one, copied to a folder where a test may damage it.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use safetensors::SafeTensors;
+use serde_json::{Value, json};
 
 use crate::program::obelysk;
 
@@ -37,6 +39,22 @@ pub fn copy_of_fixture(folder: &Path, name: &str) -> PathBuf {
         fs::write(copy.join(entry.file_name()), fs::read(entry.path()).unwrap()).unwrap();
     }
     copy
+}
+
+/// Cut a model's file in two shards: one with the tensors of layer 1, one with all others.
+pub fn shard_by_layer(model: &Path) {
+    let path = model.join("model.safetensors");
+    let bytes = fs::read(&path).unwrap();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    let mut weight_map = BTreeMap::new();
+    for (number, of_layer_1) in [(1, true), (2, false)] {
+        let shard = format!("model-0000{number}-of-00002.safetensors");
+        let own: Vec<_> = tensors.iter().filter(|(name, _)| name.contains("layers.1.") == of_layer_1).collect();
+        weight_map.extend(own.iter().map(|(name, _)| ((*name).to_owned(), shard.clone())));
+        fs::write(model.join(&shard), safetensors::serialize(own, None).unwrap()).unwrap();
+    }
+    fs::write(model.join("model.safetensors.index.json"), json!({"weight_map": weight_map}).to_string()).unwrap();
+    fs::remove_file(path).unwrap();
 }
 
 /// Change a model's config.

@@ -74,7 +74,7 @@ pub fn obelysk<S: AsRef<OsStr>>(home: &Path, arguments: impl IntoIterator<Item =
 /// `obelysk` with a home of its own and nothing of the environment that it reads.
 pub fn command(home: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_obelysk"));
-    command.env_remove("OBELYSK_HOME").arg("--home").arg(home);
+    command.env_remove("OBELYSK_HOME").env_remove("HF_ENDPOINT").arg("--home").arg(home);
     command
 }
 

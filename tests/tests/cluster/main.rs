@@ -2,6 +2,7 @@
 //! after the other.
 
 mod faults;
+mod hub;
 mod kubectl;
 mod life;
 mod refusals;

@@ -59,8 +59,9 @@ fn width(bound: &WeightBound) -> usize {
     if bound.magnitude < 1 << 15 { 2 } else { 4 }
 }
 
-/// The bytes of some entries in `weights.q`.
-fn encode(bound: &WeightBound, entries: &[i32]) -> Vec<u8> {
+/// The bytes of some entries of a tensor with this bound in `weights.q`.
+#[must_use]
+pub fn encode(bound: &WeightBound, entries: &[i32]) -> Vec<u8> {
     match width(bound) {
         2 => entries.iter().flat_map(|&entry| (entry as i16).to_le_bytes()).collect(),
         _ => entries.iter().flat_map(|entry| entry.to_le_bytes()).collect(),

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use obelysk_statement::compile::denominator_shift;
 use obelysk_statement::description::{
     Activation, Attention, BranchNorms, FeedForward, ModelDescription, PROBABILITY_BITS, Rotary, RotaryScaling,
-    SPECIFICATION, Shape,
+    SPECIFICATION, Shape, WeightBound,
 };
 use obelysk_statement::functions::STEP_FRACTION;
 
@@ -32,7 +32,7 @@ use stack::Stack;
 use stream::{BranchBounds, StreamFormat};
 use write::Weights;
 
-pub use file::{DESCRIPTION_FILE, WEIGHTS_FILE, digest_of_weights};
+pub use file::{DESCRIPTION_FILE, WEIGHTS_FILE, digest_of_weights, encode};
 
 /// A description with the integer weights that it is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,8 +52,18 @@ impl QuantizedModel {
     }
 }
 
-/// Takes the name of a weight tensor and a piece of its entries.
-pub type Sink<'a> = dyn FnMut(&str, &[i32]) -> Result<(), ModelError> + 'a;
+/// Some entries of a weight tensor, which follow those of the piece before.
+pub struct Piece<'a> {
+    /// Name of the tensor.
+    pub name: &'a str,
+    /// Bounds of the tensor.
+    pub bound: WeightBound,
+    /// The entries.
+    pub entries: &'a [i32],
+}
+
+/// The kinds of quantisation that give other integers for the same checkpoint count up.
+pub const QUANTIZER: u32 = 1;
 
 /// Bits of normalised hidden vectors, signed.
 const NORMED_BITS: u32 = 14;
@@ -66,8 +76,8 @@ const VALUE_BITS: u32 = 14;
 /// What reading the checkpoint reports, and [`ModelError::Unsupported`] for a model whose numbers do not fit.
 pub fn quantize(config: &ModelConfig, checkpoint: &Checkpoint) -> Result<QuantizedModel, ModelError> {
     let mut weights: BTreeMap<String, Vec<i32>> = BTreeMap::new();
-    let description = quantize_into(config, checkpoint, &mut |name, entries| {
-        weights.entry(name.to_owned()).or_default().extend_from_slice(entries);
+    let description = quantize_into::<ModelError>(config, checkpoint, &mut |piece| {
+        weights.entry(piece.name.to_owned()).or_default().extend_from_slice(piece.entries);
         Ok(())
     })?;
     Ok(QuantizedModel { description, weights })
@@ -77,11 +87,11 @@ pub fn quantize(config: &ModelConfig, checkpoint: &Checkpoint) -> Result<Quantiz
 ///
 /// # Errors
 /// As [`quantize`], and what `sink` reports.
-pub fn quantize_into(
+pub fn quantize_into<E: From<ModelError>>(
     config: &ModelConfig,
     checkpoint: &Checkpoint,
-    sink: &mut Sink,
-) -> Result<ModelDescription, ModelError> {
+    sink: &mut dyn FnMut(Piece) -> Result<(), E>,
+) -> Result<ModelDescription, E> {
     let shape = shape_of(config);
     let real = RealWeights::open(config, checkpoint)?;
     let limb_bits = (6..=12u32)

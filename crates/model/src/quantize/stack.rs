@@ -216,29 +216,29 @@ impl<'a> Stack<'a> {
     }
 
     /// The integers at a scale, in pieces.
-    pub(super) fn write(
+    pub(super) fn write<E: From<ModelError>>(
         &self,
         fraction: u32,
-        sink: &mut dyn FnMut(&[i32]) -> Result<(), ModelError>,
-    ) -> Result<(), ModelError> {
+        sink: &mut dyn FnMut(&[i32]) -> Result<(), E>,
+    ) -> Result<(), E> {
         self.write_rows(&|row| integers(row, fraction), sink)
     }
 
     /// The nearest integers at a scale, without regard to significant bits, in pieces.
-    pub(super) fn write_plain(
+    pub(super) fn write_plain<E: From<ModelError>>(
         &self,
         fraction: u32,
-        sink: &mut dyn FnMut(&[i32]) -> Result<(), ModelError>,
-    ) -> Result<(), ModelError> {
+        sink: &mut dyn FnMut(&[i32]) -> Result<(), E>,
+    ) -> Result<(), E> {
         let unit = f64::from(1u32 << fraction);
         self.write_rows(&|row| row.iter().map(|weight| (weight * unit).round() as i32).collect(), sink)
     }
 
-    fn write_rows(
+    fn write_rows<E: From<ModelError>>(
         &self,
         quantize: &(dyn Fn(&[f64]) -> Vec<i32> + Sync),
-        sink: &mut dyn FnMut(&[i32]) -> Result<(), ModelError>,
-    ) -> Result<(), ModelError> {
+        sink: &mut dyn FnMut(&[i32]) -> Result<(), E>,
+    ) -> Result<(), E> {
         let mut outcome = Ok(());
         self.visit(
             1,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use obelysk_statement::ModelDescription;
 use obelysk_statement::description::WeightBound;
 
-use super::Sink;
+use super::Piece;
 use super::file::WeightsDigest;
 use super::formats::{Projection, Scaled};
 use super::stack::Stack;
@@ -56,7 +56,11 @@ impl<'a> Weights<'a> {
     }
 
     /// Hand all integers to `sink`, in order of the tensors' names, and return their digest.
-    pub(super) fn write(&self, description: &ModelDescription, sink: &mut Sink) -> Result<[u8; 32], ModelError> {
+    pub(super) fn write<E: From<ModelError>>(
+        &self,
+        description: &ModelDescription,
+        sink: &mut dyn FnMut(Piece) -> Result<(), E>,
+    ) -> Result<[u8; 32], E> {
         let shapes = description.weight_shapes();
         assert!(self.tensors.keys().eq(shapes.keys()), "every weight of the statement is quantised");
         let mut digest = WeightsDigest::new();
@@ -66,7 +70,7 @@ impl<'a> Weights<'a> {
                 let largest = entries.iter().map(|&entry| i64::from(entry).abs()).max().unwrap_or(0);
                 assert!(largest <= bound.magnitude, "the bound of `{name}` holds");
                 digest.update(entries);
-                sink(name, entries)
+                sink(Piece { name, bound: *bound, entries })
             };
             match source {
                 Source::Scaled(stack, fraction) => stack.write(*fraction, &mut each)?,

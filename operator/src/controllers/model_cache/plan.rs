@@ -6,11 +6,12 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::{Resource, ResourceExt};
-use obelysk_api::crd::model_cache::{CacheProgress, NewClaim, QualityStatus, Resolved};
+use obelysk_api::crd::model_cache::{CacheProgress, HuggingFace, NewClaim, QualityStatus, Resolved};
 use obelysk_api::crd::proof_job_status::{Attempt as AttemptStatus, Retries};
+use obelysk_api::crd::schema::KeyRef;
 use obelysk_api::crd::{ModelCache, ModelCacheStatus, ModelPreset, PREFIX};
 use obelysk_api::exit::FaultClass;
-use obelysk_api::job::{JOB_VERSION, JobSpec, ModelLocation, StepResult, Work};
+use obelysk_api::job::{Hub, JOB_VERSION, JobSpec, ModelLocation, Progress, StepResult, Work};
 
 use super::validate::{Origin, Place, Valid, origin, validate};
 use super::{FETCH, FINALIZER, LABEL, PREPARE};
@@ -39,6 +40,8 @@ pub struct Snapshot {
     pub around: Surroundings,
     /// Unfinished ProofJobs that name the cache.
     pub consumers: i32,
+    /// The progress page of the running pod.
+    pub progress: Option<Progress>,
 }
 
 /// What to do.
@@ -85,6 +88,7 @@ pub fn mounts(cache: &ModelCache, preset: Option<&ModelPreset>, read_only: bool)
     let mut mounts = vec![Mount { claim: claim_name(cache), sub_path, path: MODEL, read_only }];
     let location = match resolve(&valid.origin, preset) {
         Some(Origin::Bundled(name)) => ModelLocation::Bundled(name),
+        Some(Origin::Hub(repository)) => ModelLocation::Hub(hub(&repository)),
         Some(Origin::Claim(source)) => {
             let same =
                 matches!(&valid.place, Place::Existing(claim) if claim.name == source.name && claim.sub_path.is_none());
@@ -99,6 +103,16 @@ pub fn mounts(cache: &ModelCache, preset: Option<&ModelPreset>, read_only: bool)
         Some(Origin::Preset(_)) | None => unreachable!("a ready preset names a source"),
     };
     (location, mounts)
+}
+
+/// A repository as a job file names it.
+fn hub(repository: &HuggingFace) -> Hub {
+    let reference = match &repository.revision {
+        Some(revision) => format!("{}@{revision}", repository.repo),
+        None => repository.repo.clone(),
+    };
+    let layers = repository.layers.and_then(|layers| u32::try_from(layers).ok());
+    Hub { reference, endpoint: repository.endpoint.clone(), layers }
 }
 
 /// What a preset stands for.
@@ -362,7 +376,11 @@ impl Planner<'_> {
     }
 
     fn job(&self, step: &'static str, number: i32) -> Job {
-        let (model, mounts) = mounts(self.cache, self.snapshot.preset.as_ref(), false);
+        let (mut model, mounts) = mounts(self.cache, self.snapshot.preset.as_ref(), false);
+        if let ModelLocation::Hub(hub) = &mut model {
+            let default = Some(self.settings.hub_endpoint.clone()).filter(|endpoint| !endpoint.is_empty());
+            hub.endpoint = hub.endpoint.take().or(default);
+        }
         let namespace = self.cache.namespace().unwrap_or_default();
         let name = self.cache.name_any();
         let spec = JobSpec {
@@ -388,7 +406,8 @@ impl Planner<'_> {
             spec,
             mounts,
             cores: "500m".into(),
-            memory: "1Gi".into(),
+            memory: self.memory(step),
+            hub_token: self.hub_token(step),
             gpus: None,
             avoid: Vec::new(),
             node_selector: placement.node_selector,
@@ -396,6 +415,23 @@ impl Planner<'_> {
             tolerations: placement.tolerations,
         };
         job::build(attempt, self.settings)
+    }
+
+    /// Memory of a pod: preparing holds the integers, their code word and its tree, 32 bytes for each weight of 2 bytes.
+    fn memory(&self, step: &str) -> String {
+        const LEAST_MEBIBYTES: i64 = 1024;
+        let bytes = self.plan.status.resolved.as_ref().and_then(|resolved| resolved.bytes).unwrap_or_default();
+        let mebibytes = if step == PREPARE { LEAST_MEBIBYTES + bytes.saturating_mul(16) / (1 << 20) } else { 0 };
+        format!("{}Mi", mebibytes.max(LEAST_MEBIBYTES))
+    }
+
+    /// The token for the hub, for the only pod that talks to it.
+    fn hub_token(&self, step: &str) -> Option<KeyRef> {
+        let valid = validate(&self.cache.spec).ok()?;
+        match resolve(&valid.origin, self.snapshot.preset.as_ref()) {
+            Some(Origin::Hub(repository)) if step == FETCH => repository.token_secret_ref,
+            _ => None,
+        }
     }
 
     fn finish(mut self, standing: Standing) -> Plan {
@@ -406,8 +442,8 @@ impl Planner<'_> {
         let (fetched, prepared) = (done(FETCH), done(PREPARE));
         let (phase, reason, summary, percent) = match &standing {
             Standing::Waiting(reason, message) => ("Pending", reason.clone(), message.clone(), None),
-            Standing::Working(FETCH, line) => ("Downloading", "Fetching".to_owned(), line.clone(), Some(10)),
-            Standing::Working(_, line) => ("Preparing", "Preparing".to_owned(), line.clone(), Some(50)),
+            Standing::Working(FETCH, line) => ("Downloading", "Fetching".to_owned(), line.clone(), Some(0)),
+            Standing::Working(_, line) => ("Preparing", "Preparing".to_owned(), line.clone(), None),
             Standing::Ready => ("Ready", "Prepared".to_owned(), "ready".to_owned(), Some(100)),
             Standing::Stalled(reason, message) => ("Failed", reason.clone(), message.clone(), None),
         };
@@ -415,8 +451,9 @@ impl Planner<'_> {
         let stalled = matches!(standing, Standing::Stalled(..));
         status.observed_generation = Some(generation);
         status.phase = Some(phase.into());
-        status.progress =
-            Some(CacheProgress { percent, summary: Some(clip(&summary, 256)), ..CacheProgress::default() });
+        let running = matches!(standing, Standing::Working(FETCH, _));
+        let page = self.snapshot.progress.as_ref().filter(|_| running);
+        status.progress = Some(progress(percent, &summary, page));
         for (kind, value) in [
             ("Ready", ready),
             ("Reconciling", !ready && !stalled),
@@ -435,6 +472,24 @@ impl Planner<'_> {
             self.plan.notes.push(Note::warning("Stalled", summary));
         }
         self.plan
+    }
+}
+
+/// Progress as the status shows it, with the bytes of the pod's page where there is one.
+fn progress(percent: Option<i32>, summary: &str, page: Option<&Progress>) -> CacheProgress {
+    let Some(Progress { percent, bytes: Some(bytes), total: Some(total), rate, .. }) = page else {
+        return CacheProgress { percent, summary: Some(clip(summary, 256)), ..CacheProgress::default() };
+    };
+    let mebibytes = |bytes: u64| bytes >> 20;
+    let left = total.saturating_sub(*bytes);
+    let count = |bytes: u64| i64::try_from(bytes).ok();
+    CacheProgress {
+        percent: i32::try_from(*percent).ok(),
+        bytes: count(*bytes),
+        total: count(*total),
+        rate: rate.map(|rate| format!("{} MiB/s", mebibytes(rate))),
+        eta: rate.filter(|&rate| rate > 0).map(|rate| format!("{} s", left.div_ceil(rate))),
+        summary: Some(clip(&format!("{summary}: {} of {} MiB", mebibytes(*bytes), mebibytes(*total)), 256)),
     }
 }
 

@@ -1,6 +1,6 @@
 //! From a specification to what this version can do.
 
-use obelysk_api::crd::model_cache::{ModelCacheSpec, NewClaim, Profile, RetentionPolicy, Source};
+use obelysk_api::crd::model_cache::{HuggingFace, ModelCacheSpec, NewClaim, Profile, RetentionPolicy, Source};
 use obelysk_api::crd::schema::ClaimRef;
 
 use crate::controllers::proof_job::validate::Unsupported;
@@ -14,6 +14,8 @@ pub enum Origin {
     Claim(ClaimRef),
     /// A preset that says.
     Preset(String),
+    /// A repository of a hub.
+    Hub(HuggingFace),
 }
 
 /// Where the model is kept.
@@ -71,13 +73,14 @@ pub fn validate(spec: &ModelCacheSpec) -> Result<Valid, Unsupported> {
 /// # Errors
 /// Sources that this version does not fetch from.
 pub fn origin(source: &Source) -> Result<Origin, Unsupported> {
-    match (&source.bundled, &source.existing_claim, &source.preset) {
-        (Some(bundled), _, _) => Ok(Origin::Bundled(bundled.name.clone())),
-        (None, Some(claim), _) => Ok(Origin::Claim(claim.clone())),
-        (None, None, Some(preset)) => Ok(Origin::Preset(preset.name.clone())),
-        (None, None, None) => Err(Unsupported {
-            field: if source.s3.is_some() { "spec.source.s3" } else { "spec.source.huggingFace" },
-            advice: "download the model to a volume and use existingClaim: {name, subPath}, or bundled: {name: tiny-chat}",
+    match (&source.bundled, &source.existing_claim, &source.preset, &source.hugging_face) {
+        (Some(bundled), ..) => Ok(Origin::Bundled(bundled.name.clone())),
+        (_, Some(claim), ..) => Ok(Origin::Claim(claim.clone())),
+        (_, _, Some(preset), _) => Ok(Origin::Preset(preset.name.clone())),
+        (.., Some(repository)) => Ok(Origin::Hub(repository.clone())),
+        (None, None, None, None) => Err(Unsupported {
+            field: "spec.source.s3",
+            advice: "use huggingFace: {repo, endpoint} with a mirror, or a volume with existingClaim: {name, subPath}",
         }),
     }
 }
@@ -93,17 +96,18 @@ mod tests {
     const CLAIM: &str = r#"{"claim":{"accessMode":"ReadWriteOnce","size":"1Gi"}}"#;
 
     #[test]
-    fn bundled_models_and_volumes_are_sources() {
+    fn bundled_models_and_volumes_and_hubs_are_sources() {
         let valid = validate(&spec(r#"{"bundled":{"name":"tiny-chat"}}"#, CLAIM)).unwrap();
         assert_eq!(valid.origin, Origin::Bundled("tiny-chat".into()));
         assert!(valid.delete_claim);
         assert!(validate(&spec(r#"{"existingClaim":{"name":"models"}}"#, CLAIM)).is_ok());
+        let hub = validate(&spec(r#"{"huggingFace":{"repo":"a/b"}}"#, CLAIM)).unwrap();
+        assert!(matches!(hub.origin, Origin::Hub(repository) if repository.repo == "a/b"));
     }
 
     #[test]
     fn later_sources_and_storage_are_refused_by_name() {
         for (source, storage, field) in [
-            (r#"{"huggingFace":{"repo":"a/b"}}"#, CLAIM, "spec.source.huggingFace"),
             (r#"{"s3":{"bucket":"models"}}"#, CLAIM, "spec.source.s3"),
             (r#"{"bundled":{"name":"x"}}"#, r#"{"nodeLocal":{"poolRef":{"name":"p"}}}"#, "spec.storage.nodeLocal"),
         ] {

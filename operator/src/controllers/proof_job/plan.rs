@@ -135,7 +135,7 @@ impl<'a> Planner<'a> {
             Ok(valid) => valid,
             Err(unsupported) => return Standing::Failed("Unsupported".into(), unsupported.to_string()),
         };
-        let cache_name = valid.model.cache_name().to_owned();
+        let cache_name = valid.model.cache_name();
         let resolved = self.snapshot.cache.as_ref().and_then(|cache| cache.status.as_ref()?.resolved.as_ref());
         report::record_model(&mut self.plan.status, &cache_name, resolved);
         if let Some(waiting) = self.wait_for_model(&valid) {
@@ -200,17 +200,24 @@ impl<'a> Planner<'a> {
         let waiting = |reason: &str, message: String| Some(Standing::Waiting(reason.into(), message));
         let name = valid.model.cache_name();
         let Some(cache) = &self.snapshot.cache else {
-            let ModelSource::Preset(preset) = &valid.model else {
-                return waiting("ModelCacheNotFound", format!("no ModelCache {name} in this namespace"));
-            };
-            return match &self.snapshot.preset {
-                None => waiting("ModelPresetNotFound", format!("no ModelPreset {preset} in this cluster")),
-                Some(found) => {
-                    let cache = self.cache_of_preset(preset, found.spec.storage.clone());
-                    self.plan.create.push(Child::Cache(Box::new(cache)));
-                    waiting("ModelCacheCreated", format!("ModelCache {preset} is being created"))
+            let (source, storage) = match (&valid.model, &self.snapshot.preset) {
+                (ModelSource::Cache(_), _) => {
+                    return waiting("ModelCacheNotFound", format!("no ModelCache {name} in this namespace"));
+                }
+                (ModelSource::Preset(preset), None) => {
+                    return waiting("ModelPresetNotFound", format!("no ModelPreset {preset} in this cluster"));
+                }
+                (ModelSource::Preset(preset), Some(found)) => {
+                    let source = Source { preset: Some(NameRef { name: preset.clone() }), ..Source::default() };
+                    (source, found.spec.storage.clone())
+                }
+                (ModelSource::Hub(repository), _) => {
+                    (Source { hugging_face: Some(repository.clone()), ..Source::default() }, None)
                 }
             };
+            let cache = self.new_cache(&name, source, storage);
+            self.plan.create.push(Child::Cache(Box::new(cache)));
+            return waiting("ModelCacheCreated", format!("ModelCache {name} is being created"));
         };
         let status = cache.status.clone().unwrap_or_default();
         if conditions::is_true(&status.conditions, "Ready") {
@@ -225,7 +232,7 @@ impl<'a> Planner<'a> {
         waiting("WaitingForModel", format!("ModelCache {name}: {line}"))
     }
 
-    fn cache_of_preset(&self, preset: &str, storage: Option<Storage>) -> ModelCache {
+    fn new_cache(&self, name: &str, source: Source, storage: Option<Storage>) -> ModelCache {
         let storage = storage.unwrap_or_else(|| Storage {
             claim: Some(NewClaim {
                 storage_class_name: self.settings.storage_class(),
@@ -234,11 +241,8 @@ impl<'a> Planner<'a> {
             }),
             ..Storage::default()
         });
-        let source = Source { preset: Some(NameRef { name: preset.into() }), ..Source::default() };
-        let mut cache = ModelCache::new(
-            preset,
-            ModelCacheSpec { source, storage, placement: None, prepare: None, retention: None },
-        );
+        let mut cache =
+            ModelCache::new(name, ModelCacheSpec { source, storage, placement: None, prepare: None, retention: None });
         cache.metadata.namespace = Some(self.namespace());
         cache
     }
@@ -464,6 +468,7 @@ impl<'a> Planner<'a> {
                 input: valid.input.clone(),
                 chat: valid.chat,
                 max_new_tokens: valid.max_new_tokens,
+                count: valid.count,
                 mode: "gkr".into(),
                 nonce: self.nonce(),
             }),
@@ -499,6 +504,7 @@ impl<'a> Planner<'a> {
             mounts,
             cores: valid.cores.clone(),
             memory: valid.memory.clone(),
+            hub_token: None,
             gpus: gpus.cloned(),
             avoid,
             node_selector: Default::default(),

@@ -2,7 +2,8 @@
 //! refused by name.
 
 use obelysk_api::crd::ProofJobSpec;
-use obelysk_api::crd::proof_job::{Gpu, PodOverrides, ProofMode, Retain, Sharing, WeightBinding};
+use obelysk_api::crd::model_cache::HuggingFace;
+use obelysk_api::crd::proof_job::{Gpu, Model, PodOverrides, ProofMode, Retain, Sharing, WeightBinding};
 use obelysk_api::job::Input;
 
 /// A field that this version does not act upon.
@@ -22,16 +23,43 @@ pub enum ModelSource {
     Cache(String),
     /// The one of a preset, made if it is not there.
     Preset(String),
+    /// The one of a repository of a hub, made if it is not there.
+    Hub(HuggingFace),
 }
 
 impl ModelSource {
     /// Name of the ModelCache.
     #[must_use]
-    pub fn cache_name(&self) -> &str {
+    pub fn cache_name(&self) -> String {
         match self {
-            Self::Cache(name) | Self::Preset(name) => name,
+            Self::Cache(name) | Self::Preset(name) => name.clone(),
+            Self::Hub(repository) => name_of_hub_cache(repository),
         }
     }
+
+    /// The model of a specification.
+    #[must_use]
+    pub fn of(model: &Model) -> Option<Self> {
+        match (&model.cache_ref, &model.preset, &model.hugging_face) {
+            (Some(cache), ..) => Some(Self::Cache(cache.name.clone())),
+            (_, Some(preset), _) => Some(Self::Preset(preset.name.clone())),
+            (.., Some(repository)) => Some(Self::Hub(repository.clone())),
+            (None, None, None) => None,
+        }
+    }
+}
+
+/// Name of the ModelCache of a repository: readable, and different for every way to ask for it.
+fn name_of_hub_cache(repository: &HuggingFace) -> String {
+    /// With the digest and a dash a name of at most 45 characters.
+    const READABLE: usize = 32;
+    let text = serde_json::to_vec(repository).expect("a repository is plain data");
+    let digest = blake3::hash(&text).to_hex();
+    let name = repository.repo.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
+    let plain: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(READABLE).collect();
+    let plain = plain.trim_matches('-');
+    let readable = if plain.is_empty() { "model" } else { plain };
+    format!("{readable}-{}", &digest[..10])
 }
 
 /// Where to prove.
@@ -54,6 +82,8 @@ pub struct Valid {
     pub chat: bool,
     /// Most tokens to generate.
     pub max_new_tokens: u32,
+    /// Inferences in the log.
+    pub count: u32,
     /// Where to prove.
     pub hardware: Hardware,
     /// Cores of prove pods.
@@ -81,10 +111,8 @@ const MEMORY: &str = "2Gi";
 /// The first field that this version does not act upon.
 pub fn validate(spec: &ProofJobSpec) -> Result<Valid, Unsupported> {
     refuse_later_fields(spec)?;
-    let model = match (&spec.model.cache_ref, &spec.model.preset) {
-        (Some(cache), _) => ModelSource::Cache(cache.name.clone()),
-        (None, Some(preset)) => ModelSource::Preset(preset.name.clone()),
-        (None, None) => return refuse("spec.model.huggingFace", "use cacheRef, or preset: {name: tiny-chat}"),
+    let Some(model) = ModelSource::of(&spec.model) else {
+        return refuse("spec.model", "use cacheRef, preset: {name: tiny-chat} or huggingFace: {repo}");
     };
     let inference = &spec.inference;
     let input = match (&inference.prompt, &inference.tokens) {
@@ -104,6 +132,8 @@ pub fn validate(spec: &ProofJobSpec) -> Result<Valid, Unsupported> {
         input,
         chat: inference.chat,
         max_new_tokens: u32::try_from(inference.max_new_tokens).expect("the schema bounds maxNewTokens"),
+        count: u32::try_from(inference.capture.as_ref().map_or(1, |capture| capture.count))
+            .expect("the schema bounds capture.count"),
         hardware,
         cores: cpu.cores.unwrap_or_else(|| CORES.into()),
         memory: cpu.memory.unwrap_or_else(|| MEMORY.into()),
@@ -135,7 +165,6 @@ fn refuse_later_fields(spec: &ProofJobSpec) -> Result<(), Unsupported> {
             "use Aggregated",
         ),
         (proof.entrypoint.is_some(), "spec.proof.entrypoint", "leave it out"),
-        (inference.capture.as_ref().is_some_and(|c| c.count != 1), "spec.inference.capture.count", "use 1"),
         (inference.test.is_some(), "spec.inference.test", "leave it out; the float engine's answer is compared anyway"),
         (artifacts.s3.is_some(), "spec.artifacts.s3", "leave it out; files are kept on the artifacts volume"),
         (artifacts.retain == Some(Retain::OnSuccess), "spec.artifacts.retain", "use Always"),
@@ -185,16 +214,30 @@ mod tests {
     }
 
     #[test]
+    fn the_cache_of_a_repository_has_a_name_of_its_own_that_kubernetes_takes() {
+        let name = |source: &str| {
+            let spec = spec(&format!(r#"{{"model":{{"huggingFace":{source}}}}}"#));
+            validate(&spec).unwrap().model.cache_name()
+        };
+        let plain = name(r#"{"repo":"Qwen/Qwen3-14B"}"#);
+        assert!(plain.starts_with("qwen3-14b-") && plain.len() <= 45, "{plain}");
+        assert_eq!(plain, name(r#"{"repo":"Qwen/Qwen3-14B"}"#));
+        for other in [r#"{"repo":"Qwen/Qwen3-14B","layers":2}"#, r#"{"repo":"Qwen/Qwen3-14B","revision":"v1"}"#] {
+            assert_ne!(plain, name(other));
+        }
+        let long = name(&format!(r#"{{"repo":"a/_{}_"}}"#, "X.y".repeat(30)));
+        assert!(long.len() <= 45 && long.starts_with("x-y"), "{long}");
+    }
+
+    #[test]
     fn every_later_field_is_refused_by_name() {
         for (extra, field) in [
-            (r#"{"model":{"huggingFace":{"repo":"Qwen/Qwen3-14B"}}}"#, "spec.model.huggingFace"),
             (r#"{"submission":{"dryRun":{"network":"Sepolia"}}}"#, "spec.submission"),
             (r#"{"proof":{"mode":"Recursive"}}"#, "spec.proof.mode"),
             (r#"{"proof":{"layers":2}}"#, "spec.proof.layers"),
             (r#"{"proof":{"starknetReady":true}}"#, "spec.proof.starknetReady"),
             (r#"{"proof":{"weightBinding":"Batched"}}"#, "spec.proof.weightBinding"),
             (r#"{"proof":{"entrypoint":"V2"}}"#, "spec.proof.entrypoint"),
-            (r#"{"inference":{"prompt":"x","capture":{"count":5}}}"#, "spec.inference.capture.count"),
             (r#"{"inference":{"prompt":"x","test":{"prompt":"y"}}}"#, "spec.inference.test"),
             (r#"{"inference":{"promptFrom":{"configMapKeyRef":{"name":"a","key":"b"}}}}"#, "spec.inference.promptFrom"),
             (r#"{"artifacts":{"s3":{"bucket":"proofs"}}}"#, "spec.artifacts.s3"),

@@ -1,0 +1,37 @@
+//! How much memory this process may still take: what the system has free, and what its control group leaves it.
+
+use std::fs;
+
+/// Bytes, or `None` where neither is known.
+#[must_use]
+pub fn available() -> Option<u64> {
+    let system = fs::read_to_string("/proc/meminfo").ok().and_then(|text| free_of_system(&text));
+    let group = free_of_group();
+    system.into_iter().chain(group).min()
+}
+
+/// Of the text of `/proc/meminfo`.
+fn free_of_system(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find(|line| line.starts_with("MemAvailable:"))?;
+    let kibibytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kibibytes << 10)
+}
+
+/// Limit less use of the control group (cgroup v2) that a container sees as the root of its own.
+fn free_of_group() -> Option<u64> {
+    let read =
+        |name: &str| -> Option<u64> { fs::read_to_string(format!("/sys/fs/cgroup/{name}")).ok()?.trim().parse().ok() };
+    Some(read("memory.max")?.saturating_sub(read("memory.current")?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_system_states_what_is_available_in_kibibytes() {
+        assert_eq!(free_of_system("MemTotal: 4096 kB\nMemAvailable:    2048 kB\n"), Some(2 << 20));
+        assert_eq!(free_of_system("MemTotal: 4096 kB\n"), None);
+        assert!(available().is_some_and(|bytes| bytes > 1 << 20));
+    }
+}

@@ -1,0 +1,78 @@
+//! Folders with the layout of a hub's repository.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::manifest::{MANIFEST, Manifest, ManifestFile};
+use super::{INDEX, ModelFiles, SINGLE_SHARD, SMALL_FILES};
+use crate::artifacts::sha256_of_file;
+use crate::failure::{ExitCode, Failure};
+use crate::home::Home;
+
+/// A folder that the user names.
+pub(super) fn open(home: &Home, folder: &Path) -> Result<ModelFiles, Failure> {
+    if !folder.is_dir() {
+        let message = format!("{} is not a folder", folder.display());
+        return Err(Failure::new(ExitCode::BadSpec, message, "name a folder with config.json and safetensors"));
+    }
+    let folder = fs::canonicalize(folder).map_err(|error| Failure::io("find", folder, &error))?;
+    let name = folder.file_name().map_or_else(|| "model".into(), |name| name.to_string_lossy().into_owned());
+    let manifest =
+        if folder.join(MANIFEST).is_file() { Manifest::read(&folder)? } else { Manifest::of(describe_files(&folder)?) };
+    // Whoever names a folder of HOME itself finds there what is derived from it. Any other may be read-only.
+    let is_home = fs::canonicalize(home.root()).is_ok_and(|root| folder.starts_with(root));
+    let derived = if is_home { folder.clone() } else { home.model("local", &name, &manifest.revision) };
+    let model = ModelFiles::new(format!("local/{name}"), folder, derived, manifest);
+    if model.is_there() {
+        model.check()?;
+    }
+    Ok(model)
+}
+
+fn describe_files(folder: &Path) -> Result<Vec<ManifestFile>, Failure> {
+    let mut names: BTreeSet<String> =
+        SMALL_FILES.iter().filter(|name| folder.join(name).is_file()).map(|&name| name.into()).collect();
+    if !names.contains("config.json") {
+        return Err(lacks(folder, "config.json"));
+    }
+    if names.contains(INDEX) {
+        names.extend(shards(&folder.join(INDEX))?.into_values());
+    } else {
+        names.insert(SINGLE_SHARD.into());
+    }
+    names
+        .into_iter()
+        .map(|name| {
+            let path = folder.join(&name);
+            let metadata = fs::metadata(&path).map_err(|_| lacks(folder, &name))?;
+            Ok(ManifestFile { bytes: metadata.len(), sha256: sha256_of_file(&path)?, path: name })
+        })
+        .collect()
+}
+
+/// The shard of every tensor, as an index states them.
+pub(super) fn shards(index: &Path) -> Result<BTreeMap<String, String>, Failure> {
+    #[derive(Deserialize)]
+    struct Index {
+        weight_map: BTreeMap<String, String>,
+    }
+    let bad = |reason: String| {
+        let message = format!("{} {reason}", index.display());
+        Failure::new(ExitCode::ModelMismatch, message, "download the model again")
+    };
+    let text = fs::read(index).map_err(|error| Failure::io("read", index, &error))?;
+    let parsed: Index = serde_json::from_slice(&text).map_err(|error| bad(format!("is not an index: {error}")))?;
+    let leaves = |name: &str| Path::new(name).components().count() != 1 || name.starts_with('.');
+    match parsed.weight_map.values().find(|name| leaves(name)) {
+        Some(name) => Err(bad(format!("names a shard outside of its folder: {name}"))),
+        None => Ok(parsed.weight_map),
+    }
+}
+
+fn lacks(folder: &Path, name: &str) -> Failure {
+    let message = format!("{} has no {name}", folder.display());
+    Failure::new(ExitCode::ModelMismatch, message, "download the whole model: config, tokenizer and every shard")
+}

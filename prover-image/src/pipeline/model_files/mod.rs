@@ -1,0 +1,222 @@
+//! A model's files: the ones that matter, their digests, and the folder of HOME that belongs to their revision.
+
+mod bundled;
+mod directory;
+mod hub;
+mod manifest;
+
+use std::fs;
+use std::path::PathBuf;
+
+use obelysk_model::checkpoint::Checkpoint;
+use obelysk_model::config::ModelConfig;
+use obelysk_model::decoder::expected_tensors;
+use obelysk_model::float::FloatModel;
+use obelysk_model::presets::{self, Origin};
+use obelysk_model::validate::{Validation, validate};
+
+use super::Observer;
+use super::inputs::{HubModel, ModelSelection, ModelSource};
+use crate::artifacts::sha256_of_file;
+use crate::failure::{ExitCode, Failure};
+use crate::home::Home;
+use bundled::Bundled;
+use hub::Hub;
+use manifest::MANIFEST;
+pub use manifest::{Manifest, ManifestFile};
+
+const INDEX: &str = "model.safetensors.index.json";
+const SINGLE_SHARD: &str = "model.safetensors";
+/// Read where present. Everything else in a folder, weights apart, is ignored.
+const SMALL_FILES: [&str; 7] = [
+    "chat_template.jinja",
+    "config.json",
+    "generation_config.json",
+    "special_tokens_map.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    INDEX,
+];
+
+/// A model on disk.
+#[derive(Clone, Debug)]
+pub struct ModelFiles {
+    /// Organisation and name.
+    pub name: String,
+    /// The folder with the files.
+    pub folder: PathBuf,
+    /// The folder for what is derived from them.
+    pub derived: PathBuf,
+    /// The files and their digests.
+    pub manifest: Manifest,
+    /// The model is the first layers of these files, followed by the last norm and the head.
+    pub layers: Option<usize>,
+}
+
+/// Find a model's files and check them. What is not in HOME yet is brought there.
+///
+/// # Errors
+/// An unknown model, a folder without one, files that differ from their manifest, a download that fails.
+pub fn resolve(home: &Home, selection: &ModelSelection, observer: &dyn Observer) -> Result<ModelFiles, Failure> {
+    open(home, selection, |place| match place {
+        Place::Bundled(bundled) if bundled.files.is_there() => bundled.files.check(),
+        Place::Bundled(bundled) => bundled.write(),
+        Place::Hub(hub, files) => {
+            *files = Some(match hub.find()? {
+                Some(found) => {
+                    found.check()?;
+                    found
+                }
+                None => hub.fetch(observer)?,
+            });
+            Ok(())
+        }
+    })
+}
+
+/// As [`resolve`], and replace damaged files of HOME. A branch or tag of a hub is pinned anew.
+///
+/// # Errors
+/// As [`resolve`], except that damage in HOME is repaired.
+pub fn pull(home: &Home, selection: &ModelSelection, observer: &dyn Observer) -> Result<ModelFiles, Failure> {
+    open(home, selection, |place| match place {
+        Place::Bundled(bundled) if bundled.files.is_there() && bundled.files.check().is_ok() => Ok(()),
+        Place::Bundled(bundled) => bundled.write(),
+        Place::Hub(hub, files) => {
+            *files = Some(hub.fetch(observer)?);
+            Ok(())
+        }
+    })
+}
+
+/// As [`resolve`], without writing anything and without a network.
+///
+/// # Errors
+/// As [`resolve`], and a model that is not in HOME.
+pub fn find(home: &Home, selection: &ModelSelection) -> Result<ModelFiles, Failure> {
+    let absent = |name: &str| {
+        let message = format!("{name} is not in {}", home.root().display());
+        Failure::new(ExitCode::Cache, message, "fetch the model first")
+    };
+    open(home, selection, |place| match place {
+        Place::Bundled(bundled) if bundled.files.is_there() => bundled.files.check(),
+        Place::Bundled(bundled) => Err(absent(&bundled.files.name)),
+        Place::Hub(hub, files) => {
+            let found = hub.find()?.ok_or_else(|| absent("the model"))?;
+            found.check()?;
+            *files = Some(found);
+            Ok(())
+        }
+    })
+}
+
+/// Where a model of HOME comes from.
+enum Place<'a> {
+    Bundled(Bundled),
+    Hub(Hub<'a>, Option<ModelFiles>),
+}
+
+fn open(
+    home: &Home,
+    selection: &ModelSelection,
+    bring: impl FnOnce(&mut Place) -> Result<(), Failure>,
+) -> Result<ModelFiles, Failure> {
+    let layers = selection.layers;
+    let of_hub;
+    let mut place = match &selection.source {
+        ModelSource::Directory(folder) => return Ok(directory::open(home, folder)?.truncated(layers)),
+        ModelSource::Hub(model) => Place::Hub(Hub::new(home, model, layers)?, None),
+        ModelSource::Preset { name, endpoint } => match presets::find(name)?.origin {
+            Origin::Bundled => Place::Bundled(Bundled::find(home, name)?),
+            Origin::Hub(repository) => {
+                of_hub = HubModel { reference: repository.into(), endpoint: endpoint.clone() };
+                Place::Hub(Hub::new(home, &of_hub, layers)?, None)
+            }
+        },
+    };
+    bring(&mut place)?;
+    let files = match place {
+        Place::Bundled(bundled) => bundled.files,
+        Place::Hub(_, files) => files.expect("models of a hub are found or fetched"),
+    };
+    Ok(files.truncated(layers))
+}
+
+impl ModelFiles {
+    fn new(name: String, folder: PathBuf, derived: PathBuf, manifest: Manifest) -> Self {
+        Self { name, folder, derived, manifest, layers: None }
+    }
+
+    /// The model of the first layers. It shares files with the whole one, and nothing that is derived from them.
+    fn truncated(mut self, layers: Option<usize>) -> Self {
+        if let Some(layers) = layers {
+            self.name = format!("{} (first {layers} layers)", self.name);
+            self.derived = self.derived.join(format!("first-{layers}"));
+            self.layers = Some(layers);
+        }
+        self
+    }
+
+    fn is_there(&self) -> bool {
+        self.folder.join(MANIFEST).is_file()
+    }
+
+    /// Compare every file with the manifest.
+    ///
+    /// # Errors
+    /// A file is missing or differs.
+    pub fn check(&self) -> Result<(), Failure> {
+        let hint = format!("run `obelysk model pull` again, or remove {}", self.folder.display());
+        for file in &self.manifest.files {
+            let path = self.folder.join(&file.path);
+            let problem = match fs::metadata(&path) {
+                Err(_) => "is missing".to_string(),
+                Ok(found) if found.len() != file.bytes => format!("has {} bytes, not {}", found.len(), file.bytes),
+                Ok(_) if sha256_of_file(&path)? != file.sha256 => "differs from its SHA-256".to_string(),
+                Ok(_) => continue,
+            };
+            return Err(Failure::new(ExitCode::Cache, format!("{} {problem}", path.display()), hint));
+        }
+        Ok(())
+    }
+
+    /// The model's configuration.
+    ///
+    /// # Errors
+    /// It cannot be read, or has fewer layers than are asked for.
+    pub fn config(&self) -> Result<ModelConfig, Failure> {
+        let config = ModelConfig::read(&self.folder)?;
+        Ok(match self.layers {
+            Some(layers) => config.truncated(layers)?,
+            None => config,
+        })
+    }
+
+    /// The model's weights. Shards that it does not need may be absent.
+    ///
+    /// # Errors
+    /// What the checkpoint's files report.
+    pub fn checkpoint(&self) -> Result<Checkpoint, Failure> {
+        if self.layers.is_none() {
+            return Ok(Checkpoint::open(&self.folder)?);
+        }
+        let needed = expected_tensors(&self.config()?).into_iter().map(|(name, _)| name).collect();
+        Ok(Checkpoint::open_tensors(&self.folder, &needed)?)
+    }
+
+    /// The float engine.
+    ///
+    /// # Errors
+    /// What configuration and checkpoint report.
+    pub fn float_model(&self) -> Result<FloatModel, Failure> {
+        Ok(FloatModel::load(self.config()?, &self.checkpoint()?)?)
+    }
+
+    /// Check files, shapes and values, reading every weight once.
+    ///
+    /// # Errors
+    /// The first problem, with the file and the tensor.
+    pub fn validate(&self) -> Result<Validation, Failure> {
+        Ok(validate(&self.folder, &self.config()?, &self.checkpoint()?)?)
+    }
+}

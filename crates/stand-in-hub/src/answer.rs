@@ -27,7 +27,23 @@ use crate::{Request, State};
 const PIECE: u64 = 1 << 16;
 
 type Names = (String, String);
-type Answer = Result<Response, Response>;
+/// A refusal is boxed: it is large, and rare.
+type Answer = Result<Response, Refusal>;
+
+/// An answer other than what was asked for.
+pub(crate) struct Refusal(Box<Response>);
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        *self.0
+    }
+}
+
+impl<T: Into<Response>> From<T> for Refusal {
+    fn from(response: T) -> Self {
+        Self(Box::new(response.into()))
+    }
+}
 
 pub(crate) async fn set_faults(Shared(state): Shared<Arc<State>>, Json(faults): Json<Faults>) -> Json<Value> {
     *state.faults.lock().expect("requests do not panic") = faults;
@@ -38,7 +54,7 @@ pub(crate) async fn take_log(Shared(state): Shared<Arc<State>>) -> Json<Value> {
     Json(json!(std::mem::take(&mut *state.log.lock().expect("requests do not panic"))))
 }
 
-fn refuse(status: StatusCode, code: &'static str, message: &str) -> Response {
+fn refuse(status: StatusCode, code: &'static str, message: &str) -> Refusal {
     let mut response = (status, Json(json!({"error": message}))).into_response();
     let headers = response.headers_mut();
     if !code.is_empty() {
@@ -47,7 +63,7 @@ fn refuse(status: StatusCode, code: &'static str, message: &str) -> Response {
     if let Ok(message) = HeaderValue::from_str(message) {
         headers.insert("X-Error-Message", message);
     }
-    response
+    response.into()
 }
 
 impl State {
@@ -63,7 +79,7 @@ impl State {
         (organisation, name): (&str, &str),
         revision: Option<&str>,
         headers: &HeaderMap,
-    ) -> Result<Arc<Repository>, Response> {
+    ) -> Result<Arc<Repository>, Refusal> {
         let Some(repository) = self.repositories.find(organisation, name) else {
             let known = headers.contains_key(AUTHORIZATION);
             let status = if known { StatusCode::NOT_FOUND } else { StatusCode::UNAUTHORIZED };
@@ -78,7 +94,7 @@ impl State {
     }
 
     /// Files of gated repositories need a token; their description does not.
-    fn gate(&self, organisation: &str, name: &str, headers: &HeaderMap) -> Result<(), Response> {
+    fn gate(&self, organisation: &str, name: &str, headers: &HeaderMap) -> Result<(), Refusal> {
         let id = format!("{organisation}/{name}");
         let Some((_, token)) = self.gated.iter().find(|(gated, _)| *gated == id) else { return Ok(()) };
         let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
@@ -185,7 +201,7 @@ pub(crate) async fn resolve(
             let status = faults.status.and_then(|status| StatusCode::from_u16(status).ok());
             let mut response = refuse(status.unwrap_or(StatusCode::SERVICE_UNAVAILABLE), "", "busy");
             if let Some(seconds) = faults.retry_after {
-                response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+                response.0.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
             }
             return Err(response);
         }
@@ -241,7 +257,7 @@ pub(crate) async fn large(
     state.note(&uri, &headers, true);
     let repository = state.repository((&organisation, &name), None, &headers)?;
     let entry = repository.entries.values().find(|entry| entry.sha256.as_deref() == Some(&digest));
-    let Some(entry) = entry else { return Err(StatusCode::NOT_FOUND.into_response()) };
+    let Some(entry) = entry else { return Err(StatusCode::NOT_FOUND.into_response().into()) };
     // What this answer suffers from: each count is used up by one.
     let faults = {
         let mut all = state.faults.lock().expect("requests do not panic");
@@ -255,7 +271,7 @@ pub(crate) async fn large(
         }
     };
     if faults.expired > 0 {
-        return Err((StatusCode::FORBIDDEN, "<html>the request has expired</html>").into_response());
+        return Err((StatusCode::FORBIDDEN, "<html>the request has expired</html>").into_response().into());
     }
     send(&state, entry, &headers, &faults).await
 }
@@ -269,10 +285,11 @@ async fn send(state: &State, entry: &Entry, headers: &HeaderMap, faults: &Faults
         Some(Some(range)) => range,
         Some(None) => {
             let range = format!("bytes */{length}");
-            return Err((StatusCode::RANGE_NOT_SATISFIABLE, [(CONTENT_RANGE, range)]).into_response());
+            return Err((StatusCode::RANGE_NOT_SATISFIABLE, [(CONTENT_RANGE, range)]).into_response().into());
         }
     };
-    let unreadable = |error: std::io::Error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response();
+    let unreadable =
+        |error: std::io::Error| Refusal::from((StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response());
     let mut file = File::open(&entry.location).await.map_err(unreadable)?;
     file.seek(SeekFrom::Start(start)).await.map_err(unreadable)?;
     let stop = match (faults.cuts > 0, faults.short_ranges > 0) {
@@ -296,10 +313,9 @@ async fn send(state: &State, entry: &Entry, headers: &HeaderMap, faults: &Faults
         if let Err(error) = file.read_exact(&mut piece).await {
             return Some((Err(error), (file, end, sent)));
         }
-        if let Some(place) = flipped.and_then(|place| place.checked_sub(at)).filter(|&place| place < PIECE) {
-            if let Some(byte) = piece.get_mut(usize::try_from(place).expect("inside of a piece")) {
-                *byte ^= 1;
-            }
+        let place = flipped.and_then(|place| place.checked_sub(at)).and_then(|place| usize::try_from(place).ok());
+        if let Some(byte) = place.and_then(|place| piece.get_mut(place)) {
+            *byte ^= 1;
         }
         let read = piece.len() as u64;
         if let Some(rate) = rate {

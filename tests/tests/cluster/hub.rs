@@ -16,7 +16,8 @@ const JOBS: usize = 10;
 /// Start a hub that serves one small model from a ConfigMap; its address.
 fn start_hub() -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/models/qwen3");
-    let files = ["config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"];
+    let files =
+        ["config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"];
     let mut create = vec!["create".to_owned(), "configmap".to_owned(), "hub-files".to_owned()];
     create.extend(files.iter().map(|file| format!("--from-file={}", folder.join(file).display())));
     kubectl(&create.iter().map(String::as_str).collect::<Vec<_>>());
@@ -44,7 +45,9 @@ spec:
 /// The requests that the hub has seen.
 fn log_of(hub: &str) -> Vec<Value> {
     let mut connection = TcpStream::connect((hub, PORT)).unwrap();
-    connection.write_all(b"POST /_log HTTP/1.1\r\nhost: hub\r\nconnection: close\r\ncontent-length: 0\r\n\r\n").unwrap();
+    connection
+        .write_all(b"POST /_log HTTP/1.1\r\nhost: hub\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
+        .unwrap();
     let mut answer = String::new();
     connection.read_to_string(&mut answer).unwrap();
     let (_, body) = answer.split_once("\r\n\r\n").unwrap();

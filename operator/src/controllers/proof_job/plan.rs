@@ -1,26 +1,26 @@
 //! What to do about a ProofJob: a pure function of the specification, what was observed, and the time.
 
+mod model;
+
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PersistentVolumeClaimSpec, VolumeResourceRequirements};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::{Resource, ResourceExt};
-use obelysk_api::crd::model_cache::{AccessMode, ModelCacheSpec, NewClaim, Source, Storage};
 use obelysk_api::crd::proof_job::TtlDelete;
 use obelysk_api::crd::proof_job_status::{PlacementStatus, StepName, StepState};
-use obelysk_api::crd::schema::NameRef;
 use obelysk_api::crd::{ModelCache, ProofJob, ProofJobStatus};
 use obelysk_api::exit::FaultClass;
 use obelysk_api::job::{Finish, JOB_VERSION, JobSpec, Prove, Work};
 
 use super::observe::Snapshot;
 use super::report::{self, Standing, move_step};
-use super::validate::{Hardware, ModelSource, Valid, validate};
+use super::validate::{Hardware, Valid, validate};
 use super::{FINISH, LABEL, PROVE};
 use crate::controllers::attempt::{Attempt, Outcome, judge};
 use crate::controllers::job::{self, ARTIFACTS, MODEL, Mount, TERMINATION_MESSAGE};
-use crate::controllers::{Note, conditions, seconds_between};
+use crate::controllers::{Note, seconds_between};
 use crate::scheduling::gpu::{self, Fit};
 use crate::scheduling::retry::{Budget, Verdict};
 use crate::settings::Settings;
@@ -194,57 +194,6 @@ impl<'a> Planner<'a> {
             report::step(status, name).state = StepState::Pending;
         }
         true
-    }
-
-    fn wait_for_model(&mut self, valid: &Valid) -> Option<Standing> {
-        let waiting = |reason: &str, message: String| Some(Standing::Waiting(reason.into(), message));
-        let name = valid.model.cache_name();
-        let Some(cache) = &self.snapshot.cache else {
-            let (source, storage) = match (&valid.model, &self.snapshot.preset) {
-                (ModelSource::Cache(_), _) => {
-                    return waiting("ModelCacheNotFound", format!("no ModelCache {name} in this namespace"));
-                }
-                (ModelSource::Preset(preset), None) => {
-                    return waiting("ModelPresetNotFound", format!("no ModelPreset {preset} in this cluster"));
-                }
-                (ModelSource::Preset(preset), Some(found)) => {
-                    let source = Source { preset: Some(NameRef { name: preset.clone() }), ..Source::default() };
-                    (source, found.spec.storage.clone())
-                }
-                (ModelSource::Hub(repository), _) => {
-                    (Source { hugging_face: Some(repository.clone()), ..Source::default() }, None)
-                }
-            };
-            let cache = self.new_cache(&name, source, storage);
-            self.plan.create.push(Child::Cache(Box::new(cache)));
-            return waiting("ModelCacheCreated", format!("ModelCache {name} is being created"));
-        };
-        let status = cache.status.clone().unwrap_or_default();
-        if conditions::is_true(&status.conditions, "Ready") {
-            return None;
-        }
-        move_step(&mut self.plan.status, StepName::Model, StepState::Running, self.now);
-        let stalled = status.conditions.iter().find(|c| c.type_ == "Stalled" && c.status == "True");
-        if let Some(stalled) = stalled {
-            return waiting("ModelCacheFailed", format!("ModelCache {name}: {}", stalled.message));
-        }
-        let line = status.progress.and_then(|progress| progress.summary).unwrap_or_else(|| "not ready".into());
-        waiting("WaitingForModel", format!("ModelCache {name}: {line}"))
-    }
-
-    fn new_cache(&self, name: &str, source: Source, storage: Option<Storage>) -> ModelCache {
-        let storage = storage.unwrap_or_else(|| Storage {
-            claim: Some(NewClaim {
-                storage_class_name: self.settings.storage_class(),
-                access_mode: AccessMode::ReadWriteOnce,
-                size: self.settings.model_size.clone(),
-            }),
-            ..Storage::default()
-        });
-        let mut cache =
-            ModelCache::new(name, ModelCacheSpec { source, storage, placement: None, prepare: None, retention: None });
-        cache.metadata.namespace = Some(self.namespace());
-        cache
     }
 
     fn past_deadline(&mut self) -> Option<Standing> {

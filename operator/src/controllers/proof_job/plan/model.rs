@@ -1,0 +1,65 @@
+//! The model that a job waits for.
+
+use obelysk_api::crd::ModelCache;
+use obelysk_api::crd::model_cache::{AccessMode, ModelCacheSpec, NewClaim, Source, Storage};
+use obelysk_api::crd::proof_job_status::{StepName, StepState};
+use obelysk_api::crd::schema::NameRef;
+
+use super::super::report::{Standing, move_step};
+use super::super::validate::{ModelSource, Valid};
+use super::{Child, Planner};
+use crate::controllers::conditions;
+
+impl Planner<'_> {
+    /// Where the job stands until its ModelCache is ready; the cache of a preset or a repository is created.
+    pub(super) fn wait_for_model(&mut self, valid: &Valid) -> Option<Standing> {
+        let waiting = |reason: &str, message: String| Some(Standing::Waiting(reason.into(), message));
+        let name = valid.model.cache_name();
+        let Some(cache) = &self.snapshot.cache else {
+            let (source, storage) = match (&valid.model, &self.snapshot.preset) {
+                (ModelSource::Cache(_), _) => {
+                    return waiting("ModelCacheNotFound", format!("no ModelCache {name} in this namespace"));
+                }
+                (ModelSource::Preset(preset), None) => {
+                    return waiting("ModelPresetNotFound", format!("no ModelPreset {preset} in this cluster"));
+                }
+                (ModelSource::Preset(preset), Some(found)) => {
+                    let source = Source { preset: Some(NameRef { name: preset.clone() }), ..Source::default() };
+                    (source, found.spec.storage.clone())
+                }
+                (ModelSource::Hub(repository), _) => {
+                    (Source { hugging_face: Some(repository.clone()), ..Source::default() }, None)
+                }
+            };
+            let cache = self.new_cache(&name, source, storage);
+            self.plan.create.push(Child::Cache(Box::new(cache)));
+            return waiting("ModelCacheCreated", format!("ModelCache {name} is being created"));
+        };
+        let status = cache.status.clone().unwrap_or_default();
+        if conditions::is_true(&status.conditions, "Ready") {
+            return None;
+        }
+        move_step(&mut self.plan.status, StepName::Model, StepState::Running, self.now);
+        let stalled = status.conditions.iter().find(|c| c.type_ == "Stalled" && c.status == "True");
+        if let Some(stalled) = stalled {
+            return waiting("ModelCacheFailed", format!("ModelCache {name}: {}", stalled.message));
+        }
+        let line = status.progress.and_then(|progress| progress.summary).unwrap_or_else(|| "not ready".into());
+        waiting("WaitingForModel", format!("ModelCache {name}: {line}"))
+    }
+
+    fn new_cache(&self, name: &str, source: Source, storage: Option<Storage>) -> ModelCache {
+        let storage = storage.unwrap_or_else(|| Storage {
+            claim: Some(NewClaim {
+                storage_class_name: self.settings.storage_class(),
+                access_mode: AccessMode::ReadWriteOnce,
+                size: self.settings.model_size.clone(),
+            }),
+            ..Storage::default()
+        });
+        let mut cache =
+            ModelCache::new(name, ModelCacheSpec { source, storage, placement: None, prepare: None, retention: None });
+        cache.metadata.namespace = Some(self.namespace());
+        cache
+    }
+}

@@ -1,12 +1,10 @@
 //! The lookup argument: leaves, then a tree of fractions down to their sum (Haböck, ePrint 2022/1530; Papini and Haböck,
 //! ePrint 2023/1284).
 
-use std::collections::BTreeMap;
-
 use obelysk_statement::lookup::{Block, Source};
 use obelysk_statement::plan::Plan;
 use obelysk_statement::reduction::constant;
-use obelysk_statement::relation::Linear;
+use obelysk_statement::relation::{Access, Linear};
 use obelysk_statement::table::TableRows;
 use obelysk_statement::transcript::Transcript;
 use obelysk_statement::{Challenge, Relation, Value};
@@ -70,7 +68,7 @@ fn leaves_of(block: &Block, tensors: &Tensors, [alpha, beta]: [Challenge; 2]) ->
             let powers = powers(table.rows.width());
             let base = alpha - beta * constant(i64::try_from(*position).expect("few tables"));
             let axis = statement.tensor(table.multiplicity).axes[0];
-            let counts = obelysk_statement::Access::new(table.multiplicity, &[axis]);
+            let counts = Access::new(table.multiplicity, &[axis]);
             let numerators = tensors.expand(&counts, &[axis]).into_iter().map(|count| -count).collect();
             let denominators = (0..1usize << block.log_size)
                 .map(|row| match &table.rows {
@@ -88,28 +86,25 @@ fn leaves_of(block: &Block, tensors: &Tensors, [alpha, beta]: [Challenge; 2]) ->
             let Relation::Lookup(lookup) = &named.relation else { unreachable!("blocks name lookups") };
             let powers = powers(lookup.columns.len());
             let base = alpha - beta * constant(i64::from(lookup.table.0));
-            let form = |form: &Linear, index: &BTreeMap<_, usize>| {
-                form.terms.iter().fold(Value::from_i64(form.constant), |sum, (coefficient, access)| {
-                    sum + Value::from_i64(*coefficient) * tensors.at(access, index)
-                })
+            let size = 1usize << block.log_size;
+            let add = |terms: &[(i64, Access)], constant: i64| -> Vec<Value> {
+                let mut sums = vec![Value::from_i64(constant); size];
+                for (coefficient, access) in terms {
+                    let walk = tensors.walk(access, &named.axes, parts);
+                    walk.add_to(Value::from_i64(*coefficient), parts, &mut sums);
+                }
+                sums
             };
-            let mut index: BTreeMap<_, usize> = BTreeMap::new();
-            (0..1usize << block.log_size)
-                .map(|flat| {
-                    let mut rest = flat;
-                    for (&axis, part) in named.axes.iter().zip(parts).rev() {
-                        index.insert(axis, part.offset + (rest & ((1 << part.log_size) - 1)));
-                        rest >>= part.log_size;
-                    }
-                    let numerator = lookup.mask.as_ref().map_or(Value::ONE, |mask| tensors.at(mask, &index));
-                    let denominator = lookup
-                        .columns
-                        .iter()
-                        .zip(&powers)
-                        .fold(base, |value, (column, &power)| value - power * form(column, &index));
-                    (numerator, denominator)
-                })
-                .unzip()
+            let numerators = match &lookup.mask {
+                Some(mask) => add(&[(1, mask.clone())], 0),
+                None => vec![Value::ONE; size],
+            };
+            let mut denominators = vec![base; size];
+            for (Linear { terms, constant }, &power) in lookup.columns.iter().zip(&powers) {
+                let column = add(terms, *constant);
+                denominators.iter_mut().zip(column).for_each(|(value, entry)| *value -= power * entry);
+            }
+            (numerators, denominators)
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use obelysk_statement::axis::AxisId;
+use obelysk_statement::axis::{AxisId, AxisTile};
 use obelysk_statement::layout::Tile;
 use obelysk_statement::relation::{Access, Index, TensorKind};
 use obelysk_statement::{Assignment, Challenge, PublicTensor, Statement, TensorId, Value};
@@ -162,24 +162,54 @@ impl<'a> Tensors<'a> {
         output
     }
 
-    /// An access at one full index of the statement's axes.
-    pub(crate) fn at(&self, access: &Access, index: &BTreeMap<AxisId, usize>) -> Value {
-        let tensor = self.statement.tensor(access.tensor);
-        if let TensorKind::Public(public @ PublicTensor::OneHot { .. }) = &tensor.kind {
-            let coordinates: Vec<usize> = access.index.iter().map(|how| coordinate(how, index)).collect();
-            return Value::from_i64(public.value(&coordinates));
+    /// The way of an access through a tile of the box over `axes`.
+    pub(crate) fn walk(&self, access: &Access, axes: &[AxisId], tile: &[AxisTile]) -> Walk<'_> {
+        let values = self.of(access.tensor);
+        assert!(!values.is_empty(), "one-hot rows are not walked entry by entry");
+        let mut walk = Walk { values, start: 0, strides: vec![0; axes.len()] };
+        let mut stride = 1;
+        for (how, size) in access.index.iter().zip(self.statement.shape(access.tensor)).rev() {
+            match how {
+                Index::Axis(axis) => {
+                    let place = axes.iter().position(|own| own == axis).expect("a checked access uses known axes");
+                    walk.strides[place] += stride;
+                    walk.start += stride * tile[place].offset;
+                }
+                Index::Fixed(value) => walk.start += stride * value,
+                Index::Sum => unreachable!("only linear relations sum"),
+            }
+            stride *= size;
         }
-        let shape = self.statement.shape(access.tensor);
-        let flat = access.index.iter().zip(&shape).fold(0, |flat, (how, size)| flat * size + coordinate(how, index));
-        self.of(access.tensor)[flat]
+        walk
     }
 }
 
-fn coordinate(how: &Index, index: &BTreeMap<AxisId, usize>) -> usize {
-    match how {
-        Index::Axis(axis) => index[axis],
-        Index::Fixed(value) => *value,
-        Index::Sum => unreachable!("only linear relations sum"),
+/// Where an access starts in a tile, and how far each axis of the tile moves it.
+pub(crate) struct Walk<'a> {
+    values: &'a [Value],
+    start: usize,
+    strides: Vec<usize>,
+}
+
+impl Walk<'_> {
+    /// Add `coefficient` times the entries of the tile, in order, to `sums`.
+    pub(crate) fn add_to(&self, coefficient: Value, tile: &[AxisTile], sums: &mut [Value]) {
+        let Some((&inner, outer)) = self.strides.split_last() else {
+            sums[0] += coefficient * self.values[self.start];
+            return;
+        };
+        let run = 1 << tile[outer.len()].log_size;
+        for (flat, sums) in sums.chunks_exact_mut(run).enumerate() {
+            let mut rest = flat;
+            let mut place = self.start;
+            for (stride, part) in outer.iter().zip(tile).rev() {
+                place += stride * (rest & ((1 << part.log_size) - 1));
+                rest >>= part.log_size;
+            }
+            for (step, sum) in sums.iter_mut().enumerate() {
+                *sum += coefficient * self.values[place + step * inner];
+            }
+        }
     }
 }
 

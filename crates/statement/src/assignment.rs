@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::check::Reader;
-use crate::relation::{Lookup, NamedRelation, Relation, TensorKind};
+use crate::relation::{Linear, Lookup, NamedRelation, Relation, TensorKind};
 use crate::table::TableRows;
 use crate::{Statement, TensorId};
 
@@ -53,29 +53,30 @@ pub(crate) fn look_up(
     let size = 1usize << rows.bits();
     let index_of_rows = index_of_rows(rows);
     let reader = Reader::new(statement, weights, witness, &named.axes);
-    let columns: Vec<_> = lookup.columns.iter().map(|form| reader.linear(form)).collect();
-    let mask = lookup.mask.as_ref().map(|mask| reader.access(mask));
+    let columns: Vec<Vec<i64>> = lookup.columns.iter().map(|form| reader.values(form)).collect();
+    let mask = lookup.mask.as_ref().map(|mask| reader.values(&Linear { terms: vec![(1, mask.clone())], constant: 0 }));
+    let first = rows.value(0, 0);
     let mut miss = None;
-    reader.for_each_index(|index| {
-        if mask.as_ref().is_some_and(|mask| mask.value(index) == 0) {
-            return;
+    for place in 0..columns[0].len() {
+        if mask.as_ref().is_some_and(|mask| mask[place] == 0) {
+            continue;
         }
-        let values: Vec<i64> = columns.iter().map(|column| column.value(index)).collect();
         let row = match &index_of_rows {
-            Some(known) => known.get(&values).copied(),
+            Some(known) => known.get(&columns.iter().map(|column| column[place]).collect::<Vec<_>>()).copied(),
             // The first column counts, so it addresses the only row that can match.
-            None => usize::try_from(values[0] - rows.value(0, 0))
-                .ok()
-                .filter(|&row| row < size && (1..values.len()).all(|column| rows.value(column, row) == values[column])),
+            None => usize::try_from(columns[0][place] - first).ok().filter(|&row| {
+                row < size && (1..columns.len()).all(|column| rows.value(column, row) == columns[column][place])
+            }),
         };
         match row {
             Some(row) => visit(row),
             None if miss.is_none() => {
-                miss = Some(Miss { relation: named.name.clone(), index: index.to_vec(), row: values });
+                let row = columns.iter().map(|column| column[place]).collect();
+                miss = Some(Miss { relation: named.name.clone(), index: reader.index_at(place), row });
             }
             None => {}
         }
-    });
+    }
     miss
 }
 

@@ -154,15 +154,63 @@ impl<'a> Reader<'a> {
         LinearCursor { terms, constant: form.constant }
     }
 
-    pub(crate) fn for_each_index(&self, mut visit: impl FnMut(&[usize])) {
-        first_index(&self.sizes, |index| {
-            visit(index);
-            false
-        });
+    /// The values of a form at every index, in storage order.
+    pub(crate) fn values(&self, form: &Linear) -> Vec<i64> {
+        let mut values = vec![form.constant; self.sizes.iter().product()];
+        for (coefficient, access) in &form.terms {
+            self.access(access).add_to(*coefficient, &self.sizes, &mut values);
+        }
+        values
+    }
+
+    /// The index at a place of the storage order.
+    pub(crate) fn index_at(&self, mut place: usize) -> Vec<usize> {
+        let mut index = vec![0; self.sizes.len()];
+        for (coordinate, size) in index.iter_mut().zip(&self.sizes).rev() {
+            *coordinate = place % size;
+            place /= size;
+        }
+        index
     }
 }
 
 impl Cursor<'_> {
+    /// Add `coefficient` times the value at every index of the box to `values`.
+    fn add_to(&self, coefficient: i64, sizes: &[usize], values: &mut [i64]) {
+        let (Entries::Stored(entries), false) = (&self.entries, self.sums) else {
+            let mut place = 0;
+            first_index(sizes, |index| {
+                values[place] += coefficient * self.value(index);
+                place += 1;
+                false
+            });
+            return;
+        };
+        // Where index 0 lies, and how far each axis of the box moves from there.
+        let (mut start, mut stride, mut strides) = (0, 1, vec![0; sizes.len()]);
+        for &(size, how, place) in self.axes.iter().rev() {
+            match how {
+                Index::Axis(_) => strides[place] += stride,
+                _ => start += stride * place,
+            }
+            stride *= size;
+        }
+        let (Some((&inner, outer)), Some((&run, outer_sizes))) = (strides.split_last(), sizes.split_last()) else {
+            values[0] += coefficient * i64::from(entries[start]);
+            return;
+        };
+        for (row, values) in values.chunks_exact_mut(run).enumerate() {
+            let (mut rest, mut place) = (row, start);
+            for (stride, size) in outer.iter().zip(outer_sizes).rev() {
+                place += stride * (rest % size);
+                rest /= size;
+            }
+            for (step, value) in values.iter_mut().enumerate() {
+                *value += coefficient * i64::from(entries[place + step * inner]);
+            }
+        }
+    }
+
     pub(crate) fn value(&self, index: &[usize]) -> i64 {
         if self.sums { self.sum(index, &mut Vec::new()) } else { self.entry(index) }
     }

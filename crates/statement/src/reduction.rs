@@ -12,9 +12,8 @@ use crate::batch::{ProductBatch, ZerocheckBatch};
 use crate::layout::{Layout, Role};
 use crate::lookup::{Block, Source};
 use crate::point::{AxisPoints, Coordinate, address, at_tile, eq, indicator, inside_tile, restricted_eq};
-use crate::public::{eq_at, eq_table};
+use crate::public::eq_at;
 use crate::relation::{Access, Linear, Relation, TensorKind};
-use crate::table::TableRows;
 use crate::{Challenge, Statement, Value};
 
 /// A claimed evaluation of a tile, by its place in the list of its role.
@@ -251,22 +250,9 @@ impl<'a> Claims<'a> {
         let counts = self.access(&Access::new(table.multiplicity, &multiplicity.axes), &points);
         let mut denominator = alpha - beta * constant(i64::try_from(position).expect("few tables"));
         let mut power = Challenge::ONE;
-        match &table.rows {
-            TableRows::Range { .. } => {
-                denominator -= local.iter().fold(Challenge::ZERO, |value, &bit| value.double() + bit);
-            }
-            TableRows::Columns(columns) => {
-                let weights = eq_table(local);
-                for (column, values) in columns.iter().enumerate() {
-                    let value: Challenge = weights
-                        .iter()
-                        .zip(values.iter())
-                        .map(|(&weight, &entry)| weight * Value::from_i32(entry))
-                        .sum();
-                    denominator -= power * value;
-                    power *= if column == 0 { beta * beta } else { beta };
-                }
-            }
+        for column in 0..table.rows.width() {
+            denominator -= power * table.rows.evaluate(column, local);
+            power *= if column == 0 { beta * beta } else { beta };
         }
         (counts.scaled(-Challenge::ONE), Sum { terms: Vec::new(), constant: denominator })
     }

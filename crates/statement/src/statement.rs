@@ -291,13 +291,8 @@ impl Statement {
                         continue;
                     }
                     let bounds = self.linear_bounds(name, form)?;
-                    let (mut low, mut high) = (i128::MAX, i128::MIN);
-                    for row in 0..1usize << rows.bits() {
-                        let value = i128::from(rows.value(column, row));
-                        low = low.min(value);
-                        high = high.max(value);
-                    }
-                    inside((bounds.0 - high, bounds.1 - low))?;
+                    let (low, high) = rows.bounds(column);
+                    inside((bounds.0 - i128::from(high), bounds.1 - i128::from(low)))?;
                 }
                 Ok(())
             }
@@ -358,8 +353,8 @@ impl Statement {
                 if form.terms[0].1.index.len() != named.axes.len() {
                     continue;
                 }
-                let values = (0..1usize << rows.bits()).map(|row| rows.value(column, row) - form.constant);
-                let (low, high) = values.fold((i64::MAX, i64::MIN), |(l, h), v| (l.min(v), h.max(v)));
+                let (low, high) = rows.bounds(column);
+                let (low, high) = (low - form.constant, high - form.constant);
                 let entry = certified.entry(tensor).or_insert(Interval::new(low, high));
                 *entry = Interval::new(entry.low.max(low), entry.high.min(high));
             }

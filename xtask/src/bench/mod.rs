@@ -1,0 +1,144 @@
+//! Figures, one JSON line each: `name, value, unit`, the spread over runs, the machine and the commit.
+
+mod shapes;
+mod tiny_chat;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
+
+use crate::{process, root};
+
+/// Arguments of `bench`.
+#[derive(Args)]
+pub struct Arguments {
+    /// What to measure.
+    #[arg(value_enum)]
+    name: Name,
+    /// Runs of each figure.
+    #[arg(long, default_value_t = 5)]
+    runs: usize,
+}
+
+/// What is measured.
+#[derive(Clone, Copy, ValueEnum)]
+enum Name {
+    /// Goals Z7, Z8 and Q1, on the bundled model.
+    TinyChat,
+    /// The shapes of Qwen3-0.6B with random weights: validate, prepare, prove 16 tokens.
+    #[value(name = "qwen3-0.6b")]
+    Qwen3Small,
+    /// The shapes of Qwen3-14B, two layers: validate and quantise.
+    #[value(name = "qwen3-14b")]
+    Qwen3Large,
+    /// The shapes of Llama-3.1-70B, one layer: validate and quantise.
+    #[value(name = "llama3-70b")]
+    Llama,
+}
+
+pub fn run(arguments: &Arguments) -> Result<()> {
+    match arguments.name {
+        Name::TinyChat => tiny_chat::run(arguments.runs),
+        Name::Qwen3Small => shapes::run(&shapes::QWEN3_0_6B),
+        Name::Qwen3Large => shapes::run(&shapes::QWEN3_14B),
+        Name::Llama => shapes::run(&shapes::LLAMA3_70B),
+    }
+}
+
+/// Build the programs that are measured; where they are.
+fn programs() -> Result<PathBuf> {
+    let mut build = Command::new(env!("CARGO"));
+    build.current_dir(root()).args(["build", "--release", "--quiet"]);
+    for (package, program) in [("obelysk", "obelysk"), ("obelysk-verifier", "obelysk-verify")] {
+        build.args(["--package", package, "--bin", program]);
+    }
+    process::run(&mut build)?;
+    Ok(std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), Into::into).join("release"))
+}
+
+/// An empty folder for a benchmark's files.
+fn fresh_folder(name: &str) -> Result<PathBuf> {
+    let folder = root().join("target/bench").join(name);
+    if folder.exists() {
+        fs::remove_dir_all(&folder)?;
+    }
+    fs::create_dir_all(&folder)?;
+    Ok(folder)
+}
+
+/// The JSON object that a program of ours ends with.
+fn answer(output: &str) -> Result<Value> {
+    Ok(serde_json::from_str(output.lines().last().context("a JSON line")?)?)
+}
+
+struct Measured {
+    time: Duration,
+    peak_mebibytes: f64,
+    output: String,
+    succeeded: bool,
+}
+
+impl Measured {
+    /// The program's answer.
+    fn answer(&self) -> Result<Value> {
+        anyhow::ensure!(self.succeeded, "it failed: {}", self.output);
+        answer(&self.output)
+    }
+}
+
+/// Run to the end, watching the resident memory.
+fn measure(command: &mut Command) -> Result<Measured> {
+    let start = Instant::now();
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+    let status = format!("/proc/{}/status", child.id());
+    let watcher = std::thread::spawn(move || {
+        let mut peak = 0.0f64;
+        while let Some(now) = peak_of(Path::new(&status)) {
+            peak = peak.max(now);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        peak
+    });
+    let mut output = String::new();
+    std::io::Read::read_to_string(child.stdout.as_mut().context("a piped output")?, &mut output)?;
+    let status = child.wait()?;
+    let time = start.elapsed();
+    let peak_mebibytes = watcher.join().map_err(|_| anyhow::anyhow!("the watcher panicked"))?;
+    Ok(Measured { time, peak_mebibytes, output, succeeded: status.success() })
+}
+
+/// The high-water mark of a process, in MiB; `None` once it has ended.
+fn peak_of(status: &Path) -> Option<f64> {
+    let text = fs::read_to_string(status).ok()?;
+    let line = text.lines().find(|line| line.starts_with("VmHWM:"))?;
+    line.split_whitespace().nth(1)?.parse::<f64>().ok().map(|kibibytes| kibibytes / 1024.0)
+}
+
+fn report(name: &str, unit: &str, values: &mut [f64]) {
+    values.sort_by(f64::total_cmp);
+    let commit = process::output(Command::new("git").current_dir(root()).args(["rev-parse", "--short", "HEAD"]));
+    let line = json!({
+        "name": name,
+        "value": values[values.len() / 2],
+        "unit": unit,
+        "minimum": values[0],
+        "median": values[values.len() / 2],
+        "maximum": values[values.len() - 1],
+        "runs": values.len(),
+        "machine": machine(),
+        "commit": commit.unwrap_or_default().trim(),
+    });
+    println!("{line}");
+}
+
+fn machine() -> String {
+    let information = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let cores = information.lines().filter(|line| line.starts_with("processor")).count();
+    let model = information.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
+    format!("{cores} x {}", model.trim_start_matches([' ', '\t', ':']))
+}

@@ -68,7 +68,6 @@ impl TableRows {
     }
 
     /// The multilinear extension of a column at a point, most significant variable first.
-    #[must_use]
     pub fn evaluate(&self, column: usize, point: &[Challenge]) -> Challenge {
         let counting = || point.iter().fold(Challenge::ZERO, |value, &bit| value.double() + bit);
         let Self::Columns(columns) = self else { return counting() };

@@ -20,6 +20,9 @@ pub struct Arguments {
     /// What to measure.
     #[arg(value_enum)]
     name: Name,
+    /// Only the first N layers of a shape.
+    #[arg(long, value_name = "N")]
+    layers: Option<usize>,
     /// Runs of each figure.
     #[arg(long, default_value_t = 5)]
     runs: usize,
@@ -44,9 +47,9 @@ enum Name {
 pub fn run(arguments: &Arguments) -> Result<()> {
     match arguments.name {
         Name::TinyChat => tiny_chat::run(arguments.runs),
-        Name::Qwen3Small => shapes::run(&shapes::QWEN3_0_6B),
-        Name::Qwen3Large => shapes::run(&shapes::QWEN3_14B),
-        Name::Llama => shapes::run(&shapes::LLAMA3_70B),
+        Name::Qwen3Small => shapes::run(&shapes::QWEN3_0_6B, arguments.layers),
+        Name::Qwen3Large => shapes::run(&shapes::QWEN3_14B, arguments.layers),
+        Name::Llama => shapes::run(&shapes::LLAMA3_70B, arguments.layers),
     }
 }
 

@@ -70,7 +70,7 @@ pub(super) const LLAMA3_70B: Shapes = Shapes {
 };
 
 /// Validate, prepare, and prove 16 tokens.
-pub(super) fn run(shapes: &Shapes) -> Result<()> {
+pub(super) fn run(shapes: &Shapes, layers: Option<usize>) -> Result<()> {
     let programs = programs()?;
     let folder = fresh_folder(shapes.name)?;
     let model = folder.join("model");
@@ -80,6 +80,7 @@ pub(super) fn run(shapes: &Shapes) -> Result<()> {
     let obelysk = |arguments: &[&str]| -> Result<Measured> {
         let mut command = Command::new(programs.join("obelysk"));
         command.args(arguments).arg("--model-dir").arg(&model).args(["--json", "--quiet", "--home"]).arg(&home);
+        command.args(layers.map(|layers| format!("--layers={layers}")));
         measure(&mut command)
     };
     told(shapes, "validate", &obelysk(&["validate"])?);

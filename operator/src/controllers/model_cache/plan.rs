@@ -417,11 +417,11 @@ impl Planner<'_> {
         job::build(attempt, self.settings)
     }
 
-    /// Memory of a pod: preparing holds the integers, their code word and its tree, 32 bytes for each weight of 2 bytes.
+    /// Memory of a pod: preparing holds the integers, their code word and its tree, 48 bytes for each weight of 2 bytes.
     fn memory(&self, step: &str) -> String {
         const LEAST_MEBIBYTES: i64 = 1024;
         let bytes = self.plan.status.resolved.as_ref().and_then(|resolved| resolved.bytes).unwrap_or_default();
-        let mebibytes = if step == PREPARE { LEAST_MEBIBYTES + bytes.saturating_mul(16) / (1 << 20) } else { 0 };
+        let mebibytes = if step == PREPARE { LEAST_MEBIBYTES + bytes.saturating_mul(24) / (1 << 20) } else { 0 };
         format!("{}Mi", mebibytes.max(LEAST_MEBIBYTES))
     }
 

@@ -18,8 +18,10 @@ use super::{INDEX, ModelFiles, directory};
 use crate::atomic;
 use crate::failure::{ExitCode, Failure};
 use crate::home::{Home, short};
+use crate::memory;
 use crate::pipeline::Observer;
 use crate::pipeline::inputs::HubModel;
+use crate::pipeline::prepare::COMMITMENT_BYTES_PER_WEIGHT;
 
 /// Reports of a download come at most this often.
 const REPORT_EVERY: Duration = Duration::from_millis(500);
@@ -65,6 +67,7 @@ impl<'a> Hub<'a> {
             [whole, _] if whole.join(MANIFEST).is_file() => whole,
             [_, part] => part,
         };
+        warn_of_memory(observer, &files);
         let report = Report::new(observer, self.reference.to_string());
         let downloaded = self.download(&client, &revision, files, &folder, &report)?;
         let described = downloaded.files.into_iter().map(|file| ManifestFile {
@@ -134,6 +137,19 @@ impl<'a> Hub<'a> {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Failure::io("read", &path, &error)),
         }
+    }
+}
+
+/// Say before a long download that its model is too large to prove here. Published weights have two bytes.
+fn warn_of_memory(observer: &dyn Observer, files: &[RemoteFile]) {
+    let weights =
+        files.iter().filter(|file| file.path.ends_with(".safetensors")).map(|file| file.bytes).sum::<u64>() / 2;
+    let needed = weights.saturating_mul(COMMITMENT_BYTES_PER_WEIGHT);
+    if memory::available().is_some_and(|available| needed > available) {
+        let needed = needed >> 30;
+        observer.note(&format!(
+            "note: a proof of all its layers takes about {needed} GiB of memory, more than is free here"
+        ));
     }
 }
 

@@ -121,6 +121,13 @@ fn quantising_twice_gives_the_same_model_and_files_keep_it() {
     std::fs::write(folder.path().join("weights.q"), model.weight_bytes()).unwrap();
     assert_eq!(QuantizedModel::load(folder.path()).unwrap(), model);
 
+    let description = String::from_utf8(model.description.canonical_json()).unwrap();
+    let huge = description.replace("\"hidden\":128", "\"hidden\":9223372036854775807");
+    assert_ne!(huge, description);
+    std::fs::write(folder.path().join("model.json"), huge).unwrap();
+    assert!(matches!(QuantizedModel::load(folder.path()), Err(ModelError::Corrupt { .. })), "no size overflows");
+    std::fs::write(folder.path().join("model.json"), description).unwrap();
+
     let mut bytes = model.weight_bytes();
     bytes[1000] ^= 1;
     std::fs::write(folder.path().join("weights.q"), bytes).unwrap();

@@ -10,7 +10,7 @@ use obelysk_model::quantize::{self, DESCRIPTION_FILE, QuantizedModel, WEIGHTS_FI
 use obelysk_model::template::ChatTemplate;
 use obelysk_model::tokenizer::ModelTokenizer;
 use obelysk_prover::WeightCommitment;
-use obelysk_statement::{Inference, ModelDescription, Profile, SPECIFICATION, compile};
+use obelysk_statement::{Inference, Profile, SPECIFICATION, compile};
 use serde::{Deserialize, Serialize};
 
 use super::Observer;
@@ -163,10 +163,7 @@ fn commit(folder: PathBuf) -> Result<Prepared, Failure> {
 
 /// Refuse to commit to what does not fit memory, before the system ends this process for it.
 fn require_memory(folder: &Path) -> Result<(), Failure> {
-    let path = folder.join(DESCRIPTION_FILE);
-    let text = std::fs::read(&path).map_err(|error| Failure::io("read", &path, &error))?;
-    let description: ModelDescription =
-        serde_json::from_slice(&text).map_err(|error| damaged(&path, &error.to_string()))?;
+    let description = quantize::read_description(folder).map_err(|error| damaged(folder, &error.to_string()))?;
     let weights: usize = description.weight_shapes().values().map(|shape| shape.iter().product::<usize>()).sum();
     let needed = weights as u64 * COMMITMENT_BYTES_PER_WEIGHT;
     match memory::available() {

@@ -8,6 +8,7 @@ use std::fs;
 use std::path::Path;
 
 use obelysk_statement::ModelDescription;
+use obelysk_statement::compile::validate_description;
 use obelysk_statement::description::WeightBound;
 
 use super::QuantizedModel;
@@ -68,6 +69,19 @@ pub fn encode(bound: &WeightBound, entries: &[i32]) -> Vec<u8> {
     }
 }
 
+/// Read the description of a folder.
+///
+/// # Errors
+/// [`ModelError::Io`] for a file that cannot be read, [`ModelError::Corrupt`] for one that describes no model.
+pub fn read_description(folder: &Path) -> Result<ModelDescription, ModelError> {
+    let path = folder.join(DESCRIPTION_FILE);
+    let text = fs::read(&path).map_err(|error| ModelError::io(&path, error))?;
+    let description: ModelDescription =
+        serde_json::from_slice(&text).map_err(|error| ModelError::corrupt(&path, error.to_string()))?;
+    validate_description(&description).map_err(|error| ModelError::corrupt(&path, error.to_string()))?;
+    Ok(description)
+}
+
 impl QuantizedModel {
     /// The bytes of `weights.q`.
     #[must_use]
@@ -85,10 +99,7 @@ impl QuantizedModel {
     /// [`ModelError::Io`] for a file that cannot be read, [`ModelError::Corrupt`] for contents that do not match the
     /// description's digest.
     pub fn load(folder: &Path) -> Result<Self, ModelError> {
-        let path = folder.join(DESCRIPTION_FILE);
-        let text = fs::read(&path).map_err(|error| ModelError::io(&path, error))?;
-        let description: ModelDescription =
-            serde_json::from_slice(&text).map_err(|error| ModelError::corrupt(&path, error.to_string()))?;
+        let description = read_description(folder)?;
         let path = folder.join(WEIGHTS_FILE);
         let bytes = fs::read(&path).map_err(|error| ModelError::io(&path, error))?;
         let mut rest = bytes.as_slice();

@@ -32,7 +32,7 @@ use stack::Stack;
 use stream::{BranchBounds, StreamFormat};
 use write::Weights;
 
-pub use file::{DESCRIPTION_FILE, WEIGHTS_FILE, digest_of_weights, encode};
+pub use file::{DESCRIPTION_FILE, WEIGHTS_FILE, digest_of_weights, encode, read_description};
 
 /// A description with the integer weights that it is about.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -20,6 +20,7 @@ use builder::Builder;
 pub use norm::carry_bits;
 pub use softmax::denominator_shift;
 use validate::validate;
+pub use validate::validate_description;
 
 /// The axes that several operations share.
 pub(crate) struct Axes {

@@ -4,7 +4,30 @@ use super::norm;
 use crate::description::{BranchNorm, BranchNorms, HeadNorms, Inference, ModelDescription, Rotary, SPECIFICATION};
 use crate::statement::CompileError;
 
+/// The limits of what a description and an inference may say.
 pub(super) fn validate(description: &ModelDescription, inference: &Inference) -> Result<(), CompileError> {
+    validate_description(description)?;
+    let shape = &description.shape;
+    let unsupported = |reason: String| Err(CompileError::Unsupported(reason));
+    if inference.prompt_tokens.is_empty() || inference.output_tokens.is_empty() {
+        return unsupported("an inference without prompt or output tokens".into());
+    }
+    let positions = inference.positions();
+    if positions > shape.positions {
+        return unsupported(format!("{positions} positions; the model has {}", shape.positions));
+    }
+    let mut tokens = inference.prompt_tokens.iter().chain(&inference.output_tokens);
+    if let Some(token) = tokens.find(|&&token| token as usize >= shape.vocabulary) {
+        return unsupported(format!("token {token}; the vocabulary has {}", shape.vocabulary));
+    }
+    Ok(())
+}
+
+/// The limits of what a description may say. Within them nothing that is computed from it overflows.
+///
+/// # Errors
+/// [`CompileError::Unsupported`] with the first value that is outside.
+pub fn validate_description(description: &ModelDescription) -> Result<(), CompileError> {
     let shape = &description.shape;
     let unsupported = |reason: String| Err(CompileError::Unsupported(reason));
     if description.specification != SPECIFICATION {
@@ -97,17 +120,6 @@ pub(super) fn validate(description: &ModelDescription, inference: &Inference) ->
     }
     if description.weights.len() != weights.len() {
         return unsupported("weights that belong to no operation".into());
-    }
-    if inference.prompt_tokens.is_empty() || inference.output_tokens.is_empty() {
-        return unsupported("an inference without prompt or output tokens".into());
-    }
-    let positions = inference.positions();
-    if positions > shape.positions {
-        return unsupported(format!("{positions} positions; the model has {}", shape.positions));
-    }
-    let mut tokens = inference.prompt_tokens.iter().chain(&inference.output_tokens);
-    if let Some(token) = tokens.find(|&&token| token as usize >= shape.vocabulary) {
-        return unsupported(format!("token {token}; the vocabulary has {}", shape.vocabulary));
     }
     Ok(())
 }

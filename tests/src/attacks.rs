@@ -56,6 +56,7 @@ pub fn attacks(statement: &Statement, weights: &Assignment, witness: &Assignment
         found.extend(single_change(statement, weights, witness, named));
         found.extend(compensated_remainder(statement, weights, witness, named));
         found.extend(wrapped(statement, weights, witness, named));
+        found.extend(excess_in_place_of_value(statement, weights, witness, named));
         if found.len() == before {
             without.push(named.name.clone());
         }
@@ -149,6 +150,33 @@ fn wrapped(statement: &Statement, weights: &Assignment, witness: &Assignment, na
     let (unit, value, remainder) = rounding(statement, tensor)?;
     let step = (1i64 << 31) / unit;
     change_both(statement, weights, witness, named, (value, step), (remainder, -1), "wrapped by the modulus")
+}
+
+/// The value moves inside of its range and an excess makes up for it: the equation and both ranges hold, but only the ends
+/// of the range may have an excess.
+fn excess_in_place_of_value(
+    statement: &Statement,
+    weights: &Assignment,
+    witness: &Assignment,
+    named: &NamedRelation,
+) -> Option<Attack> {
+    let Relation::Vanishing { left, right } = &named.relation else { return None };
+    let [(1, excess)] = left.terms.as_slice() else { return None };
+    let tensor = statement.tensor(excess.tensor).name.as_str();
+    let by = if tensor.ends_with(".above") { -1 } else { 1 };
+    (tensor.ends_with(".above") || tensor.ends_with(".below")).then_some(())?;
+    let (_, value) = right.terms.iter().find(|(unit, _)| unit.abs() == 1)?;
+    let value = &statement.tensor(value.tensor).name;
+    let middle = places(witness[value].len()).into_iter().find(|&place| witness[tensor][place] == 0)?;
+    let attack = Attack {
+        relation: named.name.clone(),
+        name: format!("{value}[{middle}] by {by}, {tensor} in its place"),
+        changes: vec![
+            (value.clone(), middle, witness[value][middle] + by),
+            (tensor.to_owned(), middle, witness[tensor][middle] + 1),
+        ],
+    };
+    check_relation(statement, weights, &attack.apply(witness), named).is_err().then_some(attack)
 }
 
 fn change_both(

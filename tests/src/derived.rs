@@ -1,9 +1,11 @@
-//! Checkpoints made from fixtures, for what no fixture has.
+//! Models made from fixtures, for what no fixture has.
 
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
+use obelysk_model::quantize::QuantizedModel;
+use obelysk_statement::description::Rounding;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors, serialize};
 use tempfile::TempDir;
@@ -44,6 +46,64 @@ pub fn qwen2(largest: f32) -> TempDir {
     }));
     write(folder.path(), views);
     folder
+}
+
+/// A model with ranges so narrow that activations are clamped, whatever the quantiser chose. Its answers are worth
+/// nothing; its arithmetic is that of any other model.
+///
+/// # Panics
+/// If a range of the model is narrower than those of fixtures.
+#[must_use]
+pub fn narrowed(mut model: QuantizedModel) -> QuantizedModel {
+    /// Bits that a range loses.
+    const LOST: u32 = 5;
+    let clamp = |rounding: &mut Rounding, bits: &mut u32| {
+        // What fitted the range is at most as far outside of the narrow one as the range was wide.
+        rounding.excess_bits = *bits - 1;
+        *bits -= LOST;
+    };
+    let description = &mut model.description;
+    let (attention, feed_forward) = (&mut description.attention, &mut description.feed_forward);
+    clamp(&mut attention.score_rounding, &mut attention.score_bits);
+    clamp(&mut attention.value_rounding, &mut attention.value_bits);
+    clamp(&mut feed_forward.up_rounding, &mut feed_forward.up_bits);
+    clamp(&mut feed_forward.hidden_rounding, &mut feed_forward.hidden_bits);
+    // Gates address a table of 16 bits: their scale changes instead, by a bit.
+    feed_forward.gate_rounding = Rounding { shift: feed_forward.gate_rounding.shift - 1, excess_bits: 15 };
+    match &mut description.head_norms {
+        Some(norms) => {
+            for (rounding, norm) in
+                [(&mut attention.query_rounding, &mut norms.query), (&mut attention.key_rounding, &mut norms.key)]
+            {
+                rounding.excess_bits = 2 * norm.limb_bits;
+                norm.limb_bits -= 2;
+            }
+        }
+        None => {
+            let bits = attention.projected_bits;
+            clamp(&mut attention.query_rounding, &mut attention.projected_bits);
+            attention.key_rounding.excess_bits = bits - 1;
+        }
+    }
+    let residual = &mut description.residual;
+    for branch in [&mut residual.attention, &mut residual.feed_forward] {
+        let mut bits = branch.high_bits + branch.low_bits;
+        if bits <= 17 {
+            clamp(&mut branch.rounding, &mut bits);
+            branch.high_bits = bits - branch.low_bits;
+        }
+    }
+    if let Some(norms) = &mut description.branch_norms {
+        for norm in [&mut norms.attention, &mut norms.feed_forward] {
+            // Of 24 bits, eight go to a coarser scale and two are lost.
+            assert_eq!(norm.norm.limb_bits, 12, "the fixture is narrow");
+            norm.rounding = Rounding { shift: norm.rounding.shift + 8, excess_bits: 15 };
+            norm.norm.limb_bits = 7;
+            // 96 squares of 14-bit entries.
+            (norm.norm.digits, norm.norm.lowest) = (9, 3);
+        }
+    }
+    model
 }
 
 fn write<'a>(folder: &Path, views: impl Iterator<Item = (String, TensorView<'a>)>) {

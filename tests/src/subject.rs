@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use obelysk_model::calibration::Calibration;
 use obelysk_model::checkpoint::Checkpoint;
 use obelysk_model::config::ModelConfig;
 use obelysk_model::integer::IntegerModel;
 use obelysk_model::quantize::{QuantizedModel, quantize};
+use obelysk_model::tokenizer::ModelTokenizer;
 use obelysk_prover::{Honesty, ProveError, WeightCommitment, prove};
 use obelysk_statement::{Assignment, Claim, Inference, Mode, Profile, SPECIFICATION, Statement, compile};
 use obelysk_verifier::{VerifyError, verify};
@@ -45,7 +47,17 @@ impl Subject {
     pub fn new(folder: &Path, prompt: &[u32], outputs: usize) -> Self {
         let config = ModelConfig::read(folder).expect("a config");
         let checkpoint = Checkpoint::open(folder).expect("a checkpoint");
-        let model = quantize(&config, &checkpoint).expect("a supported model");
+        let calibration = Calibration::of(&ModelTokenizer::open(folder).expect("a tokenizer"), None).expect("texts");
+        let model = quantize(&config, &checkpoint, &calibration).expect("a supported model");
+        Self::of_model(model, prompt, outputs)
+    }
+
+    /// Let a quantised model answer a prompt.
+    ///
+    /// # Panics
+    /// If the model or the prompt is not valid.
+    #[must_use]
+    pub fn of_model(model: QuantizedModel, prompt: &[u32], outputs: usize) -> Self {
         let engine = IntegerModel::new(&model);
         let output_tokens = engine.generate(prompt, outputs, &[]).expect("a valid prompt");
         let inference = Inference { prompt_tokens: prompt.to_vec(), output_tokens };

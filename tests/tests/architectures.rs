@@ -6,14 +6,17 @@ use obelysk_model::float::FloatModel;
 use obelysk_model::quality;
 use obelysk_model::tokenizer::ModelTokenizer;
 use obelysk_prover::Honesty;
-use obelysk_tests::derived::qwen2;
+use obelysk_tests::derived::{narrowed, qwen2};
 use obelysk_tests::subject::{Subject, fixture};
 
 /// Longer than the windows of the fixtures.
 const PROMPT: std::ops::Range<u32> = 5..24;
 
 fn is_proven(folder: &Path) -> Subject {
-    let subject = Subject::new(folder, &PROMPT.collect::<Vec<_>>(), 3);
+    proven(Subject::new(folder, &PROMPT.collect::<Vec<_>>(), 3))
+}
+
+fn proven(subject: Subject) -> Subject {
     let proof = subject.prove(&subject.witness, Honesty::Checked).unwrap();
     subject.verify(&proof).unwrap();
     subject
@@ -54,5 +57,20 @@ fn qwen2_with_biases_is_proven_and_follows_the_float_engine() {
         let quality = quality::compare(&float, &subject.model, &tokenizer, None).unwrap();
         println!("{quality:?}");
         assert!((quality.perplexity_int / quality.perplexity_float - 1.0).abs() <= 0.01, "{quality:?}");
+    }
+}
+
+#[test]
+fn activations_that_are_clamped_are_proven() {
+    for name in ["qwen3", "llama31", "gemma2"] {
+        let model = narrowed(Subject::new(&fixture(name), &[5], 1).model);
+        let subject = Subject::of_model(model, &PROMPT.collect::<Vec<_>>(), 3);
+        for tensor in ["query", "key", "value", "up", "feed_forward_hidden"] {
+            for side in ["above", "below"] {
+                let excess = &subject.witness[&format!("{tensor}.{side}")];
+                assert!(excess.iter().any(|&excess| excess > 0), "{name}: nothing of {tensor} is clamped from {side}");
+            }
+        }
+        proven(subject);
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use obelysk_prover::Honesty;
 use obelysk_statement::check::check;
 use obelysk_tests::attacks::attacks;
-use obelysk_tests::derived::qwen2;
+use obelysk_tests::derived::{narrowed, qwen2};
 use obelysk_tests::subject::{Subject, fixture};
 use rayon::prelude::*;
 
@@ -24,6 +24,17 @@ fn every_relation_that_only_gemma_has_is_attacked_too() {
     let own = ["capped", "_output", "_branch: norm", "activation", "seen", "query", "key", "score"];
     let attacked = refuses_attacks(&subject, |relation| own.iter().any(|part| relation.contains(part)));
     assert!(attacked >= 60, "{attacked}");
+}
+
+#[test]
+fn every_relation_of_a_clamped_value_is_attacked_too() {
+    for (name, least) in [("qwen3", 14), ("llama31", 14)] {
+        let model = narrowed(Subject::new(&fixture(name), &[5], 1).model);
+        let subject = Subject::of_model(model, &[5, 6, 7], 1);
+        let own = [".above", ".below", "query: projection", "score: query", "feed_forward_hidden: activation"];
+        let attacked = refuses_attacks(&subject, |relation| own.iter().any(|part| relation.contains(part)));
+        assert!(attacked >= least, "{name}: {attacked}");
+    }
 }
 
 #[test]

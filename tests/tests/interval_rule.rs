@@ -19,6 +19,7 @@ fn statement(size: usize, tensors: &[(&str, i64, i64)], relation: Relation) -> S
         interval: Interval::new(low, high),
         certificate: Certificate::Weight,
         row_mass: None,
+        row_norm: None,
     });
     Statement {
         axes: vec![Axis { name: "row".into(), size }],
@@ -131,6 +132,7 @@ fn a_lookup_certificate_needs_its_lookup() {
             interval: Interval::new(0, 1 << 20),
             certificate: Certificate::None,
             row_mass: None,
+            row_norm: None,
         });
         statement.tables.push(Table {
             name: "range".into(),

@@ -2,6 +2,7 @@
 //! specification of what is proven.
 
 pub mod bundle;
+pub mod calibration;
 pub mod checkpoint;
 pub mod config;
 pub mod decoder;

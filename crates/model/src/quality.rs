@@ -31,7 +31,7 @@ pub struct Quality {
     /// Mean Kullback-Leibler divergence of the integer engine's distribution from the float engine's, in nats.
     #[serde(rename = "meanKL")]
     pub mean_kl: f64,
-    /// Share of values that the integer engine clamps. Its formats never clamp.
+    /// Share of rounded values that the integer engine clamps.
     pub saturation_rate: f64,
 }
 
@@ -53,6 +53,7 @@ pub fn compare(
     let longest = SEQUENCE.min(quantized.description.shape.positions);
     let (mut float_loss, mut integer_loss, mut divergence) = (0.0, 0.0, 0.0);
     let (mut agreed, mut tokens, mut sequences) = (0usize, 0usize, 0usize);
+    let mut saturation = 0.0;
     for question in QUESTIONS.lines().filter(|line| !line.is_empty()) {
         let text = match template {
             Some(template) => template.ask(question)?,
@@ -66,7 +67,8 @@ pub fn compare(
         sequence.extend(float.generate(&sequence, longest - sequence.len(), |_| {})?);
         sequences += 1;
         let expected = float.logits(&sequence);
-        let actual = integer.read(&mut integer.cache(), &sequence, sequence.len());
+        let (actual, clamped) = integer.read_counting(&mut integer.cache(), &sequence, sequence.len());
+        saturation += clamped;
         let rows = expected.chunks_exact(vocabulary).zip(actual.chunks_exact(vocabulary));
         for ((expected, actual), &next) in rows.zip(&sequence[1..]) {
             tokens += 1;
@@ -87,7 +89,7 @@ pub fn compare(
         perplexity_int: (integer_loss / count).exp(),
         top1_agreement: agreed as f64 / count,
         mean_kl: divergence / count,
-        saturation_rate: 0.0,
+        saturation_rate: saturation / sequences.max(1) as f64,
     })
 }
 

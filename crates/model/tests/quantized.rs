@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use obelysk_model::ModelError;
+use obelysk_model::calibration::Calibration;
 use obelysk_model::checkpoint::Checkpoint;
 use obelysk_model::config::ModelConfig;
 use obelysk_model::float::FloatModel;
@@ -22,8 +23,14 @@ fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/models").join(name)
 }
 
+fn calibration(folder: &Path) -> Calibration {
+    let template = ChatTemplate::open(folder).ok();
+    Calibration::of(&ModelTokenizer::open(folder).unwrap(), template.as_ref()).unwrap()
+}
+
 fn quantized(folder: &Path) -> QuantizedModel {
-    quantize(&ModelConfig::read(folder).unwrap(), &Checkpoint::open(folder).unwrap()).unwrap()
+    let (config, checkpoint) = (ModelConfig::read(folder).unwrap(), Checkpoint::open(folder).unwrap());
+    quantize(&config, &checkpoint, &calibration(folder)).unwrap()
 }
 
 fn ask(question: &str) -> Vec<u32> {

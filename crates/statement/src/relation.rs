@@ -63,6 +63,9 @@ pub struct Tensor {
     /// Bound of the sum of absolute values over the axes that a contraction sums, where it is better than the
     /// worst case of the interval: the row norm of a weight, the one of a one-hot row, the total of a softmax row.
     pub row_mass: Option<i64>,
+    /// Bound of the Euclidean norm over the axes that a contraction sums, rounded up: of a row of a weight, of the output
+    /// of a norm. A contraction of two such rows is at most the product (Cauchy and Schwarz).
+    pub row_norm: Option<i64>,
 }
 
 /// How one axis of a tensor is addressed inside a relation.

@@ -306,14 +306,15 @@ impl Statement {
         count: i128,
     ) -> Result<(i128, i128), CompileError> {
         let (left, right) = (self.bounds(name, &contraction.left)?, self.bounds(name, &contraction.right)?);
-        // A row of a one-hot or masked public factor, or of weights with a certified row norm, sums to less
-        // than the worst case of its entries.
-        let mass = |access: &Access| self.tensor(access.tensor).row_mass;
-        let bounds = match (mass(&contraction.left), mass(&contraction.right)) {
-            (Some(mass), _) => multiply((-i128::from(mass), i128::from(mass)), right),
-            (_, Some(mass)) => multiply((-i128::from(mass), i128::from(mass)), left),
-            (None, None) => scale(multiply(left, right), count),
-        };
+        // A row of a one-hot or masked public factor, of weights or of a normalised vector sums to less than the worst
+        // case of its entries. Every bound holds, so the tightest does.
+        let (left_tensor, right_tensor) = (self.tensor(contraction.left.tensor), self.tensor(contraction.right.tensor));
+        let up_to = |size: i64| (-i128::from(size), i128::from(size));
+        let masses = [(left_tensor.row_mass, right), (right_tensor.row_mass, left)];
+        let by_mass = masses.into_iter().filter_map(|(mass, other)| mass.map(|mass| multiply(up_to(mass), other)));
+        let norms = left_tensor.row_norm.zip(right_tensor.row_norm);
+        let by_norm = norms.map(|(left, right)| multiply(up_to(left), (i128::from(right), i128::from(right))));
+        let bounds = by_mass.chain(by_norm).fold(scale(multiply(left, right), count), intersect);
         Ok(scale(bounds, i128::from(contraction.coefficient)))
     }
 
@@ -409,6 +410,10 @@ fn axes_of(access: &Access) -> impl Iterator<Item = AxisId> + '_ {
 
 fn add(a: (i128, i128), b: (i128, i128)) -> (i128, i128) {
     (a.0 + b.0, a.1 + b.1)
+}
+
+fn intersect(a: (i128, i128), b: (i128, i128)) -> (i128, i128) {
+    (a.0.max(b.0), a.1.min(b.1))
 }
 
 fn scale(a: (i128, i128), factor: i128) -> (i128, i128) {

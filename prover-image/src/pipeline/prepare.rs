@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use obelysk_model::calibration::Calibration;
 use obelysk_model::quality::{self, Quality};
 use obelysk_model::quantize::{self, DESCRIPTION_FILE, QuantizedModel, WEIGHTS_FILE};
 use obelysk_model::template::ChatTemplate;
@@ -88,12 +89,14 @@ pub fn prepare_afresh(files: &ModelFiles, observer: &dyn Observer) -> Result<Pre
 /// Write description and weights, in pieces, to a folder named after the description's digest.
 fn quantize(files: &ModelFiles, observer: &dyn Observer) -> Result<(String, PathBuf), Failure> {
     let (config, checkpoint) = (files.config()?, files.checkpoint()?);
+    let template = ChatTemplate::open(&files.folder).ok();
+    let calibration = Calibration::of(&ModelTokenizer::open(&files.folder)?, template.as_ref())?;
     atomic::create_named_folder(&files.derived.join("quant"), |temporary| {
         let path = temporary.join(WEIGHTS_FILE);
         let file = File::create(&path).map_err(|error| Failure::io("write", &path, &error))?;
         let mut output = BufWriter::new(file);
         let mut name = String::new();
-        let description = quantize::quantize_into(&config, &checkpoint, &mut |piece| {
+        let description = quantize::quantize_into(&config, &checkpoint, &calibration, &mut |piece| {
             if piece.name != name {
                 piece.name.clone_into(&mut name);
                 observer.detail(&format!("quantising {name}"));

@@ -15,19 +15,21 @@ impl Linear {
         Self { weight, width, bias }
     }
 
-    /// `input [rows, width]` to shape [rows, channels]. Rows are independent, so threads do not change the result.
+    /// `input [rows, width]` to shape [rows, channels]. Channels are independent, so threads do not change the result; each
+    /// reads its weights once for all rows.
     pub(super) fn apply(&self, input: &[f32]) -> Vec<f32> {
-        let channels = self.weight.len() / self.width;
-        let mut output = vec![0.0; input.len() / self.width * channels];
-        output.par_chunks_mut(channels).zip(input.par_chunks(self.width)).for_each(|(output, row)| {
-            for (sum, weights) in output.iter_mut().zip(self.weight.chunks_exact(self.width)) {
-                *sum = dot(row, weights);
-            }
-            if let Some(bias) = &self.bias {
-                output.iter_mut().zip(bias).for_each(|(sum, added)| *sum += added);
-            }
-        });
-        output
+        let (rows, channels) = (input.len() / self.width, self.weight.len() / self.width);
+        let mut by_channel = vec![0.0; rows * channels];
+        by_channel.par_chunks_mut(rows).zip(self.weight.par_chunks_exact(self.width)).enumerate().for_each(
+            |(channel, (output, weights))| {
+                let bias = self.bias.as_ref().map(|bias| bias[channel]);
+                for (sum, row) in output.iter_mut().zip(input.chunks_exact(self.width)) {
+                    let product = dot(row, weights);
+                    *sum = bias.map_or(product, |bias| product + bias);
+                }
+            },
+        );
+        (0..rows).flat_map(|row| by_channel.iter().skip(row).step_by(rows)).copied().collect()
     }
 }
 

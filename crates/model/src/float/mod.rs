@@ -1,7 +1,9 @@
 //! The float engine: the model as it was trained, the reference of quality. One file per operation; an architecture is
-//! an order of operations.
+//! an order of operations. Sums have a fixed order and elementary functions are computed in software, so every machine
+//! gets the same numbers.
 
 mod attention;
+mod extremes;
 mod feed_forward;
 mod linear;
 mod norm;
@@ -14,17 +16,23 @@ use crate::config::ModelConfig;
 use crate::decoder::{EMBEDDING, LayerNorm, Projection, head, last_gain};
 use crate::error::ModelError;
 use attention::KeysAndValues;
+pub(crate) use extremes::Extremes;
 use linear::Linear;
 use norm::Norm;
 use rotary::Rotary;
 
 /// A model in memory.
 pub struct FloatModel {
-    config: ModelConfig,
+    decoder: Decoder,
     embedding: Vec<f32>,
     layers: Vec<Layer>,
     norm: Norm,
     head: Linear,
+}
+
+/// What all layers share.
+struct Decoder {
+    config: ModelConfig,
     rotary: Rotary,
 }
 
@@ -44,6 +52,96 @@ struct Layer {
     branch_norms: Option<[Norm; 2]>,
     /// Positions that are seen, the own one included.
     window: Option<usize>,
+}
+
+impl Layer {
+    fn load(config: &ModelConfig, checkpoint: &Checkpoint, layer: usize) -> Result<Self, ModelError> {
+        let eps = config.rms_norm_eps as f32;
+        let linear = |projection: Projection| -> Result<Linear, ModelError> {
+            let weight = projection.read(config, checkpoint, layer)?;
+            let bias = projection.read_bias(config, checkpoint, layer)?;
+            Ok(Linear::new(weight, projection.shape(config)[1], bias))
+        };
+        let norm = |norm: LayerNorm| norm.read(config, checkpoint, layer).map(|gain| Norm::new(gain, eps));
+        let pair = |first, second| -> Result<[Norm; 2], ModelError> { Ok([norm(first)?, norm(second)?]) };
+        let architecture = config.architecture;
+        let head_norms = architecture.has_head_norms().then(|| pair(LayerNorm::Query, LayerNorm::Key));
+        let branch_norms =
+            architecture.has_branch_norms().then(|| pair(LayerNorm::AttentionOutput, LayerNorm::FeedForwardOutput));
+        Ok(Self {
+            attention_norm: norm(LayerNorm::Attention)?,
+            query: linear(Projection::Query)?,
+            key: linear(Projection::Key)?,
+            value: linear(Projection::Value)?,
+            head_norms: head_norms.transpose()?,
+            output: linear(Projection::Output)?,
+            feed_forward_norm: norm(LayerNorm::FeedForward)?,
+            gate: linear(Projection::Gate)?,
+            up: linear(Projection::Up)?,
+            down: linear(Projection::Down)?,
+            branch_norms: branch_norms.transpose()?,
+            window: config.windows[layer],
+        })
+    }
+}
+
+impl Decoder {
+    fn new(config: ModelConfig) -> Self {
+        Self { rotary: Rotary::new(&config.rotary, config.head_dim), config }
+    }
+
+    /// Add both branches of a layer to `stream`, shape [rows, hidden]; `start` positions are in the cache.
+    fn run(&self, layer: &Layer, start: usize, cache: &mut KeysAndValues, stream: &mut [f32], extremes: &mut Extremes) {
+        let width = self.config.hidden_size;
+        extremes.see_stream(stream, width);
+        let normed = layer.attention_norm.apply(stream);
+        let mut attention = self.attention(layer, start, cache, &normed, extremes);
+        extremes.see("attention_output", &attention);
+        if let Some([norm, _]) = &layer.branch_norms {
+            attention = norm.apply(&attention);
+        }
+        extremes.see("attention_branch", &attention);
+        add(stream, &attention);
+        extremes.see_stream(stream, width);
+        let normed = layer.feed_forward_norm.apply(stream);
+        let mut feed_forward = layer.feed_forward(self.config.activation, &normed, extremes);
+        extremes.see("feed_forward_output", &feed_forward);
+        if let Some([_, norm]) = &layer.branch_norms {
+            feed_forward = norm.apply(&feed_forward);
+        }
+        extremes.see("feed_forward_branch", &feed_forward);
+        add(stream, &feed_forward);
+    }
+}
+
+/// Run token sequences through all layers, one layer in memory at a time, and see the extremes.
+///
+/// # Errors
+/// What reading the checkpoint reports.
+pub(crate) fn observe(
+    config: &ModelConfig,
+    checkpoint: &Checkpoint,
+    sequences: &[Vec<u32>],
+) -> Result<Extremes, ModelError> {
+    let decoder = Decoder::new(config.clone());
+    let factor = config.embedding_factor as f32;
+    let embed = |token: &u32| {
+        let row = *token as usize;
+        checkpoint.rows(EMBEDDING, config.hidden_size, row..row + 1)
+    };
+    let mut streams = Vec::with_capacity(sequences.len());
+    for sequence in sequences {
+        let rows: Vec<Vec<f32>> = sequence.iter().map(embed).collect::<Result<_, _>>()?;
+        streams.push(rows.into_iter().flatten().map(|entry| entry * factor).collect::<Vec<f32>>());
+    }
+    let mut extremes = Extremes::on();
+    for layer in 0..config.layers {
+        let layer = Layer::load(config, checkpoint, layer)?;
+        for stream in &mut streams {
+            decoder.run(&layer, 0, &mut KeysAndValues::default(), stream, &mut extremes);
+        }
+    }
+    Ok(extremes)
 }
 
 /// The tokens read so far, as keys and values of every layer.
@@ -66,57 +164,30 @@ impl FloatModel {
     /// # Errors
     /// What reading the tensors reports.
     pub fn load(config: ModelConfig, checkpoint: &Checkpoint) -> Result<Self, ModelError> {
-        let eps = config.rms_norm_eps as f32;
-        let layer = |layer: usize| -> Result<Layer, ModelError> {
-            let linear = |projection: Projection| -> Result<Linear, ModelError> {
-                let weight = projection.read(&config, checkpoint, layer)?;
-                let bias = projection.read_bias(&config, checkpoint, layer)?;
-                Ok(Linear::new(weight, projection.shape(&config)[1], bias))
-            };
-            let norm = |norm: LayerNorm| norm.read(&config, checkpoint, layer).map(|gain| Norm::new(gain, eps));
-            let pair = |first, second| -> Result<[Norm; 2], ModelError> { Ok([norm(first)?, norm(second)?]) };
-            let architecture = config.architecture;
-            let head_norms = architecture.has_head_norms().then(|| pair(LayerNorm::Query, LayerNorm::Key));
-            let branch_norms =
-                architecture.has_branch_norms().then(|| pair(LayerNorm::AttentionOutput, LayerNorm::FeedForwardOutput));
-            Ok(Layer {
-                attention_norm: norm(LayerNorm::Attention)?,
-                query: linear(Projection::Query)?,
-                key: linear(Projection::Key)?,
-                value: linear(Projection::Value)?,
-                head_norms: head_norms.transpose()?,
-                output: linear(Projection::Output)?,
-                feed_forward_norm: norm(LayerNorm::FeedForward)?,
-                gate: linear(Projection::Gate)?,
-                up: linear(Projection::Up)?,
-                down: linear(Projection::Down)?,
-                branch_norms: branch_norms.transpose()?,
-                window: config.windows[layer],
-            })
-        };
         let factor = config.embedding_factor as f32;
         let mut embedding = checkpoint.tensor(EMBEDDING)?;
         embedding.iter_mut().for_each(|entry| *entry *= factor);
         Ok(Self {
-            layers: (0..config.layers).map(layer).collect::<Result<_, _>>()?,
-            norm: Norm::new(last_gain(&config, checkpoint)?, eps),
+            layers: (0..config.layers)
+                .map(|layer| Layer::load(&config, checkpoint, layer))
+                .collect::<Result<_, _>>()?,
+            norm: Norm::new(last_gain(&config, checkpoint)?, config.rms_norm_eps as f32),
             head: Linear::new(checkpoint.tensor(head(&config))?, config.hidden_size, None),
-            rotary: Rotary::new(&config.rotary, config.head_dim),
+            decoder: Decoder::new(config),
             embedding,
-            config,
         })
     }
 
     /// The model's configuration.
     #[must_use]
     pub fn config(&self) -> &ModelConfig {
-        &self.config
+        &self.decoder.config
     }
 
     /// A cache that has read nothing.
     #[must_use]
     pub fn cache(&self) -> Cache {
-        Cache { layers: vec![KeysAndValues::default(); self.config.layers], positions: 0 }
+        Cache { layers: vec![KeysAndValues::default(); self.decoder.config.layers], positions: 0 }
     }
 
     /// Read `tokens` and return the logits of the last `rows` of them, shape [rows, vocabulary].
@@ -124,29 +195,18 @@ impl FloatModel {
     /// # Panics
     /// If a token is outside of the vocabulary, or `rows` exceeds the number of tokens.
     pub fn read(&self, cache: &mut Cache, tokens: &[u32], rows: usize) -> Vec<f32> {
-        let width = self.config.hidden_size;
+        let width = self.decoder.config.hidden_size;
         let row = |&token: &u32| &self.embedding[token as usize * width..][..width];
         let mut stream: Vec<f32> = tokens.iter().flat_map(row).copied().collect();
         for (layer, keys_and_values) in self.layers.iter().zip(&mut cache.layers) {
-            let normed = layer.attention_norm.apply(&stream);
-            let mut attention = self.attention(layer, cache.positions, keys_and_values, &normed);
-            if let Some([norm, _]) = &layer.branch_norms {
-                attention = norm.apply(&attention);
-            }
-            add(&mut stream, &attention);
-            let normed = layer.feed_forward_norm.apply(&stream);
-            let mut feed_forward = layer.feed_forward(self.config.activation, &normed);
-            if let Some([_, norm]) = &layer.branch_norms {
-                feed_forward = norm.apply(&feed_forward);
-            }
-            add(&mut stream, &feed_forward);
+            self.decoder.run(layer, cache.positions, keys_and_values, &mut stream, &mut Extremes::off());
         }
         cache.positions += tokens.len();
         let last = self.norm.apply(&stream[(tokens.len() - rows) * width..]);
         let mut logits = self.head.apply(&last);
-        if let Some(cap) = self.config.logit_cap {
+        if let Some(cap) = self.decoder.config.logit_cap {
             let cap = cap as f32;
-            logits.iter_mut().for_each(|logit| *logit = cap * (*logit / cap).tanh());
+            logits.iter_mut().for_each(|logit| *logit = cap * libm::tanhf(*logit / cap));
         }
         logits
     }
@@ -166,8 +226,8 @@ impl FloatModel {
     /// # Errors
     /// [`ModelError::BadInput`] for an empty or too long prompt, or a token outside of the vocabulary.
     pub fn generate(&self, prompt: &[u32], limit: usize, mut each: impl FnMut(u32)) -> Result<Vec<u32>, ModelError> {
-        check_prompt(prompt, self.config.vocab_size, self.config.max_positions)?;
-        let limit = limit.min(self.config.max_positions - prompt.len() + 1);
+        check_prompt(prompt, self.decoder.config.vocab_size, self.decoder.config.max_positions)?;
+        let limit = limit.min(self.decoder.config.max_positions - prompt.len() + 1);
         let mut cache = self.cache();
         let mut output = Vec::new();
         let mut next = prompt.to_vec();
@@ -175,7 +235,7 @@ impl FloatModel {
             let token = argmax(&self.read(&mut cache, &next, 1));
             each(token);
             output.push(token);
-            if self.config.eos_token_ids.contains(&token) {
+            if self.decoder.config.eos_token_ids.contains(&token) {
                 break;
             }
             next = vec![token];

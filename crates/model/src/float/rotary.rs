@@ -12,7 +12,7 @@ pub(super) struct Rotary {
 impl Rotary {
     pub(super) fn new(config: &RotaryConfig, head_dim: usize) -> Self {
         let frequency = |pair: usize| {
-            let frequency = config.theta.powf(-2.0 * pair as f64 / head_dim as f64);
+            let frequency = libm::pow(config.theta, -2.0 * pair as f64 / head_dim as f64);
             config.scaling.map_or(frequency, |scaling| scaling.stretch(frequency))
         };
         Self { frequencies: (0..head_dim / 2).map(frequency).collect() }
@@ -22,7 +22,7 @@ impl Rotary {
     pub(super) fn turn(&self, head: &mut [f32], position: usize) {
         let (first, second) = head.split_at_mut(self.frequencies.len());
         for ((a, b), frequency) in first.iter_mut().zip(second).zip(&self.frequencies) {
-            let (sine, cosine) = (position as f64 * frequency).sin_cos();
+            let (sine, cosine) = libm::sincos(position as f64 * frequency);
             let (sine, cosine) = (sine as f32, cosine as f32);
             (*a, *b) = (*a * cosine - *b * sine, *b * cosine + *a * sine);
         }

@@ -1,12 +1,13 @@
 //! Grouped-query attention: projections, scores, and means of the values.
 
 use obelysk_statement::description::PROBABILITY_BITS;
+use obelysk_statement::relation::Interval;
 
 use super::IntegerModel;
-use super::linear::{add_bias, dot, project, round, round_all};
+use super::linear::{add_bias, dot, project, round};
 use super::record::Recorder;
 use super::rotary::Projection;
-use super::softmax::Softmax;
+use super::rounding::Rounded;
 
 /// Rotated keys and values of one layer, shape [positions, kv heads, head_dim].
 #[derive(Clone, Default)]
@@ -30,14 +31,14 @@ impl IntegerModel<'_> {
         let norms = self.description.head_norms.as_ref();
         let query = Projection {
             name: "query",
-            shift: format.query_shift,
+            rounding: format.query_rounding,
             rotary_shift: format.query_rotary_shift,
             norm: norms.map(|norms| &norms.query),
         };
         let query = self.rotated(layer, start, normed, &query, recorder);
         let key = Projection {
             name: "key",
-            shift: format.key_shift,
+            rounding: format.key_rounding,
             rotary_shift: format.key_rotary_shift,
             norm: norms.map(|norms| &norms.key),
         };
@@ -46,9 +47,9 @@ impl IntegerModel<'_> {
         if format.biased {
             add_bias(&mut accumulators, self.weight("value_bias", layer));
         }
-        let (value, remainder) = round_all(&accumulators, format.value_shift);
+        let rounding = (format.value_rounding, Interval::signed(format.value_bits));
+        let value = Rounded::all("value", &accumulators, rounding, recorder);
         recorder.record("value", &value);
-        recorder.record("value.remainder", &remainder);
         cache.keys.extend(key);
         cache.values.extend(value);
         let mean = self.mix(layer, start, &query, cache, recorder);
@@ -71,7 +72,7 @@ impl IntegerModel<'_> {
         let keys = start + rows;
         let mut mean = vec![0; query.len()];
         let mut mean_remainder = vec![0; query.len()];
-        let mut softmax = Softmax::default();
+        let mut softmax = self.no_rows();
         for head in 0..heads {
             let kv_head = head / group;
             for row in 0..rows {
@@ -82,7 +83,7 @@ impl IntegerModel<'_> {
                 let computed = if recorder.is_on() { 0..keys } else { first..end };
                 let scores = computed.clone().map(|key| {
                     let key = &cache.keys[(key * kv_heads + kv_head) * dim..][..dim];
-                    round(i64::from(dot(query, key)), self.description.attention.score_shift)
+                    i64::from(dot(query, key))
                 });
                 let seen = first - computed.start..end - computed.start;
                 let weights = softmax.row(self, scores, seen);
@@ -98,7 +99,7 @@ impl IntegerModel<'_> {
                     (mean[place + channel], mean_remainder[place + channel]) = round(sum, PROBABILITY_BITS);
                 }
                 if !recorder.is_on() {
-                    softmax = Softmax::default();
+                    std::mem::replace(&mut softmax, self.no_rows()).record(recorder);
                 }
             }
         }

@@ -1,8 +1,12 @@
 //! Gated feed-forward block.
 
+use obelysk_statement::description::TABLE_BITS;
+use obelysk_statement::relation::Interval;
+
 use super::IntegerModel;
-use super::linear::{project, round, round_all};
+use super::linear::project;
 use super::record::Recorder;
+use super::rounding::Rounded;
 
 impl IntegerModel<'_> {
     /// Accumulators of the feed-forward branch, shape [rows, hidden].
@@ -10,19 +14,17 @@ impl IntegerModel<'_> {
         let shape = &self.description.shape;
         let format = &self.description.feed_forward;
         let gate = project(normed, self.weight("gate_weight", layer), shape.hidden);
-        let (gate, remainder) = round_all(&gate, format.gate_shift);
+        let gate = Rounded::all("gate", &gate, (format.gate_rounding, Interval::signed(TABLE_BITS)), recorder);
         recorder.record("gate", &gate);
-        recorder.record("gate.remainder", &remainder);
         let up = project(normed, self.weight("up_weight", layer), shape.hidden);
-        let (up, remainder) = round_all(&up, format.up_shift);
+        let up = Rounded::all("up", &up, (format.up_rounding, Interval::signed(format.up_bits)), recorder);
         recorder.record("up", &up);
-        recorder.record("up.remainder", &remainder);
         let activation: Vec<i32> = gate.iter().map(|&gate| self.activation[(gate + (1 << 15)) as usize]).collect();
         recorder.record("activation", &activation);
-        let product = |(&a, &u): (&i32, &i32)| round(i64::from(a) * i64::from(u), format.hidden_shift);
-        let (inner, remainder): (Vec<i32>, Vec<i32>) = activation.iter().zip(&up).map(product).unzip();
+        let products: Vec<i32> = activation.iter().zip(&up).map(|(activation, up)| activation * up).collect();
+        let rounding = (format.hidden_rounding, Interval::signed(format.hidden_bits));
+        let inner = Rounded::all("feed_forward_hidden", &products, rounding, recorder);
         recorder.record("feed_forward_hidden", &inner);
-        recorder.record("feed_forward_hidden.remainder", &remainder);
         project(&inner, self.weight("down_weight", layer), shape.intermediate)
     }
 }

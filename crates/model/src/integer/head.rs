@@ -23,7 +23,7 @@ pub fn argmax(logits: &[i32]) -> u32 {
 impl IntegerModel<'_> {
     /// Logits of rows of the final residual stream, shape [rows, vocabulary].
     pub(super) fn logits(&self, stream: &[i32], recorder: &mut Recorder) -> Vec<i32> {
-        record_limbs("head_input", stream, self.description.hidden_norm.limb_bits, recorder);
+        record_limbs("head_input", stream, &self.description.hidden_norm, recorder);
         let normed = self.norm("head_norm", &self.over_hidden(&self.description.hidden_norm), stream, recorder);
         project(&normed, &self.weights["head_weight"], self.description.shape.hidden)
     }

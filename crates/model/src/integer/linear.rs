@@ -1,4 +1,4 @@
-//! Matrix products and roundings.
+//! Matrix products, exact roundings and limbs.
 
 use rayon::prelude::*;
 
@@ -34,16 +34,14 @@ pub(super) fn round(accumulator: i64, shift: u32) -> (i32, i32) {
     (value as i32, (raised - (value << shift)) as i32)
 }
 
-/// [`round`] of every accumulator.
-pub(super) fn round_all(accumulators: &[i32], shift: u32) -> (Vec<i32>, Vec<i32>) {
-    accumulators.iter().map(|&accumulator| round(i64::from(accumulator), shift)).unzip()
-}
-
-/// `value = 2^bits high + low` with `low` in `-2^(bits-1)..2^(bits-1)`.
-pub(super) fn balanced_limbs(value: i32, bits: u32) -> (i32, i32) {
-    let half = 1 << (bits - 1);
-    let high = (value + half) >> bits;
-    (value - (high << bits), high)
+/// `value = sum_i 2^(bits i) limb_i` with every limb but the last in `-2^(bits-1)..2^(bits-1)`, lowest first.
+pub(super) fn balanced_limbs(mut value: i32, bits: u32, count: u32) -> impl Iterator<Item = i32> {
+    (1..=count).map(move |place| {
+        let rest = if place == count { 0 } else { (value + (1 << (bits - 1))) >> bits };
+        let limb = value - (rest << bits);
+        value = rest;
+        limb
+    })
 }
 
 #[cfg(test)]
@@ -61,10 +59,10 @@ mod tests {
         }
 
         #[test]
-        fn balanced_limbs_add_up(value in -8_000_000..8_000_000, bits in 8u32..13) {
-            let (low, high) = balanced_limbs(value, bits);
-            prop_assert_eq!((high << bits) + low, value);
-            prop_assert!((-(1 << (bits - 1))..1 << (bits - 1)).contains(&low));
+        fn balanced_limbs_add_up(value in -8_000_000..8_000_000, bits in 8u32..10, count in 2u32..4) {
+            let limbs: Vec<i32> = balanced_limbs(value, bits, count).collect();
+            prop_assert_eq!(limbs.iter().rev().fold(0, |sum, limb| (sum << bits) + limb), value);
+            prop_assert!(limbs[..count as usize - 1].iter().all(|limb| (-(1 << (bits - 1))..1 << (bits - 1)).contains(limb)));
         }
     }
 }

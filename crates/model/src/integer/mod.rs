@@ -11,6 +11,7 @@ mod norm;
 mod record;
 mod residual;
 mod rotary;
+mod rounding;
 mod softmax;
 
 use obelysk_statement::compile::{padded_inputs, padded_size};
@@ -102,11 +103,17 @@ impl<'a> IntegerModel<'a> {
     /// # Panics
     /// If the tokens do not fit the model's positions or vocabulary, or `rows` exceeds their number.
     pub fn read(&self, cache: &mut Cache, tokens: &[u32], rows: usize) -> Vec<i32> {
+        self.read_counting(cache, tokens, rows).0
+    }
+
+    /// As [`IntegerModel::read`], with the share of the roundings that were clamped.
+    pub(crate) fn read_counting(&self, cache: &mut Cache, tokens: &[u32], rows: usize) -> (Vec<i32>, f64) {
         assert!(cache.positions + tokens.len() <= self.description.shape.positions, "the sequence fits the model");
         let mut recorder = Recorder::off();
         let stream = self.decode(cache, tokens, &mut recorder);
         let hidden = self.description.shape.hidden;
-        self.logits(&stream[(tokens.len() - rows) * hidden..], &mut recorder)
+        let logits = self.logits(&stream[(tokens.len() - rows) * hidden..], &mut recorder);
+        (logits, recorder.saturation_rate())
     }
 
     /// Generate greedily after `prompt` until a token of `stop`, at most `limit` tokens. The stop token is part of

@@ -1,14 +1,11 @@
 //! Root-mean-square norm; the compiler's file of the same name explains the arithmetic.
 
-use obelysk_statement::compile::carry_bits;
+use obelysk_statement::compile::{carry_bits, carry_positions};
 use obelysk_statement::description::Norm;
 
 use super::IntegerModel;
 use super::linear::balanced_limbs;
 use super::record::Recorder;
-
-/// Reads a carry of a row.
-type Carry = fn(&Row) -> i64;
 
 /// A norm, over how many entries, and its table of reciprocal roots.
 #[derive(Clone, Copy)]
@@ -21,8 +18,8 @@ pub(super) struct NormRow<'a> {
 /// What one row contributes to the row tensors.
 struct Row {
     digits: Vec<i32>,
-    low_carry: i64,
-    middle_carry: i64,
+    /// Out of all sums of products of limbs but the highest.
+    carries: Vec<i64>,
     position: usize,
     window: i32,
 }
@@ -72,31 +69,41 @@ impl IntegerModel<'_> {
 }
 
 fn analyse(norm: &Norm, row: &[i32]) -> Row {
-    let bits = norm.limb_bits;
-    let mut sums = [norm.epsilon as i64, 0, 0];
+    let limbs = norm.limbs as usize;
+    // Sums of the products of limbs by the sum of their places; twice what differs counts once where all do.
+    let mut sums = [norm.epsilon as i64, 0, 0, 0, 0];
     for &entry in row {
-        let (low, high) = balanced_limbs(entry, bits);
-        let (low, high) = (i64::from(low), i64::from(high));
-        sums[0] += low * low;
-        sums[1] += low * high;
-        sums[2] += high * high;
+        let mut parts = [0i64; 3];
+        parts.iter_mut().zip(balanced_limbs(entry, norm.limb_bits, norm.limbs)).for_each(|(p, limb)| *p = limb.into());
+        for low in 0..limbs {
+            for high in low..limbs {
+                let times = if low != high && (low + high) % 2 == 0 { 2 } else { 1 };
+                sums[low + high] += times * parts[low] * parts[high];
+            }
+        }
     }
-    let low_carry = sums[0] >> (bits + 1);
-    let middle = low_carry + sums[1];
-    let middle_carry = middle >> (bits - 1);
-    let square = sums[0] + (sums[1] << (bits + 1)) + (sums[2] << (2 * bits));
+    let positions = carry_positions(norm);
+    let mut square = i128::from(sums[0]);
+    let mut carries = Vec::with_capacity(positions.len());
+    let (mut carry, mut from) = (0, 0);
+    for (place, &to) in positions.iter().enumerate() {
+        square += i128::from(sums[place + 1]) << to;
+        carry = (sums[place] + carry) >> (to - from);
+        carries.push(carry);
+        from = to;
+    }
     let digits: Vec<i32> = (0..norm.digits).map(|k| (square >> (4 * k) & 15) as i32).collect();
     assert!(square >> (4 * norm.digits) == 0, "the residual stream stays within the description's bound");
     let leading = digits.iter().rposition(|&digit| digit != 0).unwrap_or(0);
     let position = leading.max(norm.lowest as usize);
     let window = (square >> (4 * (position - 3))) as i32;
-    Row { digits, low_carry, middle_carry, position, window }
+    Row { digits, carries, position, window }
 }
 
 fn record_rows(name: &str, norm: &Norm, width: usize, rows: &[Row], recorder: &mut Recorder) {
     let mut record = |part: &str, values: Vec<i32>| recorder.record(&format!("{name}.{part}"), &values);
     record("digits", rows.iter().flat_map(|row| row.digits.iter().copied()).collect());
-    for boundary in [norm.limb_bits + 1, 2 * norm.limb_bits] {
+    for boundary in carry_positions(norm) {
         let (k, bits) = (boundary / 4, boundary % 4);
         if bits > 0 {
             let digit = |row: &Row| row.digits[k as usize];
@@ -104,15 +111,13 @@ fn record_rows(name: &str, norm: &Norm, width: usize, rows: &[Row], recorder: &m
             record(&format!("digit_{k}.high"), rows.iter().map(|row| digit(row) >> bits).collect());
         }
     }
-    let [low_bits, middle_bits] = carry_bits(norm, width);
-    let carries: [(&str, u32, Carry); 2] =
-        [("low_carry", low_bits, |row| row.low_carry), ("middle_carry", middle_bits, |row| row.middle_carry)];
-    for (part, bits, carry) in carries {
+    for (place, bits) in carry_bits(norm, width).into_iter().enumerate() {
+        let carries = || rows.iter().map(|row| row.carries[place]);
         if bits <= 16 {
-            record(part, rows.iter().map(|row| carry(row) as i32).collect());
+            record(&format!("carry_{place}"), carries().map(|carry| carry as i32).collect());
         } else {
-            record(&format!("{part}.low"), rows.iter().map(|row| (carry(row) & 0xFFFF) as i32).collect());
-            record(&format!("{part}.high"), rows.iter().map(|row| (carry(row) >> 16) as i32).collect());
+            record(&format!("carry_{place}.low"), carries().map(|carry| (carry & 0xFFFF) as i32).collect());
+            record(&format!("carry_{place}.high"), carries().map(|carry| (carry >> 16) as i32).collect());
         }
     }
     let positions = norm.lowest as usize..norm.digits as usize;

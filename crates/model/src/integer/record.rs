@@ -5,15 +5,17 @@ use super::Witness;
 /// Appends what each layer computes to the tensor of its name.
 pub(super) struct Recorder {
     tensors: Option<Witness>,
+    /// Roundings that were clamped, and all of them.
+    clamped: [usize; 2],
 }
 
 impl Recorder {
     pub(super) fn on() -> Self {
-        Self { tensors: Some(Witness::new()) }
+        Self { tensors: Some(Witness::new()), clamped: [0; 2] }
     }
 
     pub(super) fn off() -> Self {
-        Self { tensors: None }
+        Self { tensors: None, clamped: [0; 2] }
     }
 
     pub(super) fn is_on(&self) -> bool {
@@ -28,6 +30,17 @@ impl Recorder {
                 None => drop(tensors.insert(name.to_owned(), values.to_vec())),
             }
         }
+    }
+
+    /// Count roundings and those of them that were clamped, on or off.
+    pub(super) fn count(&mut self, clamped: usize, all: usize) {
+        self.clamped[0] += clamped;
+        self.clamped[1] += all;
+    }
+
+    /// Share of the roundings so far that were clamped.
+    pub(super) fn saturation_rate(&self) -> f64 {
+        self.clamped[0] as f64 / self.clamped[1].max(1) as f64
     }
 
     pub(super) fn finish(self) -> Witness {

@@ -1,10 +1,13 @@
 //! The residual stream: the embedding and the branches of every layer, added exactly.
 
-use obelysk_statement::description::{Branch, BranchNorm};
+use obelysk_statement::compile::limb_names;
+use obelysk_statement::description::{Branch, BranchNorm, Norm};
+use obelysk_statement::relation::Interval;
 
 use super::IntegerModel;
-use super::linear::{balanced_limbs, round, round_all};
+use super::linear::balanced_limbs;
 use super::record::Recorder;
+use super::rounding::Rounded;
 
 /// A block of every layer, as far as the stream is concerned.
 pub(super) struct Block<'a> {
@@ -31,16 +34,18 @@ impl IntegerModel<'_> {
         recorder: &mut Recorder,
     ) {
         let Block { name, format, norm } = *block;
-        let (branch, remainder) = match norm {
-            None => round_all(accumulators, format.shift),
-            Some(BranchNorm { shift, norm }) => {
-                let (output, remainder) = round_all(accumulators, *shift);
-                record_limbs(&format!("{name}_output"), &output, norm.limb_bits, recorder);
-                recorder.record(&format!("{name}_output.remainder"), &remainder);
+        let own = (format.rounding, Interval::signed(format.low_bits + format.high_bits));
+        let branch_name = format!("{name}_branch");
+        let branch = match norm {
+            None => Rounded::all(&branch_name, accumulators, own, recorder),
+            Some(BranchNorm { rounding, norm }) => {
+                let output_name = format!("{name}_output");
+                let output = Rounded::all(&output_name, accumulators, (*rounding, limb_range(norm)), recorder);
+                record_limbs(&output_name, &output, norm, recorder);
                 let unit = self.norm(&format!("{name}_output_norm"), &self.over_hidden(norm), &output, recorder);
                 let gain = self.weight(&format!("{name}_output_gain"), layer);
-                let scaled = unit.iter().zip(gain.iter().cycle());
-                scaled.map(|(&unit, &gain)| round(i64::from(unit) * i64::from(gain), format.shift)).unzip()
+                let scaled: Vec<i32> = unit.iter().zip(gain.iter().cycle()).map(|(unit, gain)| unit * gain).collect();
+                Rounded::all(&branch_name, &scaled, own, recorder)
             }
         };
         for (entry, added) in stream.iter_mut().zip(&branch) {
@@ -48,25 +53,37 @@ impl IntegerModel<'_> {
         }
         if recorder.is_on() {
             let mask = (1 << format.low_bits) - 1;
-            recorder
-                .record(&format!("{name}_branch.low"), &branch.iter().map(|value| value & mask).collect::<Vec<_>>());
+            let low: Vec<i32> = branch.iter().map(|value| value & mask).collect();
+            recorder.record(&format!("{branch_name}.low"), &low);
             let high: Vec<i32> = branch.iter().map(|value| value >> format.low_bits).collect();
-            recorder.record(&format!("{name}_branch.high"), &high);
-            recorder.record(&format!("{name}_branch.remainder"), &remainder);
+            recorder.record(&format!("{branch_name}.high"), &high);
         }
     }
 
-    /// Record the limbs of a norm's input.
+    /// Record the limbs of the stream, the input of a norm.
     pub(super) fn record_input(&self, name: &str, stream: &[i32], recorder: &mut Recorder) {
-        record_limbs(name, stream, self.description.hidden_norm.limb_bits, recorder);
+        record_limbs(name, stream, &self.description.hidden_norm, recorder);
     }
 }
 
-/// Record `values` as two balanced limbs.
-pub(super) fn record_limbs(name: &str, values: &[i32], bits: u32, recorder: &mut Recorder) {
+/// What the limbs of a norm's input can hold.
+pub(super) fn limb_range(norm: &Norm) -> Interval {
+    let ones = (0..norm.limbs).map(|place| 1i64 << (place * norm.limb_bits)).sum::<i64>();
+    let limb = Interval::signed(norm.limb_bits);
+    Interval::new(limb.low * ones, limb.high * ones)
+}
+
+/// Record `values` as the balanced limbs that a norm reads.
+pub(super) fn record_limbs(name: &str, values: &[i32], norm: &Norm, recorder: &mut Recorder) {
     if recorder.is_on() {
-        let (low, high): (Vec<i32>, Vec<i32>) = values.iter().map(|&value| balanced_limbs(value, bits)).unzip();
-        recorder.record(&format!("{name}.low"), &low);
-        recorder.record(&format!("{name}.high"), &high);
+        let names = limb_names(norm.limbs);
+        let mut limbs: Vec<Vec<i32>> = vec![Vec::with_capacity(values.len()); names.len()];
+        for &value in values {
+            let parts = balanced_limbs(value, norm.limb_bits, norm.limbs);
+            limbs.iter_mut().zip(parts).for_each(|(limb, part)| limb.push(part));
+        }
+        for (limb, values) in names.iter().zip(&limbs) {
+            recorder.record(&format!("{name}.{limb}"), values);
+        }
     }
 }

@@ -1,17 +1,19 @@
 //! Queries and keys: projected, normalised where the model does so, and rotated by their position.
 
-use obelysk_statement::description::Norm;
+use obelysk_statement::description::{Norm, Rounding};
+use obelysk_statement::relation::Interval;
 
 use super::IntegerModel;
-use super::linear::{add_bias, project, round, round_all};
+use super::linear::{add_bias, project, round};
 use super::norm::NormRow;
 use super::record::Recorder;
-use super::residual::record_limbs;
+use super::residual::{limb_range, record_limbs};
+use super::rounding::Rounded;
 
 /// Everything that differs between queries and keys.
 pub(super) struct Projection<'a> {
     pub(super) name: &'a str,
-    pub(super) shift: u32,
+    pub(super) rounding: Rounding,
     pub(super) rotary_shift: u32,
     pub(super) norm: Option<&'a Norm>,
 }
@@ -32,11 +34,11 @@ impl IntegerModel<'_> {
         if self.description.attention.biased {
             add_bias(&mut accumulators, self.weight(&format!("{name}_bias"), layer));
         }
-        let (projected, remainder) = round_all(&accumulators, p.shift);
-        recorder.record(&format!("{name}.remainder"), &remainder);
+        let range = p.norm.map_or(Interval::signed(self.description.attention.projected_bits), limb_range);
+        let projected = Rounded::all(name, &accumulators, (p.rounding, range), recorder);
         let (unit, gain) = match p.norm {
             Some(norm) => {
-                record_limbs(name, &projected, norm.limb_bits, recorder);
+                record_limbs(name, &projected, norm, recorder);
                 let row = NormRow { norm, width: shape.head_dim, roots: &self.head_roots };
                 let unit = self.norm(&format!("{name}_norm"), &row, &projected, recorder);
                 (unit, Some(self.weight(&format!("{name}_gain"), layer)))

@@ -3,15 +3,15 @@
 use std::ops::Range;
 
 use obelysk_statement::compile::denominator_shift;
+use obelysk_statement::relation::Interval;
 
 use super::IntegerModel;
 use super::record::Recorder;
+use super::rounding::Rounded;
 
 /// Softmax rows of one layer, in the order of the statement: kv head, group, position, key position.
-#[derive(Default)]
 pub(super) struct Softmax {
-    score: Vec<i32>,
-    remainder: Vec<i32>,
+    score: Rounded,
     /// Empty without a cap.
     capped: Vec<i32>,
     maximum: Vec<i32>,
@@ -24,23 +24,41 @@ pub(super) struct Softmax {
     total: Vec<i32>,
 }
 
+impl IntegerModel<'_> {
+    /// No rows of softmax yet.
+    pub(super) fn no_rows(&self) -> Softmax {
+        let format = &self.description.attention;
+        Softmax {
+            score: Rounded::new(format.score_rounding, Interval::signed(format.score_bits)),
+            capped: Vec::new(),
+            maximum: Vec::new(),
+            is_maximum: Vec::new(),
+            numerator: Vec::new(),
+            denominator: Vec::new(),
+            denominator_low: Vec::new(),
+            log_denominator: Vec::new(),
+            probability: Vec::new(),
+            total: Vec::new(),
+        }
+    }
+}
+
 impl Softmax {
-    /// Append one row and return its weights; those of unseen keys are zero.
+    /// Append one row, given by the accumulators of its scores, and return its weights; those of unseen keys are zero.
     pub(super) fn row(
         &mut self,
         model: &IntegerModel,
-        scores: impl Iterator<Item = (i32, i32)>,
+        scores: impl Iterator<Item = i64>,
         seen: Range<usize>,
     ) -> &[i32] {
-        let first = self.score.len();
-        for (score, remainder) in scores {
-            self.score.push(score);
-            self.remainder.push(remainder);
+        let first = self.score.value.len();
+        for accumulator in scores {
+            let score = self.score.push(accumulator);
             if let Some(caps) = &model.soft_cap {
                 self.capped.push(caps[(score + (1 << 15)) as usize]);
             }
         }
-        let scores = if model.soft_cap.is_some() { &self.capped[first..] } else { &self.score[first..] };
+        let scores = if model.soft_cap.is_some() { &self.capped[first..] } else { &self.score.value[first..] };
         let count = scores.len();
         let maximum = *scores[seen.clone()].iter().max().expect("a position sees itself");
         let place = seen.clone().find(|&key| scores[key] == maximum).expect("the maximum is one of them");
@@ -62,8 +80,8 @@ impl Softmax {
     }
 
     pub(super) fn record(self, recorder: &mut Recorder) {
-        recorder.record("score", &self.score);
-        recorder.record("score.remainder", &self.remainder);
+        let score = self.score.record("score", recorder);
+        recorder.record("score", &score);
         if !self.capped.is_empty() {
             recorder.record("capped_score", &self.capped);
         }

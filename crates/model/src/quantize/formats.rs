@@ -1,17 +1,77 @@
-//! Fixed-point formats from bounds that hold for every input, so that nothing saturates and no input is unprovable.
+//! Fixed-point formats from two sizes of what they hold: a bound for every input, and what calibration leads to expect.
 //!
-//! A normalised vector has a bounded Euclidean norm; Cauchy and Schwarz bound every projection of it. What the proof
-//! relies on is coarser, the row mass times the range of the input; both must fit.
+//! A normalised vector has a bounded Euclidean norm; Cauchy and Schwarz bound every projection of it, and the proof uses the
+//! same bound. Where a range for the bound costs little precision, nothing is ever clamped; else the range is for what is
+//! expected.
 
-use obelysk_statement::description::{Norm, WeightBound};
+use obelysk_statement::compile::output_norm;
+use obelysk_statement::description::{Norm, Rounding, WeightBound};
 
-use super::stack::Stack;
+use super::stack::{Extremes, Stack, Survey};
 use crate::error::ModelError;
 
 /// Every pair of sides of a relation must differ by less than this.
 const WINDOW: f64 = (1u64 << 31) as f64 - 2.0;
+/// Accumulators up to here leave room for an excess: a third of the window.
+pub(super) const ACCUMULATORS: f64 = 0.7 * (1u64 << 30) as f64;
 /// Widest rounding.
 const WIDEST_SHIFT: u32 = 16;
+/// Widest excess.
+const WIDEST_EXCESS: u32 = 16;
+
+/// What calibration leads to expect of activations, as real numbers.
+pub(super) struct Expected {
+    pub(super) extremes: crate::float::Extremes,
+    pub(super) headroom: f64,
+}
+
+impl Expected {
+    /// Largest magnitude of a tensor of the integer engine.
+    pub(super) fn of(&self, name: &str) -> f64 {
+        self.extremes.largest(name) * self.headroom
+    }
+}
+
+/// Sizes of accumulators.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Size {
+    /// Largest for any input.
+    pub(super) bound: f64,
+    /// Largest that is expected.
+    pub(super) expected: f64,
+}
+
+impl Size {
+    /// The finest rounding to outputs of at most `limit`, and the largest output. The relation that states it allows for
+    /// `range`. Clamping is worth it where it spares more than `loss` bits.
+    pub(super) fn rounding(self, limit: f64, range: f64, loss: u32) -> Option<(Rounding, f64)> {
+        let exact = (1..=WIDEST_SHIFT).find_map(|shift| self.rounding_by(shift, self.bound, limit, range));
+        let clamped = (1..=WIDEST_SHIFT).find_map(|shift| self.rounding_by(shift, self.expected, limit, range));
+        match (exact, clamped) {
+            (Some(exact), Some(clamped)) if exact.0.shift > clamped.0.shift + loss => Some(clamped),
+            (Some(exact), _) => Some(exact),
+            (None, clamped) => clamped,
+        }
+    }
+
+    fn rounding_by(self, shift: u32, size: f64, limit: f64, range: f64) -> Option<(Rounding, f64)> {
+        if size / power(shift) + 1.0 > limit {
+            return None;
+        }
+        self.clamped_to(shift, limit, range)
+    }
+
+    /// Rounding by a shift, clamped to `limit` where the bound exceeds it.
+    pub(super) fn clamped_to(self, shift: u32, limit: f64, range: f64) -> Option<(Rounding, f64)> {
+        let largest = self.bound / power(shift) + 1.0;
+        let excess = largest - limit;
+        let excess_bits =
+            if excess <= 0.0 { 0 } else { (1..=WIDEST_EXCESS).find(|&bits| excess < power(bits) - 1.0)? };
+        let outside = if excess_bits > 0 { power(excess_bits) } else { 0.0 };
+        let fits = self.bound + power(shift) * (range + outside + 1.0) < WINDOW;
+        fits.then(|| (Rounding { shift, excess_bits }, if excess_bits > 0 { range } else { largest }))
+    }
+}
 
 /// A projection: the scale of its weights, its rounding and the scale of its output.
 pub(super) struct Projection<'a> {
@@ -21,7 +81,7 @@ pub(super) struct Projection<'a> {
     pub(super) bound: WeightBound,
     /// Integers at the scale of the accumulators.
     pub(super) bias: Option<Vec<i32>>,
-    pub(super) shift: u32,
+    pub(super) rounding: Rounding,
     /// Fractional bits of the output.
     pub(super) fraction: u32,
     /// Largest output for any input.
@@ -45,6 +105,14 @@ pub(super) struct Input {
     pub(super) norm: f64,
 }
 
+impl Input {
+    /// The largest product with any row of a stack.
+    pub(super) fn product(self, rows: Extremes) -> f64 {
+        let bound = rows.bound();
+        (bound.row_norm as f64 * self.norm).min(bound.row_mass as f64 * self.range)
+    }
+}
+
 /// `value` as a power of two.
 pub(super) fn power(exponent: u32) -> f64 {
     f64::from(1u32 << exponent)
@@ -62,56 +130,112 @@ pub(super) fn unsupported(what: &str) -> ModelError {
     ))
 }
 
-/// The finest format of a projection of `input` whose rounded output stays below `limit`, given the magnitude `range`
-/// of the format that the proof checks.
+/// The largest output of a projection that its relation allows, and the one that its users allow.
+pub(super) struct Output {
+    /// What is expected, a real number.
+    pub(super) expected: f64,
+    pub(super) limit: f64,
+    /// Magnitude of the format that the proof checks.
+    pub(super) range: f64,
+}
+
+/// Bits of precision that a projection may lose for never being clamped.
+pub(super) const PROJECTION_LOSS: u32 = 4;
+
+/// The finest format of a projection of `input`.
 pub(super) fn project<'a>(
     name: &str,
-    stack: &'a Stack<'a>,
+    (stack, survey): (&'a Stack<'a>, &Survey),
     bias: Option<&[f64]>,
     input: Input,
-    limit: f64,
-    range: f64,
+    output: &Output,
 ) -> Result<Projection<'a>, ModelError> {
-    let survey = stack.survey()?;
     let largest_bias = bias.unwrap_or_default().iter().fold(0.0f64, |largest, entry| largest.max(entry.abs()));
     for weight_fraction in (0..=survey.finest).rev() {
         let extremes = survey.at(weight_fraction);
         let total = input.fraction + weight_fraction;
-        let bias_bound = largest_bias * power_of(total) + 1.0;
-        let accumulator = extremes.norm * input.norm + bias_bound;
-        let Some(shift) = (1..=WIDEST_SHIFT).find(|&shift| accumulator / power(shift) + 1.0 <= limit) else { continue };
-        let fits = extremes.mass as f64 * input.range + bias_bound + power(shift) * (range + 1.0) < WINDOW;
-        if fits && total >= shift {
+        let bound = input.product(extremes) + largest_bias * power_of(total) + 1.0;
+        let size = Size { bound, expected: output.expected * power_of(total) };
+        let Some((rounding, largest)) = size.rounding(output.limit, output.range, PROJECTION_LOSS) else { continue };
+        if total >= rounding.shift {
             let round = |bias: &[f64]| bias.iter().map(|entry| (entry * power_of(total)).round() as i32).collect();
             return Ok(Projection {
                 stack,
                 weight_fraction,
                 bound: extremes.bound(),
                 bias: bias.map(round),
-                shift,
-                fraction: total - shift,
-                largest: accumulator / power(shift) + 1.0,
+                rounding,
+                fraction: total - rounding.shift,
+                largest,
             });
         }
     }
     Err(unsupported(name))
 }
 
-/// The finest scale at which `range` times the row mass stays below `window`.
-pub(super) fn scale_within(name: &str, stack: &Stack, range: f64, window: f64) -> Result<Scaled, ModelError> {
-    let survey = stack.survey()?;
+/// The finest scale at which `size` of the rows' extremes stays below `window`.
+pub(super) fn scale_within(survey: &Survey, window: f64, size: impl Fn(Extremes) -> f64) -> Option<Scaled> {
     (0..=survey.finest)
         .rev()
+        .find(|&fraction| size(survey.at(fraction)) < window)
         .map(|fraction| Scaled { fraction, bound: survey.at(fraction).bound() })
-        .find(|scaled| scaled.bound.row_mass as f64 * range < window)
+}
+
+/// The widest vectors of at most `bits` bits whose products with rows keep all of the rows' significant bits but one; the
+/// narrowest if none do. Bits, and the scale of the rows.
+pub(super) fn share_bits(
+    name: &str,
+    survey: &Survey,
+    bits: std::ops::RangeInclusive<u32>,
+) -> Result<(u32, Scaled), ModelError> {
+    let narrowest = *bits.start();
+    bits.rev()
+        .filter_map(|bits| {
+            let scaled = scale_within(survey, ACCUMULATORS, |rows| rows.bound().row_mass as f64 * power(bits - 1))?;
+            Some((bits, scaled))
+        })
+        .find(|(bits, scaled)| scaled.fraction + 1 >= survey.finest || *bits == narrowest)
         .ok_or_else(|| unsupported(name))
 }
+
+/// Number and bits of balanced limbs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Limbs {
+    pub(super) count: u32,
+    pub(super) bits: u32,
+}
+
+impl Limbs {
+    /// The widest limbs whose products, summed over `width` entries, fit the field.
+    pub(super) fn of_width(width: usize, count: u32) -> Option<Self> {
+        let limit = if count == 2 { power(29) } else { power(30) / 3.0 };
+        let bits = (6..=30 / count).rev().filter(|&bits| bits <= 12);
+        bits.map(|bits| Self { count, bits }).find(|limbs| (width as f64) * power(2 * (limbs.bits - 1)) <= limit)
+    }
+
+    fn ones(self) -> f64 {
+        (0..self.count).map(|place| power(place * self.bits)).sum()
+    }
+
+    /// Largest magnitude of either sign.
+    pub(super) fn limit(self) -> f64 {
+        self.ones() * (power(self.bits - 1) - 1.0)
+    }
+
+    /// Largest magnitude.
+    pub(super) fn range(self) -> f64 {
+        self.ones() * power(self.bits - 1)
+    }
+}
+
+/// Largest sum of squares that a norm can read.
+pub(super) const LARGEST_SQUARES: f64 = 0.99 * (1u64 << 60) as f64;
 
 /// A norm over `width` entries with `bits`-bit output, and what its output promises. `sum_of_squares` bounds the sum
 /// of squares of its input, `epsilon` is in the same unit.
 pub(super) fn norm(
     width: usize,
-    limb_bits: u32,
+    limbs: Limbs,
     bits: u32,
     epsilon: f64,
     sum_of_squares: f64,
@@ -127,10 +251,14 @@ pub(super) fn norm(
     let shift = shift.ok_or_else(|| unsupported("the width of a norm"))?;
     let total = sum_of_squares + epsilon + 1.0;
     let digits = (1..=15u32).find(|&digits| total < 16f64.powi(digits as i32));
-    let digits = digits.ok_or_else(|| unsupported("the residual stream"))?.max(limb_bits / 2 + 1);
-    let lowest = digits.saturating_sub(9).clamp(3, 6);
+    let boundary = 2 * (limbs.count - 1) * limbs.bits;
+    let digits = digits.ok_or_else(|| unsupported("the residual stream"))?.max(boundary / 4 + 1);
+    // Entries are multiplied by 4^(6 - lowest) before they are divided, within half of the field.
+    let lowest = (3..=6u32).find(|&lowest| limbs.range() * power(2 * (6 - lowest)) < power(30)).unwrap_or(6);
+    let lowest = digits.saturating_sub(9).clamp(lowest, 6);
     let norm = Norm {
-        limb_bits,
+        limbs: limbs.count,
+        limb_bits: limbs.bits,
         epsilon: epsilon.round() as u64,
         digits: digits.max(lowest + 1),
         lowest,
@@ -139,12 +267,6 @@ pub(super) fn norm(
         fraction,
         bits,
     };
-    let error = power(15) / power(shift + 1) + 0.5;
-    let largest_norm = root * (power(fraction) + error) * 1.000_01;
-    Ok((norm, Input { fraction, range, norm: largest_norm }))
-}
-
-/// Largest magnitude of two balanced limbs.
-pub(super) fn limb_limit(limb_bits: u32) -> f64 {
-    power(2 * limb_bits - 1) - power(limb_bits - 1) - 1.0
+    let input = Input { fraction, range, norm: output_norm(&norm, width) as f64 };
+    Ok((norm, input))
 }

@@ -1,19 +1,19 @@
 //! Formats of queries, keys and the scores between them.
 
 use obelysk_statement::compile::denominator_shift;
-use obelysk_statement::description::{HeadNorms, PROBABILITY_BITS, ScoreCap, Shape, TABLE_BITS};
+use obelysk_statement::description::{HeadNorms, PROBABILITY_BITS, Rounding, ScoreCap, Shape, TABLE_BITS};
 use obelysk_statement::functions::STEP_FRACTION;
 
 use super::RealWeights;
-use super::formats::{Input, Projection, limb_limit, norm, power, power_of, project, unsupported};
+use super::formats::{Expected, Input, Limbs, Output, Projection, Size, norm, power, power_of, project, unsupported};
 use super::stack::{finest_scale, inner};
 use crate::config::ModelConfig;
 use crate::error::ModelError;
 
 /// Bits of normalised query and key heads, signed.
 const HEAD_NORMED_BITS: u32 = 13;
-/// Bits of each limb of queries and keys that are normalised.
-const HEAD_LIMB_BITS: u32 = 8;
+/// Limbs of queries and keys that are normalised.
+const HEAD_LIMBS: Limbs = Limbs { count: 2, bits: 8 };
 /// Bits of queries and keys that are not.
 const PROJECTED_BITS: u32 = 15;
 /// Bits of scores.
@@ -67,22 +67,26 @@ impl<'a> Heads<'a> {
         shape: &Shape,
         real: &'a RealWeights,
         normed: Input,
+        expected: &Expected,
     ) -> Result<Self, ModelError> {
         let with_norms = real.head_gains.is_some();
         // Two limbs where a norm follows, else one number.
         let (limit, range) = match with_norms {
-            true => (limb_limit(HEAD_LIMB_BITS), power(2 * HEAD_LIMB_BITS - 1) + power(HEAD_LIMB_BITS - 1)),
+            true => (HEAD_LIMBS.limit(), HEAD_LIMBS.range()),
             false => (power(PROJECTED_BITS - 1) - 2.0, power(PROJECTED_BITS - 1)),
         };
-        let query = project("query projection", &real.query, real.query_bias.as_deref(), normed, limit, range)?;
-        let key = project("key projection", &real.key, real.key_bias.as_deref(), normed, limit, range)?;
+        let output = |name: &str| Output { expected: expected.of(name), limit, range };
+        let stack = (&real.query, &real.query.survey()?);
+        let query = project("query projection", stack, real.query_bias.as_deref(), normed, &output("query"))?;
+        let stack = (&real.key, &real.key.survey()?);
+        let key = project("key projection", stack, real.key_bias.as_deref(), normed, &output("key"))?;
         let (norms, gains, unrotated) = match &real.head_gains {
             Some([query_gain, key_gain]) => {
-                let head_squares = shape.head_dim as f64 * limit * limit;
+                let head_squares = shape.head_dim as f64 * range * range;
                 let head = |projection: &Projection| {
                     let unit = power(projection.fraction);
                     let epsilon = config.rms_norm_eps * shape.head_dim as f64 * unit * unit;
-                    norm(shape.head_dim, HEAD_LIMB_BITS, HEAD_NORMED_BITS, epsilon, head_squares)
+                    norm(shape.head_dim, HEAD_LIMBS, HEAD_NORMED_BITS, epsilon, head_squares)
                 };
                 let ((query_norm, query_unit), (key_norm, key_unit)) = (head(&query)?, head(&key)?);
                 let gains =
@@ -119,7 +123,7 @@ impl Unrotated {
 
     fn projected(shape: &Shape, projection: &Projection, normed: Input) -> Result<Self, ModelError> {
         let (dim, half) = (shape.head_dim, shape.head_dim / 2);
-        let unit = power(projection.shift);
+        let unit = power(projection.rounding.shift);
         let heads = projection.stack.groups_at(projection.weight_fraction, dim, |_, rows| {
             let columns = rows.len() / dim;
             let rows: Vec<&[i32]> = rows.chunks_exact(columns).collect();
@@ -131,13 +135,15 @@ impl Unrotated {
         };
         let (mut pair, mut norms) = (0.0f64, Vec::with_capacity(heads.len()));
         for (head, (rows, spectral)) in heads.iter().enumerate() {
-            let entry = |channel: usize| (rows[channel] * normed.norm + bias(head, channel)) / unit + 1.0;
+            let end = power(PROJECTED_BITS - 1);
+            let entry = |channel: usize| ((rows[channel] * normed.norm + bias(head, channel)) / unit + 1.0).min(end);
             for channel in 0..half {
                 let (first, second) = (entry(channel), entry(channel + half));
                 pair = pair.max((first * first + second * second).sqrt());
             }
             let biases: f64 = (0..dim).map(|channel| bias(head, channel) * bias(head, channel)).sum();
-            norms.push((spectral * normed.norm + biases.sqrt()) / unit + (dim as f64).sqrt());
+            let norm = (spectral * normed.norm + biases.sqrt()) / unit + (dim as f64).sqrt();
+            norms.push(norm.min(end * (dim as f64).sqrt()));
         }
         Ok(Self { fraction: projection.fraction, range: power(PROJECTED_BITS - 1), pair, norms })
     }
@@ -221,41 +227,79 @@ impl Rotation {
 
 /// Format of attention scores.
 pub(super) struct Scores {
-    pub(super) shift: u32,
+    pub(super) rounding: Rounding,
+    pub(super) bits: u32,
     pub(super) cap: Option<ScoreCap>,
     /// What one unit, capped if there is a cap, means in the exponent, in units of `2^-40`.
     pub(super) step: u64,
 }
 
 impl Scores {
-    pub(super) fn choose(config: &ModelConfig, shape: &Shape, rotation: &Rotation) -> Result<Self, ModelError> {
-        let product = rotation.largest_product(shape);
+    /// Scores that are never clamped, unless that leaves a step of the exponential coarser than [`Self::COARSE`] and
+    /// clamping makes it at least four times as fine.
+    pub(super) fn choose(
+        config: &ModelConfig,
+        shape: &Shape,
+        rotation: &Rotation,
+        expected: &Expected,
+    ) -> Result<Self, ModelError> {
+        /// A step of the exponential that shows in the weights.
+        const COARSE: f64 = 1.0 / 64.0;
         let scale = rotation.output_fractions[0] + rotation.output_fractions[1];
-        // The exponential's index is a difference of scores plus the logarithm of the denominator.
-        let logarithm =
-            f64::from(denominator_shift(shape.positions) + TABLE_BITS - PROBABILITY_BITS) * std::f64::consts::LN_2;
-        let fixed = |step: f64| (step * (1u64 << STEP_FRACTION) as f64).round() as u64;
-        for shift in 1..=16u32 {
-            let step = power(shift) / power_of(scale) * config.score_scale;
-            let largest = product / power(shift) + 1.0;
-            let scores = match config.score_cap {
-                None if 2.0 * largest + logarithm / step + 2.0 < power(TABLE_BITS) => {
-                    Self { shift, cap: None, step: fixed(step) }
-                }
-                Some(cap) if largest < power(SCORE_BITS - 1) - 1.0 => {
-                    // As fine as the exponential's table allows.
-                    let peak = (cap * (power(TABLE_BITS) - 4.0) / (2.0 * cap + logarithm)).floor();
-                    let peak = peak.min(power(SCORE_BITS - 1) - 1.0);
-                    let cap_format = ScoreCap { step: fixed(step / cap), peak: peak as u32 };
-                    Self { shift, cap: Some(cap_format), step: fixed(cap / peak) }
-                }
-                _ => continue,
-            };
-            if scores.step > 0 && scores.cap.is_none_or(|cap| cap.step > 0) {
-                return Ok(scores);
+        let unit = config.score_scale / power_of(scale);
+        let entries = shape.head_dim as f64 * power(2 * (rotation.bits - 1));
+        let bound = rotation.largest_product(shape).min(entries);
+        let size = Size { bound, expected: expected.of("score") / unit };
+        let steps = |rounding: &Rounding| power(rounding.shift) * unit;
+        let exact = (1..=16u32).map(Rounding::exact).find(|rounding| {
+            let largest = bound / power(rounding.shift) + 1.0;
+            Self::fits(config, shape, steps(rounding), largest)
+        });
+        let clamped_bits = if config.score_cap.is_some() { SCORE_BITS } else { SCORE_BITS - 1 };
+        let range = power(clamped_bits - 1);
+        let clamped = (1..=16u32)
+            .filter(|&shift| size.expected / power(shift) + 1.0 <= range - 1.0)
+            .filter_map(|shift| {
+                let window = Size { bound: entries, ..size };
+                let (rounding, _) = window.clamped_to(shift, range - 1.0, range)?;
+                Some(rounding)
+            })
+            .find(|rounding| Self::fits(config, shape, steps(rounding), range));
+        let (rounding, bits) = match (exact, clamped) {
+            (Some(exact), Some(clamped)) if steps(&exact) > COARSE && exact.shift >= clamped.shift + 2 => {
+                (clamped, clamped_bits)
             }
+            (Some(exact), _) => (exact, SCORE_BITS),
+            (None, Some(clamped)) => (clamped, clamped_bits),
+            (None, None) => return Err(unsupported("the size of attention scores")),
+        };
+        let fixed = |step: f64| (step * (1u64 << STEP_FRACTION) as f64).round() as u64;
+        let step = steps(&rounding);
+        Ok(match config.score_cap {
+            None => Self { rounding, bits, cap: None, step: fixed(step) },
+            Some(cap) => {
+                // As fine as the exponential's table allows.
+                let peak = (cap * (power(TABLE_BITS) - 4.0) / (2.0 * cap + Self::logarithm(shape))).floor();
+                let peak = peak.min(power(SCORE_BITS - 1) - 1.0);
+                let format = ScoreCap { step: fixed(step / cap), peak: peak as u32 };
+                Self { rounding, bits, cap: Some(format), step: fixed(cap / peak) }
+            }
+        })
+    }
+
+    /// Whether scores of at most `largest` units of `step` have a place in the tables: the exponential's index is a
+    /// difference of scores plus the logarithm of the denominator, a cap is addressed by the score.
+    fn fits(config: &ModelConfig, shape: &Shape, step: f64, largest: f64) -> bool {
+        let representable = |step: f64| (step * (1u64 << STEP_FRACTION) as f64).round() >= 1.0;
+        match config.score_cap {
+            None => 2.0 * largest + Self::logarithm(shape) / step + 2.0 < power(TABLE_BITS) && representable(step),
+            Some(cap) => largest <= power(SCORE_BITS - 1) && representable(step / cap),
         }
-        Err(unsupported("the size of attention scores"))
+    }
+
+    /// Largest logarithm of a denominator, in units of one.
+    fn logarithm(shape: &Shape) -> f64 {
+        f64::from(denominator_shift(shape.positions) + TABLE_BITS - PROBABILITY_BITS) * std::f64::consts::LN_2
     }
 }
 

@@ -1,8 +1,9 @@
 //! The quantiser: from a float checkpoint to integers and the description that proofs are about.
 //!
-//! It needs no calibration data. Every format follows from the weights by bounds that hold for all inputs, with IEEE
-//! additions, products and square roots in a fixed order: every machine gets the same model, on any number of threads.
-//! It reads the checkpoint in pieces and writes integers in pieces, so its memory does not grow with the model.
+//! Formats follow from the weights, by bounds that hold for all inputs, and from the largest activations on a few texts, by
+//! the float engine. Both use IEEE additions, products and square roots in a fixed order: every machine gets the same
+//! model, on any number of threads. Checkpoints are read in pieces or layer by layer, and integers are written in pieces,
+//! so memory does not grow with the depth of the model.
 
 mod feed_forward;
 mod file;
@@ -21,15 +22,19 @@ use obelysk_statement::description::{
 };
 use obelysk_statement::functions::STEP_FRACTION;
 
+use crate::calibration::Calibration;
 use crate::checkpoint::Checkpoint;
 use crate::config::{self, ModelConfig};
-use crate::decoder::{self, LayerNorm, Projection};
+use crate::decoder::{self, LayerNorm};
 use crate::error::ModelError;
-use feed_forward::{INNER_BITS, Inner};
-use formats::{limb_limit, norm, power, project, scale_within, unsupported};
+use crate::float;
+use feed_forward::Inner;
+use formats::{
+    Expected, Input, Limbs, Output, Projection, norm, power, project, scale_within, share_bits, unsupported,
+};
 use heads::{Heads, Scores};
 use stack::Stack;
-use stream::{BranchBounds, StreamFormat};
+use stream::{BranchBounds, Joining, StreamFormat};
 use write::Weights;
 
 pub use file::{DESCRIPTION_FILE, WEIGHTS_FILE, digest_of_weights, encode, read_description};
@@ -63,20 +68,24 @@ pub struct Piece<'a> {
 }
 
 /// The kinds of quantisation that give other integers for the same checkpoint count up.
-pub const QUANTIZER: u32 = 1;
+pub const QUANTIZER: u32 = 2;
 
 /// Bits of normalised hidden vectors, signed.
 const NORMED_BITS: u32 = 14;
-/// Bits of values.
-const VALUE_BITS: u32 = 14;
+/// Bits of weighted means of values, at most and at least.
+const MEAN_BITS: std::ops::RangeInclusive<u32> = 12..=14;
 
 /// Quantise a checkpoint into memory.
 ///
 /// # Errors
 /// What reading the checkpoint reports, and [`ModelError::Unsupported`] for a model whose numbers do not fit.
-pub fn quantize(config: &ModelConfig, checkpoint: &Checkpoint) -> Result<QuantizedModel, ModelError> {
+pub fn quantize(
+    config: &ModelConfig,
+    checkpoint: &Checkpoint,
+    calibration: &Calibration,
+) -> Result<QuantizedModel, ModelError> {
     let mut weights: BTreeMap<String, Vec<i32>> = BTreeMap::new();
-    let description = quantize_into::<ModelError>(config, checkpoint, &mut |piece| {
+    let description = quantize_into::<ModelError>(config, checkpoint, calibration, &mut |piece| {
         weights.entry(piece.name.to_owned()).or_default().extend_from_slice(piece.entries);
         Ok(())
     })?;
@@ -90,57 +99,62 @@ pub fn quantize(config: &ModelConfig, checkpoint: &Checkpoint) -> Result<Quantiz
 pub fn quantize_into<E: From<ModelError>>(
     config: &ModelConfig,
     checkpoint: &Checkpoint,
+    calibration: &Calibration,
     sink: &mut dyn FnMut(Piece) -> Result<(), E>,
 ) -> Result<ModelDescription, E> {
     let shape = shape_of(config);
     let real = RealWeights::open(config, checkpoint)?;
-    let limb_bits = (6..=12u32)
-        .rev()
-        .find(|&bits| (shape.hidden as f64) * power(2 * (bits - 1)) <= power(29))
-        .ok_or_else(|| unsupported("the width of the residual stream"))?;
+    let sequences = calibration.sequences_for(config);
+    let expected =
+        Expected { extremes: float::observe(config, checkpoint, &sequences)?, headroom: calibration.headroom };
+    let limbs = Limbs::of_width(shape.hidden, 2).ok_or_else(|| unsupported("the width of the residual stream"))?;
     // The format of the output depends on the width alone; the input's scale comes with the residual stream.
-    let (_, normed) = norm(shape.hidden, limb_bits, NORMED_BITS, 0.0, 0.0)?;
+    let (_, normed) = norm(shape.hidden, limbs, NORMED_BITS, 0.0, 0.0)?;
 
-    let heads = Heads::choose(config, &shape, &real, normed)?;
-    let scores = Scores::choose(config, &shape, &heads.rotation)?;
+    let heads = Heads::choose(config, &shape, &real, normed, &expected)?;
+    let scores = Scores::choose(config, &shape, &heads.rotation, &expected)?;
     let slack = probability_slack(&shape, scores.step)?;
-    let value_limit = power(VALUE_BITS - 1) / slack - 2.0;
-    let value_range = power(VALUE_BITS - 1);
-    let value = project("value projection", &real.value, real.value_bias.as_deref(), normed, value_limit, value_range)?;
-    let inner = Inner::choose(&shape, &real, normed)?;
+    let (mean_bits, output) = share_bits("attention output", &real.output.survey()?, MEAN_BITS)?;
+    let mean_range = power(mean_bits - 1);
+    let (value_bits, value) = project_values(&real, normed, (mean_bits, slack), &expected)?;
+    let inner = Inner::choose(&shape, &real, normed, &expected)?;
 
-    let output = scale_within("attention output", &real.output, value_range, power(30))?;
-    let down = scale_within("feed-forward output", &real.down, power(INNER_BITS - 1), power(30))?;
-    let mean_largest = value.largest * slack + 1.0;
+    let mean_largest = (value.largest * slack + 1.0).min(mean_range);
     let mass = |row: &[i32]| row.iter().map(|&weight| f64::from(weight).abs()).sum::<f64>();
     let output_rows = real.output.groups_at(output.fraction, 1, |_, row| mass(row) * mean_largest)?;
-    let down_rows = real.down.groups_at(down.fraction, 1, |layer, row| {
+    let down_rows = real.down.groups_at(inner.down.fraction, 1, |layer, row| {
         let bounds = &inner.largest[layer * shape.intermediate..][..shape.intermediate];
         row.iter().zip(bounds).map(|(&weight, bound)| f64::from(weight).abs() * bound).sum::<f64>()
     })?;
     let gains = real.branch_gains.as_ref();
-    let limbs = (limb_bits, config.rms_norm_eps);
     let attention_output = BranchBounds::choose(
-        "the output of attention",
+        "attention",
         &shape,
         (value.fraction + output.fraction, output_rows),
         gains.map(|[attention, _]| attention.as_slice()),
-        limbs,
+        config.rms_norm_eps,
+        &expected,
     )?;
     let feed_forward_output = BranchBounds::choose(
-        "the output of the feed-forward block",
+        "feed_forward",
         &shape,
-        (inner.fraction + down.fraction, down_rows),
+        (inner.fraction + inner.down.fraction, down_rows),
         gains.map(|[_, feed_forward]| feed_forward.as_slice()),
-        limbs,
+        config.rms_norm_eps,
+        &expected,
     )?;
-    let largest_embeddings = real.embedding.largest_of_columns()?;
-    let limit = limb_limit(limb_bits);
-    let stream = StreamFormat::choose(&shape, &largest_embeddings, limit, &attention_output, &feed_forward_output)?;
+    let joining = Joining {
+        embedding: &real.embedding.largest_of_columns()?,
+        attention: &attention_output,
+        feed_forward: &feed_forward_output,
+        smallest: expected.extremes.smallest_stream(),
+    };
+    let stream = StreamFormat::choose(&shape, &joining)?;
     let unit = power(stream.residual.fraction);
     let epsilon = config.rms_norm_eps * shape.hidden as f64 * unit * unit;
-    let (hidden_norm, normed) = norm(shape.hidden, limb_bits, NORMED_BITS, epsilon, stream.sum_of_squares)?;
-    let head = scale_within("output head", &real.head, normed.range, power(29) - 2.0)?;
+    let (hidden_norm, normed) = norm(shape.hidden, stream.limbs, NORMED_BITS, epsilon, stream.sum_of_squares)?;
+    let head = scale_within(&real.head.survey()?, power(29) - 2.0, |rows| normed.product(rows))
+        .ok_or_else(|| unsupported("output head"))?;
 
     let mut weights = Weights::default();
     weights.plain("embedding", &real.embedding, stream.residual.fraction, stream.embedding);
@@ -154,7 +168,7 @@ pub fn quantize_into<E: From<ModelError>>(
     weights.scaled("output_weight", &real.output, &output);
     weights.projection("gate", &inner.gate);
     weights.projection("up", &inner.up);
-    weights.scaled("down_weight", &real.down, &down);
+    weights.scaled("down_weight", &real.down, &inner.down);
     weights.scaled("head_weight", &real.head, &head);
     let branch_norms = match (attention_output.norm, feed_forward_output.norm) {
         (Some((attention, attention_gain)), Some((feed_forward, feed_forward_gain))) => {
@@ -177,29 +191,31 @@ pub fn quantize_into<E: From<ModelError>>(
         attention: Attention {
             biased: real.query_bias.is_some(),
             projected_bits: heads.projected_bits,
-            query_shift: heads.query.shift,
-            key_shift: heads.key.shift,
+            query_rounding: heads.query.rounding,
+            key_rounding: heads.key.rounding,
             rotary_fraction: heads.rotation.fraction,
             query_rotary_shift: heads.rotation.shifts[0],
             key_rotary_shift: heads.rotation.shifts[1],
             rotated_bits: heads.rotation.bits,
-            score_shift: scores.shift,
+            score_rounding: scores.rounding,
+            score_bits: scores.bits,
             score_cap: scores.cap,
             score_step: scores.step,
-            value_shift: value.shift,
-            value_bits: VALUE_BITS,
+            value_rounding: value.rounding,
+            value_bits,
+            mean_bits,
         },
         feed_forward: FeedForward {
             activation: match config.activation {
                 config::Activation::Silu => Activation::Silu,
                 config::Activation::GeluTanh => Activation::GeluTanh,
             },
-            gate_shift: inner.gate.shift,
+            gate_rounding: inner.gate.rounding,
             gate_fraction: inner.gate.fraction,
-            up_shift: inner.up.shift,
+            up_rounding: inner.up.rounding,
             up_bits: inner.up_bits,
-            hidden_shift: inner.shift,
-            hidden_bits: INNER_BITS,
+            hidden_rounding: inner.rounding,
+            hidden_bits: inner.bits,
         },
         head_fraction: head.fraction,
         weights: weights.bounds(),
@@ -239,6 +255,28 @@ fn rotary(config: &ModelConfig) -> Result<Rotary, ModelError> {
         }
     });
     Ok(Rotary { theta: theta as u64, scaling })
+}
+
+/// The value projection and the bits of values. The weights of a mean sum to `slack` at most, which is less than two: a mean
+/// of values that are never clamped has the bits of the values, if their bound leaves room for it; one of clamped values
+/// has one more.
+fn project_values<'a>(
+    real: &'a RealWeights,
+    normed: Input,
+    (mean_bits, slack): (u32, f64),
+    expected: &Expected,
+) -> Result<(u32, Projection<'a>), ModelError> {
+    let stack = (&real.value, &real.value.survey()?);
+    let choose = |limit: f64, range: f64| {
+        let output = Output { expected: expected.of("value"), limit, range };
+        project("value projection", stack, real.value_bias.as_deref(), normed, &output)
+    };
+    let range = power(mean_bits - 1);
+    let whole = choose(range / slack - 2.0, range)?;
+    if whole.rounding.excess_bits == 0 {
+        return Ok((mean_bits, whole));
+    }
+    Ok((mean_bits - 1, choose(range / 2.0 - 1.0, range / 2.0)?))
 }
 
 /// How far above one the softmax weights of a row can sum, from the cells of the logarithm's table and from rounding.
@@ -282,7 +320,7 @@ impl<'a> RealWeights<'a> {
         let flat = |gains: Vec<Vec<f32>>| gains.into_iter().flatten().map(f64::from).collect::<Vec<f64>>();
         let pair =
             |first, second| -> Result<[Vec<f64>; 2], ModelError> { Ok([flat(gains(first)?), flat(gains(second)?)]) };
-        let bias = |projection: Projection| -> Result<Option<Vec<f64>>, ModelError> {
+        let bias = |projection: decoder::Projection| -> Result<Option<Vec<f64>>, ModelError> {
             let layers = (0..config.layers).map(|layer| projection.read_bias(config, checkpoint, layer));
             let layers: Vec<Option<Vec<f32>>> = layers.collect::<Result<_, _>>()?;
             Ok(layers.into_iter().collect::<Option<Vec<_>>>().map(flat))
@@ -294,17 +332,17 @@ impl<'a> RealWeights<'a> {
         let last = vec![decoder::last_gain(config, checkpoint)?];
         Ok(Self {
             embedding: Stack::single(checkpoint, decoder::EMBEDDING, vocabulary).times(config.embedding_factor),
-            query: stack(Projection::Query).after_norm(before_attention.clone()),
-            key: stack(Projection::Key).after_norm(before_attention.clone()),
-            value: stack(Projection::Value).after_norm(before_attention),
-            query_bias: bias(Projection::Query)?,
-            key_bias: bias(Projection::Key)?,
-            value_bias: bias(Projection::Value)?,
+            query: stack(decoder::Projection::Query).after_norm(before_attention.clone()),
+            key: stack(decoder::Projection::Key).after_norm(before_attention.clone()),
+            value: stack(decoder::Projection::Value).after_norm(before_attention),
+            query_bias: bias(decoder::Projection::Query)?,
+            key_bias: bias(decoder::Projection::Key)?,
+            value_bias: bias(decoder::Projection::Value)?,
             head_gains: architecture.has_head_norms().then(|| pair(LayerNorm::Query, LayerNorm::Key)).transpose()?,
-            output: stack(Projection::Output),
-            gate: stack(Projection::Gate).after_norm(before_feed_forward.clone()),
-            up: stack(Projection::Up).after_norm(before_feed_forward),
-            down: stack(Projection::Down),
+            output: stack(decoder::Projection::Output),
+            gate: stack(decoder::Projection::Gate).after_norm(before_feed_forward.clone()),
+            up: stack(decoder::Projection::Up).after_norm(before_feed_forward),
+            down: stack(decoder::Projection::Down),
             branch_gains: architecture
                 .has_branch_norms()
                 .then(|| pair(LayerNorm::AttentionOutput, LayerNorm::FeedForwardOutput))

@@ -40,6 +40,7 @@ pub(super) struct Stack<'a> {
 }
 
 /// What the integers of a stack would be at each scale.
+#[derive(Clone)]
 pub(super) struct Survey {
     /// Finest scale of any channel.
     pub(super) finest: u32,
@@ -74,7 +75,8 @@ impl Extremes {
     }
 
     pub(super) fn bound(self) -> WeightBound {
-        WeightBound { magnitude: self.magnitude, row_mass: self.mass }
+        // A square root is off by less than one unit: the next integer is above the norm.
+        WeightBound { magnitude: self.magnitude, row_mass: self.mass, row_norm: self.norm.floor() as i64 + 1 }
     }
 }
 

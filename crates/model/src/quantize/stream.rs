@@ -3,13 +3,19 @@
 use obelysk_statement::description::{Branch, BranchNorm, Residual, Shape, WeightBound};
 
 use super::NORMED_BITS;
-use super::formats::{limb_limit, norm, power, power_of, unsupported};
+use super::formats::{Expected, LARGEST_SQUARES, Limbs, PROJECTION_LOSS, Size, norm, power, power_of, unsupported};
 use super::heads::Gain;
 use crate::error::ModelError;
+
+/// Significant bits that a typical entry of the smallest vector of the stream should have.
+const SIGNIFICANT_BITS: u32 = 7;
+/// Widest branch.
+const BRANCH_BITS: u32 = 24;
 
 /// Format of the residual stream.
 pub(super) struct StreamFormat {
     pub(super) residual: Residual,
+    pub(super) limbs: Limbs,
     /// Bounds of the embedding at the stream's scale.
     pub(super) embedding: WeightBound,
     /// Largest sum of squares of any row.
@@ -22,87 +28,123 @@ pub(super) struct BranchBounds {
     pub(super) fraction: u32,
     /// Largest magnitude per layer and channel.
     pub(super) largest: Vec<f64>,
+    /// Largest magnitude that is expected, a real number.
+    pub(super) expected: f64,
     /// The norm in between, and its gains.
     pub(super) norm: Option<(BranchNorm, Gain)>,
 }
 
+/// What joins in the stream.
+pub(super) struct Joining<'a> {
+    /// Largest entry of each channel of the embedding, real numbers.
+    pub(super) embedding: &'a [f64],
+    pub(super) attention: &'a BranchBounds,
+    pub(super) feed_forward: &'a BranchBounds,
+    /// Smallest root mean square of a vector that is expected, a real number.
+    pub(super) smallest: f64,
+}
+
 impl StreamFormat {
-    /// The finest scale at which the embedding plus every branch stays within `limit`. Branches come as fractional
-    /// bits and the bound of each accumulator, per layer and channel.
-    /// The finest scale at which the embedding, given by the largest entry of each channel, plus every branch stays
-    /// within `limit`.
-    pub(super) fn choose(
-        shape: &Shape,
-        embedding: &[f64],
-        limit: f64,
-        attention: &BranchBounds,
-        feed_forward: &BranchBounds,
-    ) -> Result<Self, ModelError> {
-        for fraction in (1..=14u32).rev() {
-            let Some(attention_branch) = branch(attention, fraction) else { continue };
-            let Some(feed_forward_branch) = branch(feed_forward, fraction) else { continue };
-            let embedded: Vec<f64> = embedding.iter().map(|entry| (entry * power(fraction)).round()).collect();
-            let largest_of_channel = |channel: usize| {
-                let sum = |bounds: &[f64], shift: u32| -> f64 {
-                    bounds.iter().skip(channel).step_by(shape.hidden).map(|bound| bound / power(shift) + 1.0).sum()
-                };
-                embedded[channel]
-                    + sum(&attention.largest, attention_branch.shift)
-                    + sum(&feed_forward.largest, feed_forward_branch.shift)
-            };
-            let channels: Vec<f64> = (0..shape.hidden).map(largest_of_channel).collect();
-            if channels.iter().all(|&channel| channel <= limit) {
-                let magnitude = embedded.iter().copied().fold(0.0, f64::max) as i64;
-                return Ok(Self {
-                    residual: Residual { fraction, attention: attention_branch, feed_forward: feed_forward_branch },
-                    embedding: WeightBound { magnitude, row_mass: magnitude },
-                    sum_of_squares: channels.iter().map(|channel| channel * channel).sum(),
-                });
+    /// The cheapest format that keeps the significant bits of the smallest vectors: two limbs, then clamped branches, then
+    /// three limbs; the finest one where none does.
+    pub(super) fn choose(shape: &Shape, joining: &Joining) -> Result<Self, ModelError> {
+        let enough = |format: &Self| joining.smallest * power(format.residual.fraction) >= power(SIGNIFICANT_BITS);
+        let mut best: Option<Self> = None;
+        for (limbs, clamped) in [(2, false), (2, true), (3, true)] {
+            let Some(limbs) = Limbs::of_width(shape.hidden, limbs) else { continue };
+            let Some(format) = Self::finest(shape, joining, limbs, clamped) else { continue };
+            if enough(&format) {
+                return Ok(format);
+            }
+            if best.as_ref().is_none_or(|best| best.residual.fraction < format.residual.fraction) {
+                best = Some(format);
             }
         }
-        Err(unsupported("the range of the residual stream"))
+        best.ok_or_else(|| unsupported("the range of the residual stream"))
+    }
+
+    /// The finest scale at which the embedding plus every branch stays within the limbs.
+    fn finest(shape: &Shape, joining: &Joining, limbs: Limbs, clamped: bool) -> Option<Self> {
+        (1..=14u32).rev().find_map(|fraction| {
+            let attention = joining.attention.at(fraction, clamped)?;
+            let feed_forward = joining.feed_forward.at(fraction, clamped)?;
+            let embedded: Vec<f64> = joining.embedding.iter().map(|entry| (entry * power(fraction)).round()).collect();
+            let largest_of_channel = |channel: usize| {
+                let sum = |bounds: &[f64], branch: &Branch| -> f64 {
+                    let unit = power(branch.rounding.shift);
+                    let end = power(branch.low_bits + branch.high_bits - 1);
+                    let of_channel = bounds.iter().skip(channel).step_by(shape.hidden);
+                    of_channel.map(|bound| (bound / unit + 1.0).min(end)).sum()
+                };
+                embedded[channel]
+                    + sum(&joining.attention.largest, &attention)
+                    + sum(&joining.feed_forward.largest, &feed_forward)
+            };
+            let channels: Vec<f64> = (0..shape.hidden).map(largest_of_channel).collect();
+            let sum_of_squares = channels.iter().map(|channel| channel * channel).sum();
+            if channels.iter().any(|&channel| channel > limbs.limit()) || sum_of_squares >= LARGEST_SQUARES {
+                return None;
+            }
+            let magnitude = embedded.iter().copied().fold(0.0, f64::max) as i64;
+            Some(Self {
+                residual: Residual { fraction, attention, feed_forward },
+                limbs,
+                embedding: WeightBound { magnitude, row_mass: magnitude, row_norm: magnitude },
+                sum_of_squares,
+            })
+        })
     }
 }
 
 impl BranchBounds {
     /// Bounds of accumulators of `fraction` fractional bits, per layer and channel, and of what their norm and `gain`
-    /// make of them where the model has one.
+    /// make of them where the model has one. `block` is the block's name in tensors.
     pub(super) fn choose(
-        name: &str,
+        block: &str,
         shape: &Shape,
         (fraction, largest): (u32, Vec<f64>),
         gain: Option<&[f64]>,
-        (limb_bits, epsilon): (u32, f64),
+        epsilon: f64,
+        expected: &Expected,
     ) -> Result<Self, ModelError> {
         /// Largest integer gain.
         const LARGEST_GAIN: f64 = ((1 << 14) - 1) as f64;
-        let Some(gain) = gain else { return Ok(Self { fraction, largest, norm: None }) };
-        let accumulator = largest.iter().copied().fold(0.0, f64::max);
-        let shift = (1..=16u32.min(fraction))
-            .find(|&shift| accumulator / power(shift) + 1.0 <= limb_limit(limb_bits))
-            .ok_or_else(|| unsupported(name))?;
-        let square = |bound: &f64| (bound / power(shift) + 1.0) * (bound / power(shift) + 1.0);
-        let squares = largest.chunks_exact(shape.hidden).map(|layer| layer.iter().map(square).sum::<f64>());
-        let unit = power_of(fraction - shift);
+        let branch = expected.of(&format!("{block}_branch"));
+        let Some(gain) = gain else { return Ok(Self { fraction, largest, expected: branch, norm: None }) };
+        let name = format!("the output of {}", block.replace('_', "-"));
+        let limbs = Limbs::of_width(shape.hidden, 2).ok_or_else(|| unsupported(&name))?;
+        let size = Size {
+            bound: largest.iter().copied().fold(0.0, f64::max),
+            expected: expected.of(&format!("{block}_output")) * power_of(fraction),
+        };
+        let (rounding, _) = size
+            .rounding(limbs.limit(), limbs.range(), PROJECTION_LOSS)
+            .filter(|(rounding, _)| rounding.shift <= fraction)
+            .ok_or_else(|| unsupported(&name))?;
+        let entry = |bound: &f64| (bound / power(rounding.shift) + 1.0).min(limbs.range());
+        let squares = largest.chunks_exact(shape.hidden).map(|layer| layer.iter().map(|b| entry(b) * entry(b)).sum());
+        let unit = power_of(fraction - rounding.shift);
         let epsilon = epsilon * shape.hidden as f64 * unit * unit;
-        let (norm, normed) = norm(shape.hidden, limb_bits, NORMED_BITS, epsilon, squares.fold(0.0, f64::max))?;
-        let gain = Gain::choose(name, gain, LARGEST_GAIN)?;
+        let (norm, normed) = norm(shape.hidden, limbs, NORMED_BITS, epsilon, squares.fold(0.0, f64::max))?;
+        let gain = Gain::choose(&name, gain, LARGEST_GAIN)?;
         Ok(Self {
             fraction: normed.fraction + gain.fraction,
             largest: gain.entries.iter().map(|&gain| f64::from(gain).abs() * normed.range).collect(),
-            norm: Some((BranchNorm { shift, norm }, gain)),
+            expected: branch,
+            norm: Some((BranchNorm { rounding, norm }, gain)),
         })
     }
-}
 
-/// The rounding and limbs of a branch at a scale of the stream.
-fn branch(bounds: &BranchBounds, fraction: u32) -> Option<Branch> {
-    let shift = bounds.fraction.checked_sub(fraction).filter(|shift| (1..=16).contains(shift))?;
-    let largest = bounds.largest.iter().copied().fold(0.0, f64::max) / power(shift) + 1.0;
-    let bits = (2..=28u32).find(|&bits| largest < power(bits - 1))?;
-    // Both sides of the projection's relation must fit beside each other.
-    (power(shift) * (power(bits - 1) + 1.0) < power(30) - 2.0).then(|| {
+    /// The rounding and limbs at a scale of the stream; clamped to what is expected, or never clamped.
+    fn at(&self, fraction: u32, clamped: bool) -> Option<Branch> {
+        let shift = self.fraction.checked_sub(fraction).filter(|shift| (1..=16).contains(shift))?;
+        let bound = self.largest.iter().copied().fold(0.0, f64::max);
+        let expected = self.expected * power_of(self.fraction);
+        let target = if clamped { expected.min(bound) } else { bound } / power(shift) + 1.0;
+        let bits = (2..=BRANCH_BITS).find(|&bits| target < power(bits - 1))?;
+        let end = power(bits - 1);
+        let (rounding, _) = Size { bound, expected }.clamped_to(shift, end - 1.0, end)?;
         let low_bits = (bits / 2).max(1);
-        Branch { shift, low_bits, high_bits: bits - low_bits }
-    })
+        Some(Branch { rounding, low_bits, high_bits: bits - low_bits })
+    }
 }

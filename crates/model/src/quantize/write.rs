@@ -47,7 +47,7 @@ impl<'a> Weights<'a> {
     /// Entries that no product sums.
     pub(super) fn entries(&mut self, name: &str, entries: Vec<i32>) {
         let magnitude = entries.iter().map(|&entry| i64::from(entry).abs()).max().unwrap_or(0);
-        let bound = WeightBound { magnitude, row_mass: magnitude };
+        let bound = WeightBound { magnitude, row_mass: magnitude, row_norm: magnitude };
         self.tensors.insert(name.to_owned(), (bound, Source::Entries(entries)));
     }
 

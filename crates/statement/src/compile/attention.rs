@@ -1,11 +1,11 @@
 //! Grouped-query attention: projections, scores, and means of the values.
 
-use super::builder::{at, contraction, rounded};
+use super::builder::{at, contraction};
 use super::residual::Stream;
 use super::rotary::{HeadNorm, Projection};
 use super::{Axes, Compiler};
-use crate::description::PROBABILITY_BITS;
-use crate::relation::TensorId;
+use crate::description::{PROBABILITY_BITS, Rounding};
+use crate::relation::{Interval, TensorId};
 use crate::table::TableId;
 
 impl Compiler<'_> {
@@ -20,14 +20,14 @@ impl Compiler<'_> {
         let query_weight = builder.weight("query_weight", &query_axes, bound("query_weight"));
         let key_weight = builder.weight("key_weight", &[layer, kv_head, half, pair, hidden], bound("key_weight"));
         let value_weight = builder.weight("value_weight", &[layer, kv_head, channel, hidden], bound("value_weight"));
-        let mut bias = |name: &str, axes: &[_]| format.biased.then(|| builder.weight(name, axes, bound(name)));
+        let mut bias = |name: &str, axes: &[_]| format.biased.then(|| builder.weight_entries(name, axes, bound(name)));
         let query_bias = bias("query_bias", &query_axes[..5]);
         let key_bias = bias("key_bias", &[layer, kv_head, half, pair]);
         let value_bias = bias("value_bias", &[layer, kv_head, channel]);
         let [query_norm, key_norm] = match (&description.head_norms, head_roots) {
             (Some(norms), Some(roots)) => {
                 [("query_gain", &norms.query), ("key_gain", &norms.key)].map(|(name, norm)| {
-                    let gain = builder.weight(name, &[layer, half, pair], bound(name));
+                    let gain = builder.weight_entries(name, &[layer, half, pair], bound(name));
                     Some(HeadNorm { norm, roots, gain })
                 })
             }
@@ -41,7 +41,7 @@ impl Compiler<'_> {
             name: "query",
             weight: query_weight,
             bias: query_bias,
-            shift: format.query_shift,
+            rounding: format.query_rounding,
             rotary_shift: format.query_rotary_shift,
             norm: query_norm,
             heads: &[kv_head, group],
@@ -51,7 +51,7 @@ impl Compiler<'_> {
             name: "key",
             weight: key_weight,
             bias: key_bias,
-            shift: format.key_shift,
+            rounding: format.key_rounding,
             rotary_shift: format.key_rotary_shift,
             norm: key_norm,
             heads: &[kv_head],
@@ -60,50 +60,33 @@ impl Compiler<'_> {
 
         let builder = &mut self.builder;
         let pairs = [layer, kv_head, group, position, key_position];
-        let score = builder.signed("score", &pairs, 16);
-        let remainder = builder.unsigned("score.remainder", &pairs, format.score_shift);
-        builder.product(
-            "score: query times key",
-            &pairs,
-            rounded(format.score_shift, &[(1, &at(score, &pairs))], &at(remainder, &pairs)),
-            vec![contraction(
-                1,
-                &at(query, &[layer, position, kv_head, group, half, pair]),
-                &at(key, &[layer, key_position, kv_head, half, pair]),
-            )],
-            &[half, pair],
-        );
+        let score = builder.signed("score", &pairs, format.score_bits);
+        let range = Interval::signed(format.score_bits);
+        let output = builder.rounded("score", &pairs, format.score_rounding, &[(1, at(score, &pairs))], range);
+        let query = at(query, &[layer, position, kv_head, group, half, pair]);
+        let product = contraction(1, &query, &at(key, &[layer, key_position, kv_head, half, pair]));
+        builder.product("score: query times key", &pairs, output, vec![product], &[half, pair]);
         let score = self.capped(score);
         let probability = self.softmax(score);
 
         let builder = &mut self.builder;
         let value_axes = [layer, position, kv_head, channel];
         let value = builder.signed("value", &value_axes, format.value_bits);
-        let remainder = builder.unsigned("value.remainder", &value_axes, format.value_shift);
-        let mut output = rounded(format.value_shift, &[(1, &at(value, &value_axes))], &at(remainder, &value_axes));
+        let range = Interval::signed(format.value_bits);
+        let mut output =
+            builder.rounded("value", &value_axes, format.value_rounding, &[(1, at(value, &value_axes))], range);
         output.terms.extend(value_bias.map(|bias| (-1, at(bias, &[layer, kv_head, channel]))));
-        builder.product(
-            "value: projection",
-            &value_axes,
-            output,
-            vec![contraction(
-                1,
-                &at(normed, &[layer, position, hidden]),
-                &at(value_weight, &[layer, kv_head, channel, hidden]),
-            )],
-            &[hidden],
-        );
+        let input = at(normed, &[layer, position, hidden]);
+        let projection = contraction(1, &input, &at(value_weight, &[layer, kv_head, channel, hidden]));
+        builder.product("value: projection", &value_axes, output, vec![projection], &[hidden]);
 
         let mean_axes = [layer, position, kv_head, group, channel];
-        let mean = builder.signed("attention_mean", &mean_axes, format.value_bits);
-        let remainder = builder.unsigned("attention_mean.remainder", &mean_axes, PROBABILITY_BITS);
-        builder.product(
-            "attention_mean: weights times values",
-            &mean_axes,
-            rounded(PROBABILITY_BITS, &[(1, &at(mean, &mean_axes))], &at(remainder, &mean_axes)),
-            vec![contraction(1, &at(probability, &pairs), &at(value, &[layer, key_position, kv_head, channel]))],
-            &[key_position],
-        );
+        let mean = builder.signed("attention_mean", &mean_axes, format.mean_bits);
+        let range = Interval::signed(format.mean_bits);
+        let rounding = Rounding::exact(PROBABILITY_BITS);
+        let output = builder.rounded("attention_mean", &mean_axes, rounding, &[(1, at(mean, &mean_axes))], range);
+        let product = contraction(1, &at(probability, &pairs), &at(value, &[layer, key_position, kv_head, channel]));
+        builder.product("attention_mean: weights times values", &mean_axes, output, vec![product], &[key_position]);
 
         let projection = contraction(1, &at(mean, &mean_axes), &at(output_weight, &output_axes));
         let norm = description.branch_norms.as_ref().map(|norms| &norms.attention);

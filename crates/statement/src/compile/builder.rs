@@ -54,15 +54,6 @@ pub(crate) fn contraction(coefficient: i64, left: &Access, right: &Access) -> Co
     Contraction { coefficient, left: left.clone(), right: right.clone() }
 }
 
-/// The left side of a rounding by `shift` bits: `2^shift value + remainder - 2^(shift - 1)`, to be equal to what is
-/// rounded. With the remainder in `0..2^shift`, `value` is the nearest integer, halves upwards.
-pub(crate) fn rounded(shift: u32, value: &[(i64, &Access)], remainder: &Access) -> Linear {
-    let mut terms: Vec<(i64, Access)> =
-        value.iter().map(|&(coefficient, access)| (coefficient << shift, access.clone())).collect();
-    terms.push((1, remainder.clone()));
-    Linear { terms, constant: -(1 << (shift - 1)) }
-}
-
 impl Builder {
     pub(crate) fn finish(self) -> Statement {
         self.statement
@@ -90,9 +81,15 @@ impl Builder {
         interval: Interval,
         certificate: Certificate,
     ) -> TensorId {
-        let row_mass = None;
-        let kind = TensorKind::Witness;
-        self.tensor(Tensor { name: name.into(), axes: axes.to_vec(), kind, interval, certificate, row_mass })
+        self.tensor(Tensor {
+            name: name.into(),
+            axes: axes.to_vec(),
+            kind: TensorKind::Witness,
+            interval,
+            certificate,
+            row_mass: None,
+            row_norm: None,
+        })
     }
 
     /// A committed tensor that needs no bounds: a one-hot selector.
@@ -119,14 +116,29 @@ impl Builder {
         self.statement.tensors[tensor.0 as usize].row_mass = Some(mass);
     }
 
+    /// State a bound of the Euclidean norm over summed axes.
+    pub(crate) fn bound_row_norm(&mut self, tensor: TensorId, norm: i64) {
+        self.statement.tensors[tensor.0 as usize].row_norm = Some(norm);
+    }
+
+    /// A weight whose product sums over its rows.
     pub(crate) fn weight(&mut self, name: &str, axes: &[AxisId], bound: WeightBound) -> TensorId {
+        let tensor = self.weight_entries(name, axes, bound);
+        self.bound_row_mass(tensor, bound.row_mass);
+        self.bound_row_norm(tensor, bound.row_norm);
+        tensor
+    }
+
+    /// A weight whose entries are used one by one.
+    pub(crate) fn weight_entries(&mut self, name: &str, axes: &[AxisId], bound: WeightBound) -> TensorId {
         self.tensor(Tensor {
             name: name.into(),
             axes: axes.to_vec(),
             kind: TensorKind::Weight,
             interval: Interval::new(-bound.magnitude, bound.magnitude),
             certificate: Certificate::Weight,
-            row_mass: Some(bound.row_mass),
+            row_mass: None,
+            row_norm: None,
         })
     }
 
@@ -145,6 +157,7 @@ impl Builder {
             interval,
             certificate: Certificate::Public,
             row_mass,
+            row_norm: None,
         })
     }
 

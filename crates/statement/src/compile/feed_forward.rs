@@ -1,7 +1,8 @@
 //! Gated feed-forward block: `down(activation(gate(x)) * up(x))`.
 
-use super::builder::{at, contraction, linear, monomial, rounded};
+use super::builder::{at, contraction, linear, monomial};
 use super::residual::Stream;
+use super::rounding::minus;
 use super::{Axes, Compiler};
 use crate::description::{Activation, TABLE_BITS};
 use crate::functions;
@@ -24,24 +25,16 @@ impl Compiler<'_> {
 
         let axes = [layer, position, intermediate];
         let input = at(normed, &[layer, position, hidden]);
-        let gate = at(builder.witness("gate", &axes, Interval::signed(TABLE_BITS), Certificate::Lookup), &axes);
-        let remainder = at(builder.unsigned("gate.remainder", &axes, format.gate_shift), &axes);
-        builder.product(
-            "gate: projection",
-            &axes,
-            rounded(format.gate_shift, &[(1, &gate)], &remainder),
-            vec![contraction(1, &input, &at(gate_weight, &inner_axes))],
-            &[hidden],
-        );
+        let range = Interval::signed(TABLE_BITS);
+        let gate = at(builder.witness("gate", &axes, range, Certificate::Lookup), &axes);
+        let output = builder.rounded("gate", &axes, format.gate_rounding, &[(1, gate.clone())], range);
+        let projection = contraction(1, &input, &at(gate_weight, &inner_axes));
+        builder.product("gate: projection", &axes, output, vec![projection], &[hidden]);
         let up = at(builder.signed("up", &axes, format.up_bits), &axes);
-        let remainder = at(builder.unsigned("up.remainder", &axes, format.up_shift), &axes);
-        builder.product(
-            "up: projection",
-            &axes,
-            rounded(format.up_shift, &[(1, &up)], &remainder),
-            vec![contraction(1, &input, &at(up_weight, &inner_axes))],
-            &[hidden],
-        );
+        let range = Interval::signed(format.up_bits);
+        let output = builder.rounded("up", &axes, format.up_rounding, &[(1, up.clone())], range);
+        let projection = contraction(1, &input, &at(up_weight, &inner_axes));
+        builder.product("up: projection", &axes, output, vec![projection], &[hidden]);
 
         let gates: Vec<i32> = (-(1 << (TABLE_BITS - 1))..1 << (TABLE_BITS - 1)).collect();
         let activations = match format.activation {
@@ -55,17 +48,12 @@ impl Compiler<'_> {
         builder.lookup("activation: table", &axes, table, columns, None);
 
         let inner = builder.signed("feed_forward_hidden", &axes, format.hidden_bits);
-        let remainder = builder.unsigned("feed_forward_hidden.remainder", &axes, format.hidden_shift);
-        builder.rows(
-            "feed_forward_hidden: activation times up",
-            &axes,
-            vec![
-                monomial(1, &[&activation, &up]),
-                monomial(1 << (format.hidden_shift - 1), &[]),
-                monomial(-1 << format.hidden_shift, &[&at(inner, &axes)]),
-                monomial(-1, &[&at(remainder, &axes)]),
-            ],
-        );
+        let value = [(1, at(inner, &axes))];
+        let range = Interval::signed(format.hidden_bits);
+        let output = builder.rounded("feed_forward_hidden", &axes, format.hidden_rounding, &value, range);
+        let mut monomials = vec![monomial(1, &[&activation, &up])];
+        monomials.extend(minus(&output));
+        builder.rows("feed_forward_hidden: activation times up", &axes, monomials);
 
         let projection = contraction(1, &at(inner, &axes), &at(down_weight, &down_axes));
         let norm = description.branch_norms.as_ref().map(|norms| &norms.feed_forward);

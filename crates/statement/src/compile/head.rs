@@ -7,7 +7,8 @@
 use std::sync::Arc;
 
 use super::builder::{at, contraction, linear};
-use super::residual::{Stream, limb_terms, signed_limbs};
+use super::norm::Limbs;
+use super::residual::Stream;
 use super::{Axes, Compiler, output_rows};
 use crate::description::Inference;
 use crate::public::PublicTensor;
@@ -30,16 +31,15 @@ impl Compiler<'_> {
             PublicTensor::OneHot { columns: positions, width },
             Interval::new(0, 1),
         );
-        let bits = description.hidden_norm.limb_bits;
-        let limbs = signed_limbs(builder, "head_input", &[row, hidden], bits);
+        let limbs = Limbs::new(builder, "head_input", &[row, hidden], &description.hidden_norm);
         builder.product(
             "head_input: stream at the output positions",
             &[row, hidden],
-            crate::Linear { terms: limb_terms(limbs, &[row, hidden], bits), constant: 0 },
+            crate::Linear { terms: limbs.terms(&[row, hidden]), constant: 0 },
             vec![contraction(1, &at(selected, &[row, position]), &at(stream.output, &[position, hidden]))],
             &[position],
         );
-        let normed = self.norm("head_norm", &description.hidden_norm, roots, &[row], &[hidden], limbs);
+        let normed = self.norm("head_norm", &description.hidden_norm, roots, &[row], &[hidden], &limbs);
 
         let bound = self.weight_bound("head_weight");
         let builder = &mut self.builder;

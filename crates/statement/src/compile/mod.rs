@@ -8,6 +8,7 @@ mod head;
 mod norm;
 mod residual;
 mod rotary;
+mod rounding;
 mod softmax;
 mod validate;
 
@@ -17,7 +18,7 @@ use crate::axis::AxisId;
 use crate::description::{Inference, ModelDescription, WeightBound};
 use crate::statement::{CompileError, Statement};
 use builder::Builder;
-pub use norm::carry_bits;
+pub use norm::{carry_bits, carry_positions, limb_names, output_norm};
 pub use softmax::denominator_shift;
 use validate::validate;
 pub use validate::validate_description;
@@ -79,7 +80,7 @@ pub fn compile(description: &ModelDescription, inference: &Inference) -> Result<
         roots,
         &[layer, position],
         &[hidden],
-        residual.attention,
+        &residual.attention,
     );
     compiler.attention(normed, roots, head_roots, &residual);
     let normed = compiler.norm(
@@ -88,7 +89,7 @@ pub fn compile(description: &ModelDescription, inference: &Inference) -> Result<
         roots,
         &[layer, position],
         &[hidden],
-        residual.feed_forward,
+        &residual.feed_forward,
     );
     compiler.feed_forward(normed, roots, &residual);
     compiler.head(inference, rows, roots, &residual);

@@ -1,9 +1,12 @@
-//! Root-mean-square norm, `y = x / sqrt(mean(x^2) + epsilon)`, of vectors given by two balanced limbs.
+//! Root-mean-square norm, `y = x / sqrt(mean(x^2) + epsilon)`, of vectors given by balanced limbs.
 //!
 //! Per row: the sum of squares `S` as base-16 digits, the position `j` of its leading digit, the 16-bit window `w` of
 //! the four digits from `j` down, and `q = constant / sqrt(w + 1)` from a table. Per element:
 //! `u = floor(4^(6 - j) x)`, 15 bits whatever the scale of the row, and `y = round((2 u + 1) q / 2^(shift + 1))`:
 //! the middle of `u`'s cell stands for it, so the floor leaves no bias.
+//!
+//! With `x = sum_i 2^(w i) x_i`, `S` is the sum over `k` of `2^(w k)` times the sums of `x_i x_j` with `i + j = k`: squares
+//! once, other products twice. Where `k` is odd all are twice, so the factor two goes into the power of two.
 
 use super::Compiler;
 use super::builder::{Builder, at, at_fixed, contraction, linear, monomial, summed_last};
@@ -14,11 +17,67 @@ use crate::relation::{Access, Certificate, Interval, TensorId};
 use crate::statement::CompileError;
 use crate::table::TableId;
 
-/// A vector `2^bits high + low` with both limbs signed.
-#[derive(Clone, Copy)]
+/// A vector `sum_i 2^(w i) x_i` of signed limbs of `w` bits, lowest first.
+#[derive(Clone)]
 pub(crate) struct Limbs {
-    pub(crate) low: TensorId,
-    pub(crate) high: TensorId,
+    tensors: Vec<TensorId>,
+    bits: u32,
+}
+
+impl Limbs {
+    /// Commit to the limbs that a norm reads.
+    pub(crate) fn new(builder: &mut Builder, name: &str, axes: &[AxisId], norm: &Norm) -> Self {
+        let limb = |limb: &&str| builder.signed(&format!("{name}.{limb}"), axes, norm.limb_bits);
+        Self { tensors: limb_names(norm.limbs).iter().map(limb).collect(), bits: norm.limb_bits }
+    }
+
+    /// The vector as weighted accesses, highest limb first.
+    pub(crate) fn terms(&self, axes: &[AxisId]) -> Vec<(i64, Access)> {
+        let limbs = self.tensors.iter().enumerate().rev();
+        limbs.map(|(place, &tensor)| (1 << (place as u32 * self.bits), at(tensor, axes))).collect()
+    }
+
+    /// What the limbs can hold.
+    pub(crate) fn range(&self) -> Interval {
+        let ones = (0..self.tensors.len() as u32).map(|place| 1i64 << (place * self.bits)).sum::<i64>();
+        let limb = Interval::signed(self.bits);
+        Interval::new(limb.low * ones, limb.high * ones)
+    }
+}
+
+/// Names of limbs, lowest first.
+#[must_use]
+pub fn limb_names(limbs: u32) -> &'static [&'static str] {
+    match limbs {
+        2 => &["low", "high"],
+        3 => &["low", "middle", "high"],
+        _ => unreachable!("two or three limbs are validated"),
+    }
+}
+
+/// The sums of products of limbs that make up a sum of squares, lowest first.
+struct Sums {
+    /// First bit of each sum.
+    first_bits: Vec<u32>,
+    /// Multiplicity and limbs of the products of each sum.
+    products: Vec<Vec<(i64, usize, usize)>>,
+}
+
+impl Sums {
+    fn new(norm: &Norm) -> Self {
+        let (limbs, bits) = (norm.limbs as usize, norm.limb_bits);
+        let first_bit = |degree: u32| degree * bits + degree % 2;
+        let products = |degree: usize| {
+            let pairs = (0..limbs).filter_map(|low| degree.checked_sub(low).map(|high| (low, high)));
+            let pairs = pairs.filter(|&(low, high)| low <= high && high < limbs);
+            pairs.map(|(low, high)| (if low != high && degree % 2 == 0 { 2 } else { 1 }, low, high)).collect()
+        };
+        let degrees = 2 * norm.limbs - 1;
+        Self {
+            first_bits: (0..degrees).map(first_bit).collect(),
+            products: (0..degrees as usize).map(products).collect(),
+        }
+    }
 }
 
 /// Bits of a shifted element, signed: `x < 4^(j + 1)`, so `u < 4^7`.
@@ -27,10 +86,12 @@ const SHIFTED_BITS: u32 = 15;
 const WINDOW: usize = 4;
 
 pub(super) fn validate(norm: &Norm) -> Result<(), CompileError> {
-    let sound = (6..=12).contains(&norm.limb_bits)
+    let sound = (2..=3).contains(&norm.limbs)
+        && (6..=12).contains(&norm.limb_bits)
         && (3..=6).contains(&norm.lowest)
         && (norm.lowest + 1..=norm.lowest + 9).contains(&norm.digits)
-        && 4 * norm.digits > 2 * norm.limb_bits
+        && 4 * norm.digits > 2 * (norm.limbs - 1) * norm.limb_bits
+        && norm.limbs * norm.limb_bits <= 30
         && norm.epsilon < 1 << 28
         && (1..=1 << 20).contains(&norm.constant)
         && (1..=15).contains(&norm.shift)
@@ -38,20 +99,38 @@ pub(super) fn validate(norm: &Norm) -> Result<(), CompileError> {
     if sound { Ok(()) } else { Err(CompileError::Unsupported(format!("norm parameters out of range: {norm:?}"))) }
 }
 
-/// Where the three sums of limb products start, in bits of the sum of squares.
-fn boundaries(norm: &Norm) -> [u32; 2] {
-    [norm.limb_bits + 1, 2 * norm.limb_bits]
+/// First bits of the sums of products of limbs but the lowest, in the sum of squares: where carries go.
+#[must_use]
+pub fn carry_positions(norm: &Norm) -> Vec<u32> {
+    Sums::new(norm).first_bits[1..].to_vec()
 }
 
-/// Bits of the carries out of the first two sums: unsigned, signed. `width` elements per row.
+/// Bits of the carries out of all sums but the highest: the first unsigned, the others signed. `width` elements per row.
 #[must_use]
-pub fn carry_bits(norm: &Norm, width: usize) -> [u32; 2] {
-    let [first, second] = boundaries(norm);
-    let sum = (width as u64) << (2 * (norm.limb_bits - 1));
-    let low = (sum + norm.epsilon) >> first;
-    let middle = (low + sum) >> (second - first);
-    let bits = |value: u64| u64::BITS - value.leading_zeros();
-    [bits(low), bits(middle) + 1]
+pub fn carry_bits(norm: &Norm, width: usize) -> Vec<u32> {
+    let sums = Sums::new(norm);
+    let product = (width as u64) << (2 * (norm.limb_bits - 1));
+    let mut carry = norm.epsilon;
+    let carries = sums.first_bits.windows(2).zip(&sums.products).enumerate().map(|(place, (bits, products))| {
+        let count: u64 = products.iter().map(|&(times, ..)| times as u64).sum();
+        carry = (carry + count * product) >> (bits[1] - bits[0]);
+        // A floor of a negative sum is one more in magnitude; the bits of a magnitude hold that too.
+        u64::BITS - carry.leading_zeros() + u32::from(place > 0)
+    });
+    carries.collect()
+}
+
+/// A bound of the Euclidean norm of `width` outputs of a norm, for any input.
+///
+/// With `4^(6 - j) x` in place of `u + 1/2`, the outputs are `4^(6 - j) x q / 2^shift`, and `q` is at most
+/// `constant 4^(j - 3) / sqrt(S)`: their norm is at most `64 constant / 2^shift`. The floor moves an output by at most half
+/// of `q / 2^shift`, the rounding by at most half.
+#[must_use]
+pub fn output_norm(norm: &Norm, width: usize) -> i64 {
+    let root = (1..).find(|root| root * root >= width as u64).expect("widths are small") as i64;
+    let constant = i64::try_from(norm.constant).expect("validated");
+    let error = (1i64 << 15 >> (norm.shift + 1)) + 1;
+    (64 * constant >> norm.shift) + 1 + root * error
 }
 
 /// A carry as 16 low bits and the rest.
@@ -83,7 +162,7 @@ impl Compiler<'_> {
         roots: TableId,
         rows: &[AxisId],
         columns: &[AxisId],
-        input: Limbs,
+        input: &Limbs,
     ) -> TensorId {
         let digits = self.sum_of_squares(name, norm, rows, columns, input);
         let (power, root) = self.leading_digit(name, norm, roots, rows, digits);
@@ -95,17 +174,10 @@ impl Compiler<'_> {
         let cut = at(builder.unsigned(&format!("{name}.cut"), &axes, 16), &axes);
         builder.range(&format!("{name}.cut: below the power"), &axes, linear(&[(1, &power), (-1, &cut)], -1), 16);
         let scale = 1 << (2 * (6 - norm.lowest));
-        let (low, high) = (at(input.low, &axes), at(input.high, &axes));
-        builder.rows(
-            &format!("{name}.shifted: divide by the power"),
-            &axes,
-            vec![
-                monomial(scale << norm.limb_bits, &[&high]),
-                monomial(scale, &[&low]),
-                monomial(-1, &[&power, &shifted]),
-                monomial(-1, &[&cut]),
-            ],
-        );
+        let limbs = input.terms(&axes);
+        let mut monomials: Vec<_> = limbs.iter().map(|(unit, limb)| monomial(scale * unit, &[limb])).collect();
+        monomials.extend([monomial(-1, &[&power, &shifted]), monomial(-1, &[&cut])]);
+        builder.rows(&format!("{name}.shifted: divide by the power"), &axes, monomials);
 
         let output = builder.signed(name, &axes, norm.bits);
         let remainder = builder.unsigned(&format!("{name}.remainder"), &axes, norm.shift + 1);
@@ -120,34 +192,38 @@ impl Compiler<'_> {
                 monomial(-1, &[&at(remainder, &axes)]),
             ],
         );
+        let width = columns.iter().map(|&axis| builder.size(axis)).product();
+        builder.bound_row_norm(output, output_norm(norm, width));
         output
     }
 
-    /// The digits of `epsilon + sum x^2`, from the three sums of limb products and their carries.
+    /// The digits of `epsilon + sum x^2`, from the sums of products of limbs and their carries.
     fn sum_of_squares(
         &mut self,
         name: &str,
         norm: &Norm,
         rows: &[AxisId],
         columns: &[AxisId],
-        input: Limbs,
+        input: &Limbs,
     ) -> TensorId {
         let width = columns.iter().map(|&axis| self.builder.size(axis)).product();
         let builder = &mut self.builder;
         let digit_axis = builder.axis(&format!("{name}: digit"), norm.digits as usize);
         let digits = builder.unsigned(&format!("{name}.digits"), &[rows, &[digit_axis]].concat(), 4);
-        let [first, second] = boundaries(norm);
-        let [low_bits, middle_bits] = carry_bits(norm, width);
-        let low_carry = carry(builder, &format!("{name}.low_carry"), rows, low_bits, false);
-        let middle_carry = carry(builder, &format!("{name}.middle_carry"), rows, middle_bits, true);
+        let sums = Sums::new(norm);
+        let carries: Vec<_> = carry_bits(norm, width)
+            .into_iter()
+            .enumerate()
+            .map(|(place, bits)| carry(builder, &format!("{name}.carry_{place}"), rows, bits, place > 0))
+            .collect();
 
         // Pieces of the digits by their first bit; a digit that a boundary cuts becomes two pieces.
         let mut pieces: Vec<(u32, Access)> = Vec::new();
         for k in 0..norm.digits {
             let digit = at_fixed(digits, rows, k as usize);
-            match [first, second].into_iter().find(|boundary| (4 * k + 1..4 * k + 4).contains(boundary)) {
+            match sums.first_bits.iter().find(|&boundary| (4 * k + 1..4 * k + 4).contains(boundary)) {
                 None => pieces.push((4 * k, digit)),
-                Some(boundary) => {
+                Some(&boundary) => {
                     let bits = boundary - 4 * k;
                     let low = at(builder.unsigned(&format!("{name}.digit_{k}.low"), rows, bits), rows);
                     let high = at(builder.unsigned(&format!("{name}.digit_{k}.high"), rows, 4 - bits), rows);
@@ -160,20 +236,26 @@ impl Compiler<'_> {
         }
 
         let axes = [rows, columns].concat();
-        let (low, high) = (at(input.low, &axes), at(input.high, &axes));
-        let epsilon = i64::try_from(norm.epsilon).expect("validated");
-        let sums = [
-            ("squares of low limbs", 0, first, Some(&low_carry), None, epsilon, &low, &low),
-            ("products of limbs", first, second, Some(&middle_carry), Some(&low_carry), 0, &low, &high),
-            ("squares of high limbs", second, 4 * norm.digits, None, Some(&middle_carry), 0, &high, &high),
-        ];
-        for (what, from, to, carry_out, carry_in, constant, left, right) in sums {
-            let mut form = linear(&[], -constant);
+        let limb = |place: usize| at(input.tensors[place], &axes);
+        for (place, products) in sums.products.iter().enumerate() {
+            let from = sums.first_bits[place];
+            let to = sums.first_bits.get(place + 1).copied().unwrap_or(4 * norm.digits);
+            let epsilon = if place == 0 { i64::try_from(norm.epsilon).expect("validated") } else { 0 };
+            let mut form = linear(&[], -epsilon);
             let inside = pieces.iter().filter(|(bit, _)| (from..to).contains(bit));
             form.terms.extend(inside.map(|(bit, piece)| (1i64 << (bit - from), piece.clone())));
-            form.terms.extend(carry_out.into_iter().flatten().map(|(c, limb)| (c << (to - from), limb.clone())));
-            form.terms.extend(carry_in.into_iter().flatten().map(|(c, limb)| (-c, limb.clone())));
-            builder.product(&format!("{name}: {what}"), rows, form, vec![contraction(1, left, right)], columns);
+            let carry_out = carries.get(place).into_iter().flatten();
+            form.terms.extend(carry_out.map(|(c, limb)| (c << (to - from), limb.clone())));
+            let carry_in = place.checked_sub(1).map(|place| &carries[place]).into_iter().flatten();
+            form.terms.extend(carry_in.map(|(c, limb)| (-c, limb.clone())));
+            let contractions = products.iter().map(|&(times, low, high)| contraction(times, &limb(low), &limb(high)));
+            builder.product(
+                &format!("{name}: sum {place} of limb products"),
+                rows,
+                form,
+                contractions.collect(),
+                columns,
+            );
         }
         digits
     }

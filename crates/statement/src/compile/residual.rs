@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
-use super::builder::{Builder, at, contraction, linear, monomial, rounded};
+use super::builder::{Builder, at, contraction, linear, monomial};
 use super::norm::Limbs;
+use super::rounding::minus;
 use super::{Axes, Compiler};
 use crate::axis::AxisId;
 use crate::description::{Branch, BranchNorm};
@@ -47,8 +48,8 @@ impl BranchOutput {
         vec![(1 << self.format.low_bits, address(self.high)), (1, address(self.low))]
     }
 
-    fn magnitude(&self) -> i64 {
-        1 << (self.format.low_bits + self.format.high_bits - 1)
+    fn range(&self) -> Interval {
+        Interval::signed(self.format.low_bits + self.format.high_bits)
     }
 }
 
@@ -59,7 +60,7 @@ impl Compiler<'_> {
         let embedding_bound = self.weight_bound("embedding");
         let builder = &mut self.builder;
 
-        let weight = builder.weight("embedding", &[vocabulary, hidden], embedding_bound);
+        let weight = builder.weight_entries("embedding", &[vocabulary, hidden], embedding_bound);
         let one_hot = PublicTensor::OneHot { columns: Arc::new(tokens.to_vec()), width: description.shape.vocabulary };
         let one_hot = builder.public("tokens", &[position, vocabulary], one_hot, Interval::new(0, 1));
         let magnitude = embedding_bound.magnitude;
@@ -81,14 +82,13 @@ impl Compiler<'_> {
         let attention_branch = BranchOutput::new(builder, "attention_branch", &axes, description.residual.attention);
         let feed_forward_branch =
             BranchOutput::new(builder, "feed_forward_branch", &axes, description.residual.feed_forward);
-        let bits = description.hidden_norm.limb_bits;
-        let attention = signed_limbs(builder, "attention_input", &axes, bits);
-        let feed_forward = signed_limbs(builder, "feed_forward_input", &axes, bits);
+        let attention = Limbs::new(builder, "attention_input", &axes, &description.hidden_norm);
+        let feed_forward = Limbs::new(builder, "feed_forward_input", &axes, &description.hidden_norm);
 
         let earlier = PublicTensor::StrictlyLower { size: description.shape.layers };
         let earlier = builder.public("earlier layers", &[layer, source_layer], earlier, Interval::new(0, 1));
         let earlier = at(earlier, &[layer, source_layer]);
-        let mut input = limb_terms(attention, &axes, bits);
+        let mut input = attention.terms(&axes);
         input.push((-1, at(embedded, &[position, hidden])));
         let source = |tensor| at(tensor, &[source_layer, position, hidden]);
         let branches = attention_branch.terms(source).into_iter().chain(feed_forward_branch.terms(source));
@@ -100,8 +100,8 @@ impl Compiler<'_> {
             &[source_layer],
         );
 
-        let mut difference = limb_terms(feed_forward, &axes, bits);
-        difference.extend(limb_terms(attention, &axes, bits).into_iter().map(|(c, limb)| (-c, limb)));
+        let mut difference = feed_forward.terms(&axes);
+        difference.extend(attention.terms(&axes).into_iter().map(|(c, limb)| (-c, limb)));
         difference.extend(attention_branch.terms(|tensor| at(tensor, &axes)).into_iter().map(|(c, limb)| (-c, limb)));
         builder.zero(
             "feed_forward_input: attention input and branch",
@@ -110,7 +110,8 @@ impl Compiler<'_> {
         );
 
         let layers = i64::try_from(description.shape.layers).expect("validated");
-        let magnitude = magnitude + layers * (attention_branch.magnitude() + feed_forward_branch.magnitude());
+        let magnitude =
+            magnitude + layers * (attention_branch.range().magnitude() + feed_forward_branch.range().magnitude());
         let output = builder.witness(
             "stream_output",
             &[position, hidden],
@@ -145,50 +146,27 @@ impl Compiler<'_> {
     ) {
         let Axes { layer, position, hidden, .. } = self.axes;
         let axes = [layer, position, hidden];
-        let shift = branch.format.shift;
         let terms = branch.terms(|tensor| at(tensor, &axes));
+        let rounding = branch.format.rounding;
         let builder = &mut self.builder;
-        let Some(BranchNorm { shift: output_shift, norm }) = norm else {
-            let remainder = builder.unsigned(&format!("{name}_branch.remainder"), &axes, shift);
-            let output = rounded(shift, &by_reference(&terms), &at(remainder, &axes));
+        let Some(BranchNorm { rounding: output_rounding, norm }) = norm else {
+            let output = builder.rounded(&format!("{name}_branch"), &axes, rounding, &terms, branch.range());
             builder.product(&format!("{name}_branch: projection"), &axes, output, vec![projection], summed);
             return;
         };
-        let limbs = signed_limbs(builder, &format!("{name}_output"), &axes, norm.limb_bits);
-        let remainder = builder.unsigned(&format!("{name}_output.remainder"), &axes, *output_shift);
-        let output_terms = limb_terms(limbs, &axes, norm.limb_bits);
-        let output = rounded(*output_shift, &by_reference(&output_terms), &at(remainder, &axes));
+        let output_name = format!("{name}_output");
+        let limbs = Limbs::new(builder, &output_name, &axes, norm);
+        let output = builder.rounded(&output_name, &axes, *output_rounding, &limbs.terms(&axes), limbs.range());
         builder.product(&format!("{name}_output: projection"), &axes, output, vec![projection], summed);
-        let unit = self.norm(&format!("{name}_output_norm"), norm, roots, &[layer, position], &[hidden], limbs);
+        let unit = self.norm(&format!("{name}_output_norm"), norm, roots, &[layer, position], &[hidden], &limbs);
 
         let gain_name = format!("{name}_output_gain");
         let bound = self.weight_bound(&gain_name);
         let builder = &mut self.builder;
-        let gain = builder.weight(&gain_name, &[layer, hidden], bound);
-        let remainder = builder.unsigned(&format!("{name}_branch.remainder"), &axes, shift);
-        let mut monomials = vec![
-            monomial(1, &[&at(unit, &axes), &at(gain, &[layer, hidden])]),
-            monomial(1 << (shift - 1), &[]),
-            monomial(-1, &[&at(remainder, &axes)]),
-        ];
-        monomials.extend(terms.iter().map(|(coefficient, limb)| monomial(-(coefficient << shift), &[limb])));
+        let gain = builder.weight_entries(&gain_name, &[layer, hidden], bound);
+        let output = builder.rounded(&format!("{name}_branch"), &axes, rounding, &terms, branch.range());
+        let mut monomials = vec![monomial(1, &[&at(unit, &axes), &at(gain, &[layer, hidden])])];
+        monomials.extend(minus(&output));
         builder.rows(&format!("{name}_branch: norm times gain"), &axes, monomials);
     }
-}
-
-fn by_reference(terms: &[(i64, Access)]) -> Vec<(i64, &Access)> {
-    terms.iter().map(|(coefficient, access)| (*coefficient, access)).collect()
-}
-
-/// Two committed signed limbs.
-pub(super) fn signed_limbs(builder: &mut Builder, name: &str, axes: &[AxisId], bits: u32) -> Limbs {
-    Limbs {
-        low: builder.signed(&format!("{name}.low"), axes, bits),
-        high: builder.signed(&format!("{name}.high"), axes, bits),
-    }
-}
-
-/// `2^bits high + low`.
-pub(super) fn limb_terms(limbs: Limbs, axes: &[AxisId], bits: u32) -> Vec<(i64, Access)> {
-    vec![(1 << bits, at(limbs.high, axes)), (1, at(limbs.low, axes))]
 }

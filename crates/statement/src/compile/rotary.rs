@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::builder::{at, contraction, monomial, rounded};
-use super::residual::{limb_terms, signed_limbs};
+use super::builder::{at, contraction, monomial};
+use super::norm::Limbs;
 use super::{Axes, Compiler};
 use crate::axis::AxisId;
-use crate::description::Norm;
+use crate::description::{Norm, Rounding};
 use crate::functions;
 use crate::public::PublicTensor;
 use crate::relation::{Access, Index, Interval, TensorId};
@@ -17,7 +17,7 @@ pub(super) struct Projection<'a> {
     pub(super) name: &'a str,
     pub(super) weight: TensorId,
     pub(super) bias: Option<TensorId>,
-    pub(super) shift: u32,
+    pub(super) rounding: Rounding,
     pub(super) rotary_shift: u32,
     pub(super) norm: Option<HeadNorm<'a>>,
     /// Axes of one head: kv head, and group for queries.
@@ -99,32 +99,26 @@ impl Compiler<'_> {
         let Axes { layer, position, hidden, half, pair, .. } = self.axes;
         let name = p.name;
         let builder = &mut self.builder;
-        let (whole, limbs, terms) = match &p.norm {
-            Some(HeadNorm { norm, .. }) => {
-                let limbs = signed_limbs(builder, name, axes, norm.limb_bits);
-                (None, Some(limbs), limb_terms(limbs, axes, norm.limb_bits))
-            }
-            None => {
-                let whole = builder.signed(name, axes, self.description.attention.projected_bits);
-                (Some(whole), None, vec![(1, at(whole, axes))])
+        let (whole, limbs) = match &p.norm {
+            Some(HeadNorm { norm, .. }) => (None, Some(Limbs::new(builder, name, axes, norm))),
+            None => (Some(builder.signed(name, axes, self.description.attention.projected_bits)), None),
+        };
+        let (terms, range) = match (&limbs, whole) {
+            (Some(limbs), _) => (limbs.terms(axes), limbs.range()),
+            (None, whole) => {
+                let whole = whole.expect("without limbs the projection is whole");
+                (vec![(1, at(whole, axes))], Interval::signed(self.description.attention.projected_bits))
             }
         };
-        let remainder = builder.unsigned(&format!("{name}.remainder"), axes, p.shift);
-        let terms: Vec<(i64, &Access)> = terms.iter().map(|(c, access)| (*c, access)).collect();
-        let mut output = rounded(p.shift, &terms, &at(remainder, axes));
+        let mut output = builder.rounded(name, axes, p.rounding, &terms, range);
         let heads = [&[layer], p.heads, &[half, pair]].concat();
         output.terms.extend(p.bias.map(|bias| (-1, at(bias, &heads))));
         let weight_axes = [heads.as_slice(), &[hidden]].concat();
-        builder.product(
-            &format!("{name}: projection"),
-            axes,
-            output,
-            vec![contraction(1, &at(normed, &[layer, position, hidden]), &at(p.weight, &weight_axes))],
-            &[hidden],
-        );
+        let projection = contraction(1, &at(normed, &[layer, position, hidden]), &at(p.weight, &weight_axes));
+        builder.product(&format!("{name}: projection"), axes, output, vec![projection], &[hidden]);
         match (&p.norm, limbs, whole) {
             (Some(HeadNorm { norm, roots, gain }), Some(limbs), _) => {
-                let unit = self.norm(&format!("{name}_norm"), norm, *roots, rows, &[half, pair], limbs);
+                let unit = self.norm(&format!("{name}_norm"), norm, *roots, rows, &[half, pair], &limbs);
                 (unit, Some(*gain))
             }
             (_, _, whole) => (whole.expect("without a norm the projection is whole"), None),

@@ -1,7 +1,9 @@
 //! What the compiler accepts: everything that lies in these limits compiles without overflow.
 
 use super::norm;
-use crate::description::{BranchNorm, BranchNorms, HeadNorms, Inference, ModelDescription, Rotary, SPECIFICATION};
+use crate::description::{
+    BranchNorm, BranchNorms, HeadNorms, Inference, ModelDescription, Rotary, Rounding, SPECIFICATION, WeightBound,
+};
 use crate::statement::CompileError;
 
 /// The limits of what a description and an inference may say.
@@ -60,10 +62,11 @@ pub fn validate_description(description: &ModelDescription) -> Result<(), Compil
         }
     }
     if let Some(BranchNorms { attention, feed_forward }) = &description.branch_norms {
-        for BranchNorm { shift, norm } in [attention, feed_forward] {
+        for BranchNorm { rounding, norm } in [attention, feed_forward] {
             norm::validate(norm)?;
-            if !(1..=16).contains(shift) || norm.constant != description.hidden_norm.constant {
-                return unsupported(format!("the norm of a block's output: {norm:?} after a shift of {shift}"));
+            validate_rounding("the output of a block", *rounding)?;
+            if norm.constant != description.hidden_norm.constant {
+                return unsupported(format!("the norm of a block's output: {norm:?}"));
             }
         }
     }
@@ -74,18 +77,21 @@ pub fn validate_description(description: &ModelDescription) -> Result<(), Compil
     let residual = &description.residual;
     let attention = &description.attention;
     let feed_forward = &description.feed_forward;
-    let shifts = [
-        ("attention branch shift", residual.attention.shift),
-        ("feed-forward branch shift", residual.feed_forward.shift),
-        ("query shift", attention.query_shift),
-        ("key shift", attention.key_shift),
+    let roundings = [
+        ("attention branch", residual.attention.rounding),
+        ("feed-forward branch", residual.feed_forward.rounding),
+        ("query", attention.query_rounding),
+        ("key", attention.key_rounding),
+        ("score", attention.score_rounding),
+        ("value", attention.value_rounding),
+        ("gate", feed_forward.gate_rounding),
+        ("up", feed_forward.up_rounding),
+        ("hidden", feed_forward.hidden_rounding),
+    ];
+    roundings.into_iter().try_for_each(|(name, rounding)| validate_rounding(name, rounding))?;
+    let bits = [
         ("query rotary shift", attention.query_rotary_shift),
         ("key rotary shift", attention.key_rotary_shift),
-        ("score shift", attention.score_shift),
-        ("value shift", attention.value_shift),
-        ("gate shift", feed_forward.gate_shift),
-        ("up shift", feed_forward.up_shift),
-        ("hidden shift", feed_forward.hidden_shift),
         ("attention branch low bits", residual.attention.low_bits),
         ("attention branch high bits", residual.attention.high_bits),
         ("feed-forward branch low bits", residual.feed_forward.low_bits),
@@ -94,11 +100,13 @@ pub fn validate_description(description: &ModelDescription) -> Result<(), Compil
         ("projected bits", attention.projected_bits),
         ("rotated bits", attention.rotated_bits),
         ("value bits", attention.value_bits),
+        ("mean bits", attention.mean_bits),
+        ("score bits", attention.score_bits),
         ("up bits", feed_forward.up_bits),
         ("hidden bits", feed_forward.hidden_bits),
         ("gate fraction", feed_forward.gate_fraction),
     ];
-    for (name, value) in shifts {
+    for (name, value) in bits {
         if !(1..=16).contains(&value) {
             return unsupported(format!("{name} = {value}; the limits are 1 to 16"));
         }
@@ -113,7 +121,7 @@ pub fn validate_description(description: &ModelDescription) -> Result<(), Compil
     let weights = description.weight_shapes();
     for name in weights.keys() {
         match description.weights.get(*name) {
-            Some(bound) if (0..1 << 30).contains(&bound.magnitude) && (0..1 << 31).contains(&bound.row_mass) => {}
+            Some(bound) if is_sound(bound) => {}
             Some(_) => return unsupported(format!("bounds of weight `{name}` out of range")),
             None => return unsupported(format!("weight `{name}` has no bounds")),
         }
@@ -122,6 +130,18 @@ pub fn validate_description(description: &ModelDescription) -> Result<(), Compil
         return unsupported("weights that belong to no operation".into());
     }
     Ok(())
+}
+
+fn is_sound(bound: &WeightBound) -> bool {
+    let WeightBound { magnitude, row_mass, row_norm } = bound;
+    (0..1 << 30).contains(magnitude) && (0..1 << 31).contains(row_mass) && (0..1 << 31).contains(row_norm)
+}
+
+fn validate_rounding(name: &str, rounding: Rounding) -> Result<(), CompileError> {
+    if (1..=16).contains(&rounding.shift) && rounding.excess_bits <= 16 {
+        return Ok(());
+    }
+    Err(CompileError::Unsupported(format!("{name}: {rounding:?}; shifts are 1 to 16, excess bits at most 16")))
 }
 
 fn validate_rotary(rotary: &Rotary) -> Result<(), CompileError> {

@@ -66,22 +66,43 @@ pub struct Residual {
     pub feed_forward: Branch,
 }
 
+/// The nearest integer to an accumulator divided by a power of two, halves upwards; then, if it may lie outside of the
+/// output's range, the end of the range that is nearest to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rounding {
+    /// Logarithm of the divisor.
+    pub shift: u32,
+    /// How far outside of the range the quotient can lie, in bits; 0 where it never does.
+    pub excess_bits: u32,
+}
+
+impl Rounding {
+    /// A rounding whose output always fits.
+    #[must_use]
+    pub fn exact(shift: u32) -> Self {
+        Self { shift, excess_bits: 0 }
+    }
+}
+
 /// A branch output `2^low_bits high + low`, rounded from the accumulator of a projection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Branch {
-    /// Rounding shift of the accumulator.
-    pub shift: u32,
+    /// Of the accumulator.
+    pub rounding: Rounding,
     /// Bits of the low limb, which is not negative.
     pub low_bits: u32,
     /// Bits of the high limb, signed.
     pub high_bits: u32,
 }
 
-/// Root-mean-square norm of vectors given by two balanced limbs of `limb_bits` bits.
+/// Root-mean-square norm of vectors given by two or three balanced limbs of `limb_bits` bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Norm {
+    /// Number of limbs.
+    pub limbs: u32,
     /// Bits of each limb, signed.
     pub limb_bits: u32,
     /// Added to the sum of squares.
@@ -120,12 +141,12 @@ pub struct BranchNorms {
     pub feed_forward: BranchNorm,
 }
 
-/// The norm of a block's output. The rounding shift of [`Branch`] is then that of the product with the gain.
+/// The norm of a block's output. The rounding of [`Branch`] is then that of the product with the gain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BranchNorm {
-    /// Rounding shift of the accumulator, two limbs out.
-    pub shift: u32,
+    /// Of the accumulator, limbs of the norm out.
+    pub rounding: Rounding,
     /// The norm; its constant is that of the hidden norm.
     pub norm: Norm,
 }
@@ -138,10 +159,10 @@ pub struct Attention {
     pub biased: bool,
     /// Bits of queries and keys before the rotation, signed, where no norm follows their projection.
     pub projected_bits: u32,
-    /// Rounding shift of the query projection.
-    pub query_shift: u32,
-    /// Rounding shift of the key projection.
-    pub key_shift: u32,
+    /// Of the query projection.
+    pub query_rounding: Rounding,
+    /// Of the key projection.
+    pub key_rounding: Rounding,
     /// Fractional bits of cosines and sines.
     pub rotary_fraction: u32,
     /// Rounding shift after the rotation of queries.
@@ -150,16 +171,20 @@ pub struct Attention {
     pub key_rotary_shift: u32,
     /// Bits of rotated queries and keys, signed.
     pub rotated_bits: u32,
-    /// Rounding shift of the scores.
-    pub score_shift: u32,
+    /// Of the scores.
+    pub score_rounding: Rounding,
+    /// Bits of scores, signed.
+    pub score_bits: u32,
     /// The cap of scores, where the model has one.
     pub score_cap: Option<ScoreCap>,
     /// What one unit of a score, capped if there is a cap, means in the exponent, in units of `2^-40`.
     pub score_step: u64,
-    /// Rounding shift of the value projection.
-    pub value_shift: u32,
-    /// Bits of values and of their weighted means, signed.
+    /// Of the value projection.
+    pub value_rounding: Rounding,
+    /// Bits of values, signed.
     pub value_bits: u32,
+    /// Bits of weighted means of values, signed.
+    pub mean_bits: u32,
 }
 
 /// `round(peak tanh(step score))` of every 16-bit score.
@@ -188,16 +213,16 @@ pub enum Activation {
 pub struct FeedForward {
     /// Applied to the gate.
     pub activation: Activation,
-    /// Rounding shift of the gate projection, 16 bits out.
-    pub gate_shift: u32,
+    /// Of the gate projection, 16 bits out.
+    pub gate_rounding: Rounding,
     /// Fractional bits of the gate and of its activation.
     pub gate_fraction: u32,
-    /// Rounding shift of the up projection.
-    pub up_shift: u32,
+    /// Of the up projection.
+    pub up_rounding: Rounding,
     /// Bits of the up projection, signed.
     pub up_bits: u32,
-    /// Rounding shift of the product of activation and up projection.
-    pub hidden_shift: u32,
+    /// Of the product of activation and up projection.
+    pub hidden_rounding: Rounding,
     /// Bits of that product, signed.
     pub hidden_bits: u32,
 }
@@ -210,4 +235,6 @@ pub struct WeightBound {
     pub magnitude: i64,
     /// Largest sum of absolute entries over the axes that its product sums.
     pub row_mass: i64,
+    /// Largest Euclidean norm over the axes that its product sums, rounded up.
+    pub row_norm: i64,
 }

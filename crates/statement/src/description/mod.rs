@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub use claim::{Claim, Inference, Mode, Profile};
 pub use formats::{
     Activation, Attention, Branch, BranchNorm, BranchNorms, FeedForward, HeadNorms, Norm, Residual, Rotary,
-    RotaryScaling, ScoreCap, Shape, WeightBound,
+    RotaryScaling, Rounding, ScoreCap, Shape, WeightBound,
 };
 
 /// Version of the integer semantics and of the proof protocol.

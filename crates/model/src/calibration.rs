@@ -1,0 +1,50 @@
+//! What the quantiser measures activations on.
+
+use crate::config::ModelConfig;
+use crate::error::ModelError;
+use crate::template::ChatTemplate;
+use crate::tokenizer::ModelTokenizer;
+
+/// Texts of many kinds, one per line; not those that quality is measured on.
+const TEXTS: &str = include_str!("../texts/calibration.txt");
+/// Tokens of each text at most.
+const SEQUENCE: usize = 48;
+/// A range is this much larger than what was seen.
+const HEADROOM: f64 = 2.0;
+
+/// Token sequences, and how much larger than on them activations may be before they are clamped.
+#[derive(Clone, Debug)]
+pub struct Calibration {
+    /// Sequences, none of them empty.
+    pub sequences: Vec<Vec<u32>>,
+    /// Ratio of a range to the largest magnitude seen.
+    pub headroom: f64,
+}
+
+impl Calibration {
+    /// The texts as a model reads them: as questions where it has a chat template.
+    ///
+    /// # Errors
+    /// What tokenising the texts reports.
+    pub fn of(tokenizer: &ModelTokenizer, template: Option<&ChatTemplate>) -> Result<Self, ModelError> {
+        let mut sequences = Vec::new();
+        for text in TEXTS.lines().filter(|line| !line.is_empty()) {
+            let asked = template.map(|template| template.ask(text)).transpose()?;
+            let mut sequence = tokenizer.encode(asked.as_deref().unwrap_or(text))?;
+            sequence.truncate(SEQUENCE);
+            if !sequence.is_empty() {
+                sequences.push(sequence);
+            }
+        }
+        Ok(Self { sequences, headroom: HEADROOM })
+    }
+
+    /// What a model can read of the sequences.
+    pub(crate) fn sequences_for(&self, config: &ModelConfig) -> Vec<Vec<u32>> {
+        let known = |sequence: &Vec<u32>| -> Vec<u32> {
+            let tokens = sequence.iter().copied().filter(|&token| (token as usize) < config.vocab_size);
+            tokens.take(config.max_positions).collect()
+        };
+        self.sequences.iter().map(known).filter(|sequence| !sequence.is_empty()).collect()
+    }
+}

@@ -1,0 +1,49 @@
+//! Roundings: the nearest integer to a quotient, clamped to a range where it can lie outside.
+
+use super::builder::{Builder, at, linear};
+use crate::axis::AxisId;
+use crate::description::Rounding;
+use crate::relation::{Access, Interval, Linear, Monomial};
+
+impl Builder {
+    /// The left side of a relation whose right side, an accumulator, is rounded to `value` in `range`:
+    /// `2^shift value + remainder - 2^(shift - 1)`. With the remainder in `0..2^shift`, `value` is the nearest integer,
+    /// halves upwards.
+    ///
+    /// With excess bits, `2^shift (above - below)` is added. Neither is negative; `above` vanishes unless `value` is the
+    /// largest of its range, `below` unless it is the smallest: so the nearest integer is clamped to the range.
+    pub(crate) fn rounded(
+        &mut self,
+        name: &str,
+        axes: &[AxisId],
+        rounding: Rounding,
+        value: &[(i64, Access)],
+        range: Interval,
+    ) -> Linear {
+        let Rounding { shift, excess_bits } = rounding;
+        let mut terms: Vec<(i64, Access)> =
+            value.iter().map(|(coefficient, access)| (coefficient << shift, access.clone())).collect();
+        if excess_bits > 0 {
+            for (side, sign, end) in [("above", 1, range.high), ("below", -1, range.low)] {
+                let excess_name = format!("{name}.{side}");
+                let excess = at(self.unsigned(&excess_name, axes, excess_bits), axes);
+                let mut inside = linear(&[], end);
+                inside.terms.extend(value.iter().map(|(coefficient, access)| (-coefficient, access.clone())));
+                let relation = format!("{excess_name}: only at the end of the range");
+                self.vanishing(&relation, axes, linear(&[(1, &excess)], 0), inside);
+                terms.push((sign << shift, excess));
+            }
+        }
+        terms.push((1, at(self.unsigned(&format!("{name}.remainder"), axes, shift), axes)));
+        Linear { terms, constant: -(1 << (shift - 1)) }
+    }
+}
+
+/// `-form` as monomials.
+pub(crate) fn minus(form: &Linear) -> Vec<Monomial> {
+    let constant = Monomial { coefficient: -form.constant, factors: Vec::new() };
+    let terms = form.terms.iter();
+    let terms =
+        terms.map(|(coefficient, access)| Monomial { coefficient: -coefficient, factors: vec![access.clone()] });
+    terms.chain([constant]).collect()
+}

@@ -70,7 +70,7 @@ impl Console {
                 object["status"] = json!("ok");
             }
             print_line(&object.to_string());
-        } else {
+        } else if !answer.text.is_empty() {
             print_line(answer.text.trim_end());
         }
     }

@@ -105,8 +105,8 @@ impl Subject {
     /// What the prover reports.
     pub fn prove(&self, witness: &Assignment, honesty: Honesty) -> Result<Vec<u8>, ProveError> {
         let header = self.claim().header();
-        let weights = &self.model.weights;
-        prove(&self.statement, &header, &self.commitment, weights, witness, honesty).map(|proven| proven.proof)
+        let (commitment, weights) = (self.commitment.clone(), self.model.weights.clone());
+        prove(&self.statement, &header, commitment, weights, witness.clone(), honesty).map(|proven| proven.proof)
     }
 
     /// Check a proof of this inference.

@@ -83,7 +83,8 @@ fn an_answer_from_other_weights_is_refused_under_the_root_of_these() {
     weights.get_mut("head_weight").unwrap()[0] += 1;
     let header = subject.claim().header();
     let other = WeightCommitment::new(&subject.statement, &weights).unwrap();
-    let forged = prove(&subject.statement, &header, &other, &weights, &subject.witness, Honesty::Unchecked).unwrap();
+    let witness = subject.witness.clone();
+    let forged = prove(&subject.statement, &header, other, weights, witness, Honesty::Unchecked).unwrap();
     assert!(verify(&subject.statement, &header, &subject.commitment.root(), &forged.proof).is_err());
 }
 

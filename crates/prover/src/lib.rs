@@ -1,6 +1,7 @@
 //! Proves a statement from values of its tensors. Each file is the other side of the verifier's file of the same name, or
 //! of the step of `obelysk_statement::reduction` that it feeds.
 
+mod estimate;
 mod lookup;
 mod opening;
 mod product;
@@ -8,15 +9,16 @@ mod tensors;
 mod zerocheck;
 
 use obelysk_statement::assignment::{fill_multiplicities, misfit};
-use obelysk_statement::layout::Role;
+use obelysk_statement::layout::{Role, Tile};
 use obelysk_statement::plan::Plan;
 use obelysk_statement::schedule::LOOKUP_GRINDING;
 use obelysk_statement::transcript::{grind, sample, start};
-use obelysk_statement::{Assignment, CompileError, SecurityReport, Statement};
+use obelysk_statement::{Assignment, CompileError, SecurityReport, Statement, Value};
 use obelysk_verifier::proof::{Proof, root_bytes};
 
 use tensors::Tensors;
 
+pub use estimate::{Estimate, estimate};
 pub use opening::WeightCommitment;
 
 /// Why a proof cannot be made.
@@ -52,31 +54,31 @@ pub enum Honesty {
 }
 
 /// Prove `statement` under the claim `header`. Table multiplicities are computed here; all other witness tensors come
-/// from the caller.
+/// from the caller. Everything large is consumed, so that memory holds it once.
 ///
 /// # Errors
 /// [`ProveError`].
 pub fn prove(
     statement: &Statement,
     header: &[u8],
-    commitment: &WeightCommitment,
-    weights: &Assignment,
-    witness: &Assignment,
+    commitment: WeightCommitment,
+    weights: Assignment,
+    mut witness: Assignment,
     honesty: Honesty,
 ) -> Result<Proven, ProveError> {
     let plan = Plan::new(statement)?;
-    let mut witness = witness.clone();
-    let miss = fill_multiplicities(statement, weights, &mut witness);
+    let miss = fill_multiplicities(statement, &weights, &mut witness);
     if let (Some(miss), Honesty::Checked) = (miss, honesty) {
         return Err(miss.into());
     }
-    if let Some(misfit) = misfit(statement, weights, &witness) {
+    if let Some(misfit) = misfit(statement, &weights, &witness) {
         return Err(ProveError::Misfit(misfit));
     }
-    let tensors = Tensors::new(statement, weights, &witness);
+    let tensors = Tensors::new(statement, weights, witness);
 
     let mut transcript = start(header, statement, &commitment.root());
-    let committed = plan.witness.as_ref().map(|committed| opening::commit(committed, &tensors, &mut transcript));
+    let append = |tile: &Tile, output: &mut Vec<Value>| tensors.append_tile(tile, output);
+    let committed = plan.witness.as_ref().map(|committed| opening::commit(committed, append, &mut transcript));
     let mut claims = plan.claims();
     let grinding = grind(&mut transcript, LOOKUP_GRINDING);
     let lookup = (!plan.blocks.is_empty()).then(|| {
@@ -102,12 +104,13 @@ pub fn prove(
         zerochecks.push(proof);
     }
 
+    drop(tensors);
     let weight_openings = claims.openings(Role::Weight, obelysk_statement::schedule::first_fold(Role::Weight));
     let witness_openings = claims.openings(Role::Witness, obelysk_statement::schedule::first_fold(Role::Witness));
     let security = plan.security(weight_openings.as_ref(), witness_openings.as_ref())?;
     let weight_opening = match (&plan.weights, &weight_openings) {
         (Some(committed), Some(openings)) => {
-            Some(opening::open(committed, commitment.data(), openings, &mut transcript)?)
+            Some(opening::open(committed, commitment.into_data(), openings, &mut transcript)?)
         }
         _ => None,
     };

@@ -1,6 +1,6 @@
 //! The two commitments and their openings.
 
-use obelysk_statement::layout::Role;
+use obelysk_statement::layout::{Role, Tile};
 use obelysk_statement::plan::Committed;
 use obelysk_statement::reduction::Openings;
 use obelysk_statement::schedule::first_fold;
@@ -12,12 +12,13 @@ use p3_matrix::dense::RowMajorMatrix;
 use p3_sumcheck::PrescribedPointPcs;
 use p3_sumcheck::layout::{Layout as _, SuffixProver, Table};
 
-use crate::tensors::Tensors;
+use crate::tensors::append_tile;
 
 /// What the prover keeps of a commitment.
 pub(crate) type CommitmentData = <Commitments as MultilinearPcs<Challenge, Transcript>>::ProverData;
 
-/// The commitment to a model's weights: made once, used by every proof of the model.
+/// The commitment to a model's weights. A proof consumes it: with large models there is no room for two.
+#[derive(Clone)]
 pub struct WeightCommitment {
     root: [u8; 32],
     data: Option<CommitmentData>,
@@ -32,10 +33,13 @@ impl WeightCommitment {
         let Some(committed) = Committed::new(statement, Role::Weight)? else {
             return Ok(Self { root: [0; 32], data: None });
         };
-        let tensors = Tensors::of_weights(statement, weights);
+        let append = |tile: &Tile, output: &mut Vec<Value>| {
+            let values = &weights[&statement.tensor(tile.tensor).name];
+            append_tile(statement, values, tile, output, |&value| Value::from_i32(value));
+        };
         // The root enters each proof's transcript through its start; this one is discarded.
         let mut scratch = start(&[], &Statement::default(), &[0; 32]);
-        let (root, data) = commit(&committed, &tensors, &mut scratch);
+        let (root, data) = commit(&committed, append, &mut scratch);
         Ok(Self { root: crate::bytes_of_root(&root), data: Some(data) })
     }
 
@@ -45,13 +49,17 @@ impl WeightCommitment {
         self.root
     }
 
-    pub(crate) fn data(&self) -> CommitmentData {
-        self.data.clone().expect("a statement with weights has a commitment")
+    pub(crate) fn into_data(self) -> CommitmentData {
+        self.data.expect("a statement with weights has a commitment")
     }
 }
 
-/// Commit to all tiles of a layout and absorb the root.
-pub(crate) fn commit(committed: &Committed, tensors: &Tensors, transcript: &mut Transcript) -> (Root, CommitmentData) {
+/// Commit to all tiles of a layout, whose values come from `append`, and absorb the root.
+pub(crate) fn commit(
+    committed: &Committed,
+    append: impl Fn(&Tile, &mut Vec<Value>),
+    transcript: &mut Transcript,
+) -> (Root, CommitmentData) {
     let tables: Vec<Table<Value>> = committed
         .layout
         .tables
@@ -60,7 +68,7 @@ pub(crate) fn commit(committed: &Committed, tensors: &Tensors, transcript: &mut 
             let width = table.columns.len().max(1);
             let mut values = Vec::with_capacity(width << table.arity);
             for &tile in &table.columns {
-                tensors.append_tile(&committed.layout.tiles[tile], &mut values);
+                append(&committed.layout.tiles[tile], &mut values);
             }
             values.resize(width << table.arity, Value::ZERO);
             Table::new(RowMajorMatrix::new(values, 1 << table.arity))

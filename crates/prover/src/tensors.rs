@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use obelysk_statement::axis::{AxisId, AxisTile};
 use obelysk_statement::layout::Tile;
-use obelysk_statement::relation::{Access, Index, TensorKind};
+use obelysk_statement::relation::{Access, Index, Tensor, TensorKind};
 use obelysk_statement::{Assignment, Challenge, PublicTensor, Statement, TensorId, Value};
 use p3_field::PrimeCharacteristicRing;
 use rayon::prelude::*;
@@ -29,32 +29,26 @@ enum Along<'a> {
 }
 
 impl<'a> Tensors<'a> {
-    pub(crate) fn new(statement: &'a Statement, weights: &Assignment, witness: &Assignment) -> Self {
-        let values = statement
-            .tensors
-            .par_iter()
+    /// Takes the values, which are turned into field elements in place.
+    pub(crate) fn new(statement: &'a Statement, mut weights: Assignment, mut witness: Assignment) -> Self {
+        let mut stored = |tensor: &Tensor| match tensor.kind {
+            TensorKind::Weight => weights.remove(&tensor.name),
+            TensorKind::Witness => witness.remove(&tensor.name),
+            TensorKind::Public(_) => None,
+        };
+        let sources: Vec<Option<Vec<i32>>> = statement.tensors.iter().map(&mut stored).collect();
+        let values = sources
+            .into_par_iter()
+            .zip(&statement.tensors)
             .enumerate()
-            .map(|(position, tensor)| match &tensor.kind {
-                TensorKind::Weight => to_field(&weights[&tensor.name]),
-                TensorKind::Witness => to_field(&witness[&tensor.name]),
+            .map(|(position, (source, tensor))| match &tensor.kind {
                 // One-hot rows are read through their rule, never entry by entry.
                 TensorKind::Public(PublicTensor::OneHot { .. }) => Vec::new(),
                 TensorKind::Public(public) => {
                     let shape = statement.shape(TensorId(u32::try_from(position).expect("few tensors")));
                     public_values(public, &shape)
                 }
-            })
-            .collect();
-        Self { statement, values }
-    }
-
-    pub(crate) fn of_weights(statement: &'a Statement, weights: &Assignment) -> Self {
-        let values = statement
-            .tensors
-            .par_iter()
-            .map(|tensor| match tensor.kind {
-                TensorKind::Weight => to_field(&weights[&tensor.name]),
-                _ => Vec::new(),
+                _ => source.expect("values that fit").into_iter().map(Value::from_i32).collect(),
             })
             .collect();
         Self { statement, values }
@@ -66,25 +60,7 @@ impl<'a> Tensors<'a> {
 
     /// Append the entries of a tile in the order of its variables.
     pub(crate) fn append_tile(&self, tile: &Tile, output: &mut Vec<Value>) {
-        let shape = self.statement.shape(tile.tensor);
-        let values = self.of(tile.tensor);
-        let Some((last, outer)) = tile.parts.split_last() else {
-            output.push(values[0]);
-            return;
-        };
-        let run = 1 << last.log_size;
-        let sizes: Vec<usize> = outer.iter().map(|part| 1usize << part.log_size).collect();
-        for flat in 0..sizes.iter().product::<usize>() {
-            let mut rest = flat;
-            let mut offset = 0;
-            let mut stride = shape[shape.len() - 1];
-            for axis in (0..outer.len()).rev() {
-                offset += (outer[axis].offset + rest % sizes[axis]) * stride;
-                rest /= sizes[axis];
-                stride *= shape[axis];
-            }
-            output.extend_from_slice(&values[offset + last.offset..][..run]);
-        }
+        append_tile(self.statement, self.of(tile.tensor), tile, output, |&value| value);
     }
 
     /// The value of an access at one index of `axes`, `None` if it needs an axis that is not there.
@@ -213,8 +189,32 @@ impl Walk<'_> {
     }
 }
 
-fn to_field(values: &[i32]) -> Vec<Value> {
-    values.iter().map(|&value| Value::from_i32(value)).collect()
+/// Append the entries of a tile of a tensor's values, in the order of the tile's variables.
+pub(crate) fn append_tile<T>(
+    statement: &Statement,
+    values: &[T],
+    tile: &Tile,
+    output: &mut Vec<Value>,
+    to_field: impl Fn(&T) -> Value,
+) {
+    let shape = statement.shape(tile.tensor);
+    let Some((last, outer)) = tile.parts.split_last() else {
+        output.push(to_field(&values[0]));
+        return;
+    };
+    let run = 1 << last.log_size;
+    let sizes: Vec<usize> = outer.iter().map(|part| 1usize << part.log_size).collect();
+    for flat in 0..sizes.iter().product::<usize>() {
+        let mut rest = flat;
+        let mut offset = 0;
+        let mut stride = shape[shape.len() - 1];
+        for axis in (0..outer.len()).rev() {
+            offset += (outer[axis].offset + rest % sizes[axis]) * stride;
+            rest /= sizes[axis];
+            stride *= shape[axis];
+        }
+        output.extend(values[offset + last.offset..][..run].iter().map(&to_field));
+    }
 }
 
 fn public_values(public: &PublicTensor, shape: &[usize]) -> Vec<Value> {

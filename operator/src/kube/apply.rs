@@ -60,7 +60,8 @@ pub async fn model_cache(context: &Context, object: &ModelCache, plan: &cache_pl
     if !deleting && plan.finalizer && !cache_plan::has_finalizer(object) {
         set_finalizers(context, object, true).await?;
     }
-    if !deleting && object.status.as_ref() != Some(&plan.status) {
+    // An object without its finalizer may be gone before its status arrives.
+    if (!deleting || plan.finalizer) && object.status.as_ref() != Some(&plan.status) {
         write_status(context, object, &plan.status).await?;
     }
     for name in &plan.delete_jobs {

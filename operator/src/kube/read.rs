@@ -67,9 +67,13 @@ pub async fn model_cache(context: &Context, object: &ModelCache) -> Result<Cache
         let of = job.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
         named && !conditions::is_true(of, "Complete") && !conditions::is_true(of, "Failed")
     };
-    let consumers = i32::try_from(proof_jobs.iter().filter(uses).count()).unwrap_or(i32::MAX);
+    let has_started =
+        |job: &&ProofJob| job.status.as_ref().is_some_and(|status| status.start_time.is_some()) && uses(job);
+    let count = |jobs: usize| i32::try_from(jobs).unwrap_or(i32::MAX);
+    let consumers = count(proof_jobs.iter().filter(uses).count());
+    let readers = count(proof_jobs.iter().filter(has_started).count());
     let progress = progress(&jobs, &around).await;
-    Ok(CacheSnapshot { preset, jobs, claim, around, consumers, progress })
+    Ok(CacheSnapshot { preset, jobs, claim, around, consumers, readers, progress })
 }
 
 /// The progress page of the pod that runs, if there is one.

@@ -276,11 +276,16 @@ pub struct CaptureArguments {
 
 /// Arguments of `prove`.
 #[derive(Args)]
-#[command(after_help = "Examples:\n  obelysk prove --out proof\n  obelysk prove --out proof --nonce 00…ff (64 digits)")]
+#[command(
+    after_help = "Examples:\n  obelysk prove --out proof\n  obelysk prove --out proof --estimate\n  obelysk prove --out proof --nonce 00…ff (64 digits)"
+)]
 pub struct ProveArguments {
     /// Folder with a captured inference
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+    /// Say what the proof will take, and do not make it
+    #[arg(long)]
+    pub estimate: bool,
     /// Which device.
     #[command(flatten)]
     pub device: DeviceArguments,

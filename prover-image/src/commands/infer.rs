@@ -43,7 +43,7 @@ pub fn infer(context: &Context, arguments: &InferArguments) -> Result<Option<Ans
         Engine::Integer => Loaded::Integer(Box::new(prepare::load_or_prepare(&files, &context.console)?)),
     };
     match input {
-        Some(input) => answer(arguments, &files, &engine, &input).map(Some),
+        Some(input) => answer(context, arguments, &files, &engine, &input).map(Some),
         None => converse(&files, &engine, arguments.input.max_new_tokens as usize).map(|()| None),
     }
 }
@@ -54,14 +54,25 @@ fn may_talk(context: &Context, arguments: &InferArguments) -> bool {
     arguments.input.chat && !wants_more && std::io::stdin().is_terminal()
 }
 
-fn answer(arguments: &InferArguments, files: &ModelFiles, engine: &Loaded, input: &Input) -> Result<Answer, Failure> {
+fn answer(
+    context: &Context,
+    arguments: &InferArguments,
+    files: &ModelFiles,
+    engine: &Loaded,
+    input: &Input,
+) -> Result<Answer, Failure> {
     let prompt = inference::encode(files, input)?;
+    let limit = arguments.input.max_new_tokens as usize;
+    let is_streamed = !context.console.json() && !arguments.bench;
     let repeats = if arguments.bench { BENCH_REPEATS } else { 1 };
     let mut rates = Vec::new();
     let mut output = Vec::new();
     for _ in 0..repeats {
         let start = Instant::now();
-        output = engine.generate(&prompt, arguments.input.max_new_tokens as usize)?;
+        output = match is_streamed {
+            true => stream(&ModelTokenizer::open(&files.folder)?, engine, &prompt, limit)?,
+            false => engine.generate(&prompt, limit, |_| {})?,
+        };
         rates.push(output.len() as f64 / start.elapsed().as_secs_f64());
     }
     if let Some(file) = &arguments.logits {
@@ -80,15 +91,38 @@ fn answer(arguments: &InferArguments, files: &ModelFiles, engine: &Loaded, input
         json["bench"] = json!({"minimum": minimum, "median": median, "maximum": maximum});
         text.push_str(&format!("\n{median:.1} tokens per second ({minimum:.1} to {maximum:.1})"));
     }
-    Ok(Answer { json, text })
+    // What was streamed is not said twice.
+    Ok(Answer { json, text: if is_streamed { String::new() } else { text } })
+}
+
+/// Generate, and print the text as it comes.
+fn stream(tokenizer: &ModelTokenizer, engine: &Loaded, prompt: &Prompt, limit: usize) -> Result<Vec<u32>, Failure> {
+    let mut stdout = std::io::stdout();
+    let (mut tokens, mut printed) = (Vec::new(), 0);
+    // A reader that went away does not stop the answer.
+    let mut print = |text: &str| drop(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()));
+    let output = engine.generate(prompt, limit, |token| {
+        tokens.push(token);
+        let text = tokenizer.decode(&tokens);
+        // A character may need more than one token: until they are there, its bytes decode to a replacement character.
+        let complete = text.trim_end_matches(char::REPLACEMENT_CHARACTER);
+        if let Some(new) = complete.get(printed..) {
+            print(new);
+            printed = complete.len();
+        }
+    })?;
+    print(tokenizer.decode(&output).get(printed..).unwrap_or_default());
+    print("\n");
+    Ok(output)
 }
 
 impl Loaded {
-    fn generate(&self, prompt: &Prompt, limit: usize) -> Result<Vec<u32>, Failure> {
+    fn generate(&self, prompt: &Prompt, limit: usize, each: impl FnMut(u32)) -> Result<Vec<u32>, Failure> {
         Ok(match self {
-            Self::Float(engine) => engine.generate(&prompt.tokens, limit, |_| {})?,
+            Self::Float(engine) => engine.generate(&prompt.tokens, limit, each)?,
             Self::Integer(prepared) => {
-                IntegerModel::new(&prepared.model).generate(&prompt.tokens, limit, &prompt.stop_tokens)?
+                let engine = IntegerModel::new(&prepared.model);
+                engine.generate_streaming(&prompt.tokens, limit, &prompt.stop_tokens, each)?
             }
         })
     }
@@ -136,10 +170,8 @@ fn converse(files: &ModelFiles, engine: &Loaded, limit: usize) -> Result<(), Fai
         }
         messages.push(Message { role: "user".into(), content: question.trim().into() });
         let tokens = tokenizer.encode(&template.render(&messages)?)?;
-        let output = engine.generate(&Prompt { tokens, stop_tokens: stop_tokens.clone() }, limit)?;
-        let answer = tokenizer.decode(&output);
-        println!("{answer}");
-        let _ = std::io::stdout().flush();
-        messages.push(Message { role: "assistant".into(), content: answer });
+        let prompt = Prompt { tokens, stop_tokens: stop_tokens.clone() };
+        let output = stream(&tokenizer, engine, &prompt, limit)?;
+        messages.push(Message { role: "assistant".into(), content: tokenizer.decode(&output) });
     }
 }

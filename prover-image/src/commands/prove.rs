@@ -1,5 +1,6 @@
-//! `prove`: a captured inference.
+//! `prove`: a captured inference, or what that will take.
 
+use indicatif::HumanBytes;
 use serde_json::json;
 
 use super::{Context, selection};
@@ -8,7 +9,10 @@ use crate::artifacts::{Artifacts, PROOF, RUN};
 use crate::console::Answer;
 use crate::device;
 use crate::failure::Failure;
+use crate::memory;
+use crate::pipeline::capture::CapturedLog;
 use crate::pipeline::inputs::parse_bytes32;
+use crate::pipeline::prepare::Prepared;
 use crate::pipeline::record::{RunRecord, Stopwatch};
 use crate::pipeline::{Observer, Step, capture, model_files, prepare, prove};
 
@@ -28,8 +32,11 @@ pub fn prove(context: &Context, arguments: &ProveArguments) -> Result<Answer, Fa
         watch.step(Step::Model, || model_files::resolve(&context.home, &record.inputs.model, &context.console))?;
     let prepared = watch.step(Step::Validate, || prepare::load_or_prepare(&files, &context.console))?;
     let log = capture::read(&artifacts, &prepared.digest)?;
+    if arguments.estimate {
+        return estimate(&prepared, &log);
+    }
     artifacts.discard_from(Step::Prove)?;
-    let facts = watch.step(Step::Prove, || prove::prove(&artifacts, &prepared, &log, &nonce))?;
+    let facts = watch.step(Step::Prove, || prove::prove(&artifacts, prepared, &log, &nonce))?;
     artifacts.finish()?;
     let text = format!(
         "{} bytes, {:.1} bits proven, {:.2} s\ncheck it    obelysk-verify {} --model-digest {}",
@@ -41,4 +48,26 @@ pub fn prove(context: &Context, arguments: &ProveArguments) -> Result<Answer, Fa
     );
     let path = artifacts.path(PROOF);
     Ok(Answer { json: json!({"path": path, "proof": facts, "steps": watch.into_steps()}), text })
+}
+
+/// What the proof of a log will take, against what is free.
+fn estimate(prepared: &Prepared, log: &CapturedLog) -> Result<Answer, Failure> {
+    let estimate = prove::estimate(prepared, log)?;
+    let available = memory::available();
+    let text = format!(
+        "about {} of memory ({} are free), {} committed weights, {} committed values, {} lookups",
+        HumanBytes(estimate.memory_bytes),
+        available.map_or_else(|| "an unknown amount".to_owned(), |bytes| HumanBytes(bytes).to_string()),
+        estimate.weight_cells,
+        estimate.witness_cells,
+        estimate.lookup_leaves,
+    );
+    let json = json!({"estimate": {
+        "memoryBytes": estimate.memory_bytes,
+        "availableBytes": available,
+        "weightCells": estimate.weight_cells,
+        "witnessCells": estimate.witness_cells,
+        "lookupLeaves": estimate.lookup_leaves,
+    }});
+    Ok(Answer { json, text })
 }

@@ -23,18 +23,13 @@ use crate::memory;
 
 const PROFILE: Profile = Profile::Blake3;
 const POINTER: &str = "prepared.json";
-/// Peak memory of loading, committing and opening: integers, field elements, table, code word and its tree. Measured
-/// with 342 million weights.
-pub const COMMITMENT_BYTES_PER_WEIGHT: u64 = 48;
 const QUALITY: &str = "quality.json";
 
-/// A model ready to prove.
+/// A quantised model with the identity that proofs are about.
 pub struct Prepared {
     /// The quantised model.
     pub model: QuantizedModel,
-    /// The commitment to its weights.
-    pub commitment: WeightCommitment,
-    /// Root of the commitment, lower-case hex.
+    /// Root of the commitment to its weights, lower-case hex.
     pub weight_root: String,
     /// The model's digest, lower-case hex.
     pub digest: String,
@@ -73,7 +68,11 @@ pub fn prepare_afresh(files: &ModelFiles, observer: &dyn Observer) -> Result<Pre
     observer.detail(&format!("quantising {}", files.name));
     let (core_digest, folder) = quantize(files, observer)?;
     observer.detail(&format!("committing to the weights of {}", files.name));
-    let prepared = commit(folder)?;
+    require_memory(&folder)?;
+    let model = read(&folder)?;
+    let root = commit(&model)?.root();
+    let digest = hex::encode(model.description.digest(PROFILE, &root));
+    let prepared = Prepared { model, weight_root: hex::encode(root), digest, folder };
     let pointer = Pointer {
         quantizer: quantize::QUANTIZER,
         specification: SPECIFICATION,
@@ -138,37 +137,59 @@ pub fn quality(files: &ModelFiles, prepared: &Prepared) -> Result<Quality, Failu
     Ok(quality)
 }
 
-fn load(files: &ModelFiles, pointer: &Pointer) -> Result<Prepared, Failure> {
-    let prepared = commit(quant_folder(files, &pointer.core_digest))?;
-    if hex::encode(prepared.model.description.core_digest()) != pointer.core_digest {
-        return Err(damaged(&prepared.folder.join(DESCRIPTION_FILE), "its digest is another"));
+impl Prepared {
+    /// Commit to the weights. The tree of the commitment is not kept: it takes as long to read as to make.
+    ///
+    /// # Errors
+    /// It is not the commitment that was made before.
+    pub fn commit(&self) -> Result<WeightCommitment, Failure> {
+        let commitment = commit(&self.model)?;
+        if hex::encode(commitment.root()) != self.weight_root {
+            return Err(damaged(&self.folder, "its weights have another commitment"));
+        }
+        Ok(commitment)
     }
-    if prepared.weight_root != pointer.weight_root || prepared.digest != pointer.model_digest {
-        return Err(damaged(&prepared.folder, "its weights have another commitment"));
-    }
-    Ok(prepared)
 }
 
-/// Load the quantised model of a folder and commit to its weights. The tree of the commitment is not kept: at the sizes of
-/// this version it is made in less time than it takes to read.
-fn commit(folder: PathBuf) -> Result<Prepared, Failure> {
-    require_memory(&folder)?;
-    let model = QuantizedModel::load(&folder).map_err(|error| damaged(&folder, &error.to_string()))?;
+fn load(files: &ModelFiles, pointer: &Pointer) -> Result<Prepared, Failure> {
+    let folder = quant_folder(files, &pointer.core_digest);
+    let model = read(&folder)?;
+    if hex::encode(model.description.core_digest()) != pointer.core_digest {
+        return Err(damaged(&folder.join(DESCRIPTION_FILE), "its digest is another"));
+    }
+    let root = hex::decode(&pointer.weight_root).ok().and_then(|root| <[u8; 32]>::try_from(root).ok());
+    let digest = root.map(|root| hex::encode(model.description.digest(PROFILE, &root)));
+    if digest.as_ref() != Some(&pointer.model_digest) {
+        return Err(damaged(&pointer_path(files), "its digests do not belong together"));
+    }
+    let (weight_root, digest) = (pointer.weight_root.clone(), pointer.model_digest.clone());
+    Ok(Prepared { model, weight_root, digest, folder })
+}
+
+fn read(folder: &Path) -> Result<QuantizedModel, Failure> {
+    QuantizedModel::load(folder).map_err(|error| damaged(folder, &error.to_string()))
+}
+
+fn commit(model: &QuantizedModel) -> Result<WeightCommitment, Failure> {
     // Any inference of the model has the same weight tensors.
     let shortest = Inference { prompt_tokens: vec![0], output_tokens: vec![0] };
-    let commitment = compile(&model.description, &shortest)
+    compile(&model.description, &shortest)
         .and_then(|statement| WeightCommitment::new(&statement, &model.weights))
-        .map_err(|error| Failure::new(ExitCode::Unsupported, error.to_string(), "use a smaller model"))?;
-    let root = commitment.root();
-    let digest = hex::encode(model.description.digest(PROFILE, &root));
-    Ok(Prepared { model, commitment, weight_root: hex::encode(root), digest, folder })
+        .map_err(|error| Failure::new(ExitCode::Unsupported, error.to_string(), "use a smaller model"))
+}
+
+/// Peak memory of committing to weights and proving: integers, field elements, and the code word with its tree, whose length
+/// is a power of two.
+#[must_use]
+pub fn commitment_bytes(weights: u64) -> u64 {
+    weights.saturating_mul(8).saturating_add(weights.checked_next_power_of_two().unwrap_or(u64::MAX).saturating_mul(10))
 }
 
 /// Refuse to commit to what does not fit memory, before the system ends this process for it.
 fn require_memory(folder: &Path) -> Result<(), Failure> {
     let description = quantize::read_description(folder).map_err(|error| damaged(folder, &error.to_string()))?;
     let weights: usize = description.weight_shapes().values().map(|shape| shape.iter().product::<usize>()).sum();
-    let needed = weights as u64 * COMMITMENT_BYTES_PER_WEIGHT;
+    let needed = commitment_bytes(weights as u64);
     match memory::available() {
         Some(available) if needed > available => {
             let (needed, available) = (needed >> 20, available >> 20);

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use obelysk_model::integer::IntegerModel;
-use obelysk_prover::Honesty;
+use obelysk_prover::{Estimate, Honesty};
 use obelysk_statement::{Claim, Mode, Profile, SPECIFICATION, compile};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -12,6 +12,7 @@ use super::capture::CapturedLog;
 use super::prepare::Prepared;
 use crate::artifacts::{Artifacts, PROOF, PROOF_FACTS, STATEMENT, sha256_of_file};
 use crate::failure::{ExitCode, Failure};
+use crate::memory;
 
 /// Why proofs of this version stay off chain.
 pub const NOT_READY: &str =
@@ -55,16 +56,35 @@ pub fn random_nonce() -> String {
     hex::encode(rand::random::<[u8; 32]>())
 }
 
+/// What a proof of the log's first entry will take.
+///
+/// # Errors
+/// The inference is outside of what can be proven.
+pub fn estimate(prepared: &Prepared, log: &CapturedLog) -> Result<Estimate, Failure> {
+    compile(&prepared.model.description, &log.inference())
+        .and_then(|statement| obelysk_prover::estimate(&statement))
+        .map_err(|error| Failure::new(ExitCode::Unsupported, error.to_string(), "use a shorter prompt or answer"))
+}
+
+/// Refuse what does not fit memory, before the system ends this process for it. The weights are there already.
+fn require_memory(estimate: &Estimate) -> Result<(), Failure> {
+    let needed = estimate.memory_bytes.saturating_sub(size_of::<i32>() as u64 * estimate.weight_cells);
+    match memory::available() {
+        Some(available) if needed > available => {
+            let message =
+                format!("the proof takes about {} MiB of memory; {} MiB are free", needed >> 20, available >> 20);
+            let hint = "use a machine with more memory, a shorter prompt, or fewer layers (--layers)";
+            Err(Failure::new(ExitCode::Unsupported, message, hint))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Prove the log's first entry, check the proof, and write statement, proof and facts.
 ///
 /// # Errors
 /// The inference is outside of what can be proven, the proof does not verify, or the folder cannot be written.
-pub fn prove(
-    artifacts: &Artifacts,
-    prepared: &Prepared,
-    log: &CapturedLog,
-    nonce: &str,
-) -> Result<ProofFacts, Failure> {
+pub fn prove(artifacts: &Artifacts, prepared: Prepared, log: &CapturedLog, nonce: &str) -> Result<ProofFacts, Failure> {
     let inference = log.inference();
     let claim = Claim {
         specification: SPECIFICATION,
@@ -76,21 +96,23 @@ pub fn prove(
         prompt_tokens: inference.prompt_tokens.clone(),
         output_tokens: inference.output_tokens.clone(),
     };
+    require_memory(&estimate(&prepared, log)?)?;
+    let commitment = prepared.commit()?;
+    let root = commitment.root();
     let start = Instant::now();
     let statement = compile(&prepared.model.description, &inference)
         .map_err(|error| Failure::new(ExitCode::Unsupported, error.to_string(), "use a shorter prompt or answer"))?;
     let witness = IntegerModel::new(&prepared.model).witness(&inference)?;
     let header = claim.header();
-    let weights = &prepared.model.weights;
-    let proof = obelysk_prover::prove(&statement, &header, &prepared.commitment, weights, &witness, Honesty::Checked)
+    let weights = prepared.model.weights;
+    let proof = obelysk_prover::prove(&statement, &header, commitment, weights, witness, Honesty::Checked)
         .map_err(|error| Failure::new(ExitCode::ProofFailed, error.to_string(), "report this with the folder's log"))?
         .proof;
     let proving_seconds = start.elapsed().as_secs_f64();
-    let security =
-        obelysk_verifier::verify(&statement, &header, &prepared.commitment.root(), &proof).map_err(|error| {
-            let message = format!("the new proof does not verify: {error}");
-            Failure::new(ExitCode::SelfVerification, message, "no proof was saved; report this with the folder's log")
-        })?;
+    let security = obelysk_verifier::verify(&statement, &header, &root, &proof).map_err(|error| {
+        let message = format!("the new proof does not verify: {error}");
+        Failure::new(ExitCode::SelfVerification, message, "no proof was saved; report this with the folder's log")
+    })?;
     let facts = ProofFacts {
         sha256: hex::encode(Sha256::digest(&proof)),
         size_bytes: proof.len() as u64,
@@ -99,7 +121,7 @@ pub fn prove(
         weight_binding: "aggregated".into(),
         security_bits: security.bits(),
         proving_seconds,
-        model_digest: prepared.digest.clone(),
+        model_digest: prepared.digest,
         nonce: claim.nonce.clone(),
         log_head: log.head.clone(),
         log_entries: log.entries.len(),

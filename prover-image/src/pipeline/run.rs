@@ -94,15 +94,17 @@ pub fn run_on(
     } else {
         capture::read(&artifacts, &prepared.digest)?
     };
+    let digest = prepared.digest.clone();
     let proof = if first <= Step::Prove {
         let nonce = request.nonce.clone().unwrap_or_else(prove::random_nonce);
-        watch.step(Step::Prove, || prove::prove(&artifacts, &prepared, &log, &nonce))?
+        watch.step(Step::Prove, || prove::prove(&artifacts, prepared, &log, &nonce))?
     } else {
         prove::read(&artifacts, &log, request.nonce.as_deref())?
     };
-    let verification = watch.step(Step::Verify, || verify::verify_and_record(&artifacts, &prepared.digest))?;
+    let verification = watch.step(Step::Verify, || verify::verify_and_record(&artifacts, &digest))?;
     let audit = optional(&mut watch, request, Step::Audit, || {
-        let report = audit::audit(&artifacts, &prepared)?;
+        // The proof has consumed the model.
+        let report = audit::audit(&artifacts, &prepare::load_or_prepare(files, observer)?)?;
         report.failure().map_or(Ok(report), Err)
     })?;
     optional(&mut watch, request, Step::Submit, || submit::dry_run(&artifacts))?;

@@ -197,19 +197,56 @@ fn single_steps_add_up_to_a_run() {
 }
 
 #[test]
-fn an_audit_finds_logits_that_the_engine_does_not_compute() {
+fn an_audit_names_the_file_of_a_changed_byte() {
     let home = tempfile::tempdir().unwrap();
     let out = home.path().join("out");
     run(home.path(), &out, &["--max-new-tokens", "1"]).ok();
-    let matrices = out.join("log/matrices.bin");
-    let mut bytes = fs::read(&matrices).unwrap();
-    bytes[0] ^= 1;
-    fs::write(&matrices, bytes).unwrap();
-    let failure = obelysk(home.path(), ["audit", out.to_str().unwrap()]).fails_with(42);
-    assert!(failure.message.contains("matrices.bin"), "the sums find it: {failure:?}");
+    let out_name = out.to_str().unwrap().to_owned();
+    let audit = || obelysk(home.path(), ["audit", &out_name]);
+    let flip = |file: &str, place: usize| {
+        let mut bytes = fs::read(out.join(file)).unwrap();
+        let place = place.min(bytes.len() - 2);
+        bytes[place] ^= 1;
+        fs::write(out.join(file), bytes).unwrap();
+    };
+    let files = [
+        "log/meta.json",
+        "log/log.jsonl",
+        "log/matrices.bin",
+        "model.json",
+        "statement.json",
+        "proof.bin",
+        "proof.json",
+        "SHA256SUMS",
+    ];
+    for file in files {
+        for place in [0, 100, usize::MAX] {
+            flip(file, place);
+            let failure = audit().fails_with(42);
+            assert!(failure.message.contains(file), "{file}, byte {place}: {failure:?}");
+            flip(file, place);
+        }
+    }
+    audit().ok();
+
+    // An audit does not live off the sums: whoever changes a file can change them too.
     fs::remove_file(out.join("SHA256SUMS")).unwrap();
-    let failure = obelysk(home.path(), ["audit", out.to_str().unwrap()]).fails_with(21);
-    assert!(failure.message.contains("other logits"), "the replay finds it: {failure:?}");
+    let found = [
+        ("log/meta.json", 60, 12, "the log"),
+        ("log/log.jsonl", 100, 42, "log.jsonl"),
+        ("log/matrices.bin", 0, 21, "other logits"),
+        ("model.json", 100, 21, "model.json"),
+        ("statement.json", 100, 21, "statement"),
+        ("proof.bin", 100_000, 21, "proof"),
+        ("proof.json", 20, 21, "proof.json"),
+    ];
+    for (file, place, code, words) in found {
+        flip(file, place);
+        let failure = audit().fails_with(code);
+        assert!(failure.message.contains(words), "{file}: {failure:?}");
+        flip(file, place);
+    }
+    audit().ok();
 }
 
 #[test]

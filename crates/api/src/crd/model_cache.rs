@@ -180,9 +180,14 @@ pub struct Prepare {
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Default, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Quantize {
-    /// Calibration text. Specification 1 needs none and refuses one.
+    /// Calibration text of one's own. Not supported: the model's digest would depend on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calibration: Option<Calibration>,
+    /// Least share of positions at which the integer engine prefers the float engine's token, such as `"0.99"`. A model below
+    /// it is not used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 8), regex(pattern = r"^(0(\.[0-9]{1,6})?|1(\.0{1,6})?)$"))]
+    pub min_top1_agreement: Option<String>,
 }
 
 /// Calibration text.

@@ -117,11 +117,17 @@ impl<'a> IntegerModel<'a> {
     }
 
     /// Generate greedily after `prompt` until a token of `stop`, at most `limit` tokens. The stop token is part of
-    /// the output; equal logits go to the lowest id.
+    /// the output; equal logits go to the lowest id. `each` sees every token as it comes.
     ///
     /// # Errors
     /// [`ModelError::BadInput`] for an empty or too long prompt, or a token outside the vocabulary.
-    pub fn generate(&self, prompt: &[u32], limit: usize, stop: &[u32]) -> Result<Vec<u32>, ModelError> {
+    pub fn generate_streaming(
+        &self,
+        prompt: &[u32],
+        limit: usize,
+        stop: &[u32],
+        mut each: impl FnMut(u32),
+    ) -> Result<Vec<u32>, ModelError> {
         let shape = &self.description.shape;
         check_prompt(prompt, shape.vocabulary, shape.positions)?;
         if limit == 0 {
@@ -129,12 +135,23 @@ impl<'a> IntegerModel<'a> {
         }
         let limit = limit.min(shape.positions - prompt.len() + 1);
         let mut cache = self.cache();
-        let mut output = vec![argmax(&self.read(&mut cache, prompt, 1))];
-        while output.len() < limit && !stop.contains(output.last().expect("not empty")) {
-            let last = output[output.len() - 1];
-            output.push(argmax(&self.read(&mut cache, &[last], 1)));
+        let mut output = Vec::new();
+        let mut next = prompt.to_vec();
+        while output.len() < limit && !output.last().is_some_and(|last| stop.contains(last)) {
+            let token = argmax(&self.read(&mut cache, &next, 1));
+            each(token);
+            output.push(token);
+            next = vec![token];
         }
         Ok(output)
+    }
+
+    /// [`IntegerModel::generate_streaming`], all at once.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn generate(&self, prompt: &[u32], limit: usize, stop: &[u32]) -> Result<Vec<u32>, ModelError> {
+        self.generate_streaming(prompt, limit, stop, |_| {})
     }
 
     /// The values of every witness tensor, table multiplicities apart, for an inference.

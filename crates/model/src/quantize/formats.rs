@@ -69,7 +69,7 @@ impl Size {
             if excess <= 0.0 { 0 } else { (1..=WIDEST_EXCESS).find(|&bits| excess < power(bits) - 1.0)? };
         let outside = if excess_bits > 0 { power(excess_bits) } else { 0.0 };
         let fits = self.bound + power(shift) * (range + outside + 1.0) < WINDOW;
-        fits.then(|| (Rounding { shift, excess_bits }, if excess_bits > 0 { range } else { largest }))
+        fits.then_some((Rounding { shift, excess_bits }, if excess_bits > 0 { range } else { largest }))
     }
 }
 

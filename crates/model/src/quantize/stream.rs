@@ -141,9 +141,12 @@ impl BranchBounds {
         let bound = self.largest.iter().copied().fold(0.0, f64::max);
         let expected = self.expected * power_of(self.fraction);
         let target = if clamped { expected.min(bound) } else { bound } / power(shift) + 1.0;
-        let bits = (2..=BRANCH_BITS).find(|&bits| target < power(bits - 1))?;
-        let end = power(bits - 1);
-        let (rounding, _) = Size { bound, expected }.clamped_to(shift, end - 1.0, end)?;
+        // More bits than the target needs where the excess over fewer would be too wide.
+        let (bits, rounding) = (2..=BRANCH_BITS).filter(|&bits| target < power(bits - 1)).find_map(|bits| {
+            let end = power(bits - 1);
+            let (rounding, _) = Size { bound, expected }.clamped_to(shift, end - 1.0, end)?;
+            Some((bits, rounding))
+        })?;
         let low_bits = (bits / 2).max(1);
         Some(Branch { rounding, low_bits, high_bits: bits - low_bits })
     }

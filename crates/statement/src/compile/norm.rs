@@ -70,7 +70,7 @@ impl Sums {
         let products = |degree: usize| {
             let pairs = (0..limbs).filter_map(|low| degree.checked_sub(low).map(|high| (low, high)));
             let pairs = pairs.filter(|&(low, high)| low <= high && high < limbs);
-            pairs.map(|(low, high)| (if low != high && degree % 2 == 0 { 2 } else { 1 }, low, high)).collect()
+            pairs.map(|(low, high)| (if low != high && degree.is_multiple_of(2) { 2 } else { 1 }, low, high)).collect()
         };
         let degrees = 2 * norm.limbs - 1;
         Self {
@@ -130,7 +130,7 @@ pub fn output_norm(norm: &Norm, width: usize) -> i64 {
     let root = (1..).find(|root| root * root >= width as u64).expect("widths are small") as i64;
     let constant = i64::try_from(norm.constant).expect("validated");
     let error = (1i64 << 15 >> (norm.shift + 1)) + 1;
-    (64 * constant >> norm.shift) + 1 + root * error
+    ((64 * constant) >> norm.shift) + 1 + root * error
 }
 
 /// A carry as 16 low bits and the rest.

@@ -9,5 +9,5 @@ pub const FETCH: &str = "fetch";
 pub const PREPARE: &str = "prepare";
 /// Label that names the owner of a child.
 pub const LABEL: &str = "modelcache";
-/// Deletes the claim that was created for the cache.
+/// Keeps the cache while it is read, and deletes the claim that was created for it.
 pub const FINALIZER: &str = "proving.obelysk.dev/model-claim";

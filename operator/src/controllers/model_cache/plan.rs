@@ -40,6 +40,8 @@ pub struct Snapshot {
     pub around: Surroundings,
     /// Unfinished ProofJobs that name the cache.
     pub consumers: i32,
+    /// Those of them that have started, and read it.
+    pub readers: i32,
     /// The progress page of the running pod.
     pub progress: Option<Progress>,
 }
@@ -128,6 +130,7 @@ enum Standing {
     Waiting(String, String),
     Working(&'static str, String),
     Ready,
+    Evicting(String),
     Stalled(String, String),
 }
 
@@ -158,8 +161,15 @@ struct Planner<'a> {
 }
 
 impl Planner<'_> {
-    /// The cache is being deleted: its Jobs end first, then the claim goes.
+    /// The cache is being deleted: its readers end first, then its Jobs, then the claim goes.
     fn let_go(mut self) -> Plan {
+        if self.snapshot.readers > 0 {
+            let summary = format!("being deleted; {} ProofJobs still read it", self.snapshot.readers);
+            self.plan.status.progress = Some(progress(None, &summary, None));
+            self.plan.finalizer = true;
+            self.plan.look_again_seconds = 10;
+            return self.plan;
+        }
         let valid = validate(&self.cache.spec).ok();
         let ours = valid.is_some_and(|valid| valid.delete_claim && matches!(valid.place, Place::New(_)));
         self.plan.delete_jobs = self.snapshot.jobs.iter().map(ResourceExt::name_any).collect();
@@ -180,9 +190,9 @@ impl Planner<'_> {
             Ok(valid) => valid,
             Err(unsupported) => return Standing::Stalled("Unsupported".into(), unsupported.to_string()),
         };
-        self.plan.finalizer = valid.delete_claim && matches!(valid.place, Place::New(_));
+        self.plan.finalizer = true;
         self.plan.status.claim_name = Some(claim_name(self.cache));
-        self.plan.status.consumers = Some(self.snapshot.consumers);
+        self.count_consumers();
         if let Origin::Preset(name) = &valid.origin {
             match &self.snapshot.preset {
                 None => {
@@ -198,6 +208,9 @@ impl Planner<'_> {
                 }
             }
         }
+        if let Some(evicting) = valid.evict_after.and_then(|seconds| self.evict(seconds)) {
+            return evicting;
+        }
         if let Some(waiting) = self.claim(&valid) {
             return waiting;
         }
@@ -206,7 +219,57 @@ impl Planner<'_> {
                 return standing;
             }
         }
-        Standing::Ready
+        valid.min_top1_agreement.and_then(|least| self.below(least)).unwrap_or(Standing::Ready)
+    }
+
+    /// A use begins and ends when the number of consumers leaves and reaches zero.
+    fn count_consumers(&mut self) {
+        let before = self.plan.status.consumers.replace(self.snapshot.consumers).unwrap_or_default();
+        if (before > 0) != (self.snapshot.consumers > 0) {
+            self.plan.status.last_used_time = Some(Time(self.now));
+        }
+    }
+
+    /// What the cache holds goes when nobody has used it for so long. The status says so first, so that no ProofJob starts
+    /// on it; then its Jobs go, which vouch for the contents of the claim; the claim goes last.
+    fn evict(&mut self, after_seconds: i64) -> Option<Standing> {
+        if self.snapshot.consumers > 0 {
+            return None;
+        }
+        let line = format!("unused for {after_seconds} s; the next ProofJob brings it back");
+        if self.plan.status.phase.as_deref() != Some("Evicting") {
+            let used = self.plan.status.last_used_time.as_ref().map(|time| time.0);
+            let is_ready = conditions::is_true(&self.plan.status.conditions, "Ready");
+            let left = after_seconds - seconds_between(used.filter(|_| is_ready)?, self.now);
+            if left > 0 {
+                self.plan.look_again_seconds = left.min(LOOK_AGAIN_SECONDS);
+                return None;
+            }
+            self.plan.look_again_seconds = 1;
+            self.plan.notes.push(Note::normal("Evicting", line.clone()));
+            return Some(Standing::Evicting(line));
+        }
+        self.plan.status.attempts.clear();
+        self.plan.delete_jobs = self.snapshot.jobs.iter().map(ResourceExt::name_any).collect();
+        let claim = self.snapshot.claim.as_ref().filter(|claim| claim.metadata.deletion_timestamp.is_none());
+        if self.snapshot.jobs.is_empty() && claim.is_some() {
+            self.plan.delete_claim = Some(claim_name(self.cache));
+        }
+        Some(Standing::Evicting(line))
+    }
+
+    /// Whether the integer engine agrees with the float engine too rarely.
+    fn below(&self, least: f64) -> Option<Standing> {
+        let quality = self.plan.status.quality.as_ref()?;
+        let agreement: f64 = quality.top1_agreement.parse().ok()?;
+        (agreement < least).then(|| {
+            let QualityStatus { perplexity_float, perplexity_int, .. } = quality;
+            let line = format!(
+                "the integer engine prefers the float engine's token at {agreement} of the positions, below \
+                 prepare.quantize.minTop1Agreement {least}; perplexity {perplexity_float} became {perplexity_int}"
+            );
+            Standing::Stalled("QualityBelowMinimum".into(), line)
+        })
     }
 
     fn claim(&mut self, valid: &Valid) -> Option<Standing> {
@@ -417,11 +480,12 @@ impl Planner<'_> {
         job::build(attempt, self.settings)
     }
 
-    /// Memory of a pod: preparing holds the integers, their code word and its tree, 48 bytes for each weight of 2 bytes.
+    /// Memory of a pod: preparing holds the integers, their code word and its tree, at most 28 bytes for each weight of
+    /// 2 bytes.
     fn memory(&self, step: &str) -> String {
         const LEAST_MEBIBYTES: i64 = 1024;
         let bytes = self.plan.status.resolved.as_ref().and_then(|resolved| resolved.bytes).unwrap_or_default();
-        let mebibytes = if step == PREPARE { LEAST_MEBIBYTES + bytes.saturating_mul(24) / (1 << 20) } else { 0 };
+        let mebibytes = if step == PREPARE { LEAST_MEBIBYTES + bytes.saturating_mul(14) / (1 << 20) } else { 0 };
         format!("{}Mi", mebibytes.max(LEAST_MEBIBYTES))
     }
 
@@ -445,6 +509,7 @@ impl Planner<'_> {
             Standing::Working(FETCH, line) => ("Downloading", "Fetching".to_owned(), line.clone(), Some(0)),
             Standing::Working(_, line) => ("Preparing", "Preparing".to_owned(), line.clone(), None),
             Standing::Ready => ("Ready", "Prepared".to_owned(), "ready".to_owned(), Some(100)),
+            Standing::Evicting(line) => ("Evicting", "Unused".to_owned(), line.clone(), None),
             Standing::Stalled(reason, message) => ("Failed", reason.clone(), message.clone(), None),
         };
         let ready = matches!(standing, Standing::Ready);
@@ -466,6 +531,7 @@ impl Planner<'_> {
             conditions::set(&mut status.conditions, kind, Some(value), &reason, &summary, generation, self.now);
         }
         if ready && !was_ready {
+            status.last_used_time = Some(Time(self.now));
             self.plan.notes.push(Note::normal("Ready", "the model is prepared"));
         }
         if stalled && !conditions::is_true(&self.cache.status.clone().unwrap_or_default().conditions, "Stalled") {

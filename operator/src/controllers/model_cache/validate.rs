@@ -28,7 +28,7 @@ pub enum Place {
 }
 
 /// A specification that can be acted upon.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Valid {
     /// Source.
     pub origin: Origin,
@@ -36,6 +36,10 @@ pub struct Valid {
     pub place: Place,
     /// Whether a created claim goes with the cache.
     pub delete_claim: bool,
+    /// Seconds without use after which the created claim goes.
+    pub evict_after: Option<i64>,
+    /// Least agreement with the float engine.
+    pub min_top1_agreement: Option<f64>,
 }
 
 /// Validate a specification.
@@ -48,10 +52,14 @@ pub fn validate(spec: &ModelCacheSpec) -> Result<Valid, Unsupported> {
     let retention = spec.retention.clone().unwrap_or_default();
     let calibration = prepare.quantize.as_ref().is_some_and(|quantize| quantize.calibration.is_some());
     let later = [
-        (calibration, "spec.prepare.quantize.calibration", "leave it out: formats follow from the weights"),
+        (calibration, "spec.prepare.quantize.calibration", "leave it out: the quantiser has texts of its own"),
         (prepare.profiles.iter().any(|profile| *profile != Profile::Blake3), "spec.prepare.profiles", "use [Blake3]"),
         (placement.pool_ref.is_some(), "spec.placement.poolRef", "use nodeSelector and tolerations"),
-        (retention.evict_after_unused_seconds.is_some(), "spec.retention.evictAfterUnusedSeconds", "leave it out"),
+        (
+            retention.evict_after_unused_seconds.is_some() && spec.storage.claim.is_none(),
+            "spec.retention.evictAfterUnusedSeconds",
+            "use storage.claim: only a claim that was created for the cache is evicted",
+        ),
     ];
     if let Some((_, field, advice)) = later.into_iter().find(|(used, _, _)| *used) {
         return Err(Unsupported { field, advice });
@@ -65,7 +73,14 @@ pub fn validate(spec: &ModelCacheSpec) -> Result<Valid, Unsupported> {
             return Err(Unsupported { field: "spec.storage.nodeLocal", advice: "use claim or existingClaim" });
         }
     };
-    Ok(Valid { origin, place, delete_claim: retention.policy != Some(RetentionPolicy::Retain) })
+    let min_top1_agreement = prepare.quantize.and_then(|quantize| quantize.min_top1_agreement);
+    Ok(Valid {
+        origin,
+        place,
+        delete_claim: retention.policy != Some(RetentionPolicy::Retain),
+        evict_after: retention.evict_after_unused_seconds,
+        min_top1_agreement: min_top1_agreement.map(|text| text.parse().expect("the schema allows decimal numbers")),
+    })
 }
 
 /// The origin that a source names.

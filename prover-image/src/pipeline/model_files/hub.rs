@@ -21,7 +21,7 @@ use crate::home::{Home, short};
 use crate::memory;
 use crate::pipeline::Observer;
 use crate::pipeline::inputs::HubModel;
-use crate::pipeline::prepare::COMMITMENT_BYTES_PER_WEIGHT;
+use crate::pipeline::prepare::commitment_bytes;
 
 /// Reports of a download come at most this often.
 const REPORT_EVERY: Duration = Duration::from_millis(500);
@@ -144,7 +144,7 @@ impl<'a> Hub<'a> {
 fn warn_of_memory(observer: &dyn Observer, files: &[RemoteFile]) {
     let weights =
         files.iter().filter(|file| file.path.ends_with(".safetensors")).map(|file| file.bytes).sum::<u64>() / 2;
-    let needed = weights.saturating_mul(COMMITMENT_BYTES_PER_WEIGHT);
+    let needed = commitment_bytes(weights);
     if memory::available().is_some_and(|available| needed > available) {
         let needed = needed >> 30;
         observer.note(&format!(

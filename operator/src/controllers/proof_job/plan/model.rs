@@ -35,6 +35,10 @@ impl Planner<'_> {
             self.plan.create.push(Child::Cache(Box::new(cache)));
             return waiting("ModelCacheCreated", format!("ModelCache {name} is being created"));
         };
+        // A job that has started keeps its cache.
+        if cache.metadata.deletion_timestamp.is_some() && self.plan.status.start_time.is_none() {
+            return waiting("ModelCacheTerminating", format!("ModelCache {name} is being deleted"));
+        }
         let status = cache.status.clone().unwrap_or_default();
         if conditions::is_true(&status.conditions, "Ready") {
             return None;

@@ -1,0 +1,155 @@
+//! Plans of ModelCaches: who holds one, when it goes, and when its model is not good enough.
+
+use clap::Parser;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::jiff::Timestamp;
+use obelysk_api::crd::{ModelCache, ModelCacheStatus};
+use obelysk_operator::controllers::model_cache::plan::{Plan, Snapshot, plan};
+use obelysk_operator::settings::Settings;
+use serde_json::{Value, json};
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + second).unwrap()
+}
+
+fn attempt(step: &str) -> Value {
+    json!({"step": step, "number": 1, "reason": "Succeeded"})
+}
+
+/// A prepared cache that was used last at second 0.
+fn ready_cache(spec: Value) -> ModelCache {
+    let mut object = json!({
+        "apiVersion": "proving.obelysk.dev/v1alpha1",
+        "kind": "ModelCache",
+        "metadata": {
+            "name": "m", "namespace": "default", "uid": "00000000-0000-0000-0000-000000000001", "generation": 1,
+            "finalizers": ["proving.obelysk.dev/model-claim"],
+        },
+        "spec": {
+            "source": {"bundled": {"name": "tiny-chat"}},
+            "storage": {"claim": {"accessMode": "ReadWriteOnce", "size": "1Gi"}},
+        },
+        "status": {
+            "phase": "Ready",
+            "consumers": 0,
+            "lastUsedTime": at(0).to_string(),
+            "attempts": [attempt("prepare"), attempt("fetch")],
+            "quality": {
+                "perplexityFloat": "10.0000", "perplexityInt": "10.4000", "top1Agreement": "0.9712",
+                "meanKL": "0.010000", "saturationRate": "0.000000",
+            },
+            "conditions": [{
+                "type": "Ready", "status": "True", "reason": "Prepared", "message": "ready",
+                "lastTransitionTime": "2026-01-01T00:00:00Z",
+            }],
+        },
+    });
+    for (key, value) in spec.as_object().into_iter().flatten() {
+        object["spec"][key] = value.clone();
+    }
+    serde_json::from_value(object).unwrap()
+}
+
+fn claim() -> PersistentVolumeClaim {
+    serde_json::from_value(json!({
+        "metadata": {"name": "m-model", "labels": {"proving.obelysk.dev/modelcache": "m"}},
+    }))
+    .unwrap()
+}
+
+fn old_job() -> Job {
+    serde_json::from_value(json!({"metadata": {"name": "m-fetch-1", "namespace": "default"}})).unwrap()
+}
+
+fn make(cache: &ModelCache, snapshot: &Snapshot, second: i64) -> Plan {
+    let settings = Settings::parse_from(["obelysk-operator", "--image", "obelysk.dev/obelysk:1"]);
+    plan(cache, snapshot, &settings, at(second))
+}
+
+fn with_status(cache: &ModelCache, status: ModelCacheStatus) -> ModelCache {
+    ModelCache { status: Some(status), ..cache.clone() }
+}
+
+fn ready(plan: &Plan) -> (String, String, String) {
+    let of = plan.status.conditions.iter().find(|condition| condition.type_ == "Ready").unwrap();
+    (of.status.clone(), of.reason.clone(), of.message.clone())
+}
+
+#[test]
+fn an_unused_cache_says_so_before_its_jobs_and_then_its_claim_go() {
+    let cache = ready_cache(json!({"retention": {"evictAfterUnusedSeconds": 600}}));
+    let mut snapshot = Snapshot { claim: Some(claim()), jobs: vec![old_job()], ..Snapshot::default() };
+    assert_eq!(ready(&make(&cache, &snapshot, 599)).0, "True");
+
+    let first = make(&cache, &snapshot, 600);
+    assert_eq!(first.status.phase.as_deref(), Some("Evicting"));
+    assert_eq!(ready(&first).0, "False");
+    assert!(first.delete_jobs.is_empty() && first.delete_claim.is_none(), "the status is read first");
+
+    let cache = with_status(&cache, first.status);
+    let second = make(&cache, &snapshot, 601);
+    assert_eq!(second.delete_jobs, ["m-fetch-1"]);
+    assert_eq!(second.delete_claim, None, "a Job vouches for what is on the claim");
+    assert!(second.status.attempts.is_empty());
+
+    let cache = with_status(&cache, second.status);
+    snapshot.jobs.clear();
+    let third = make(&cache, &snapshot, 602);
+    assert_eq!(third.delete_claim.as_deref(), Some("m-model"));
+
+    let cache = with_status(&cache, third.status);
+    snapshot.claim = None;
+    let last = make(&cache, &snapshot, 700);
+    assert_eq!(last.status.phase.as_deref(), Some("Evicting"));
+    assert!(last.create_claim.is_none() && last.create_job.is_none(), "nobody asks for it");
+    assert_eq!(Some(&last.status), cache.status.as_ref(), "an evicted cache writes nothing");
+
+    snapshot.consumers = 1;
+    let back = make(&cache, &snapshot, 701);
+    assert!(back.create_claim.is_some() && back.create_job.is_some());
+}
+
+#[test]
+fn a_cache_that_is_used_is_not_evicted() {
+    let cache = ready_cache(json!({"retention": {"evictAfterUnusedSeconds": 600}}));
+    let mut snapshot = Snapshot { claim: Some(claim()), consumers: 2, ..Snapshot::default() };
+    let used = make(&cache, &snapshot, 5000);
+    assert_eq!(ready(&used).0, "True");
+    // The wait starts anew when the last consumer ends.
+    snapshot.consumers = 0;
+    let cache = with_status(&cache, used.status);
+    let unused = make(&cache, &snapshot, 6000);
+    assert_eq!(unused.status.last_used_time.as_ref().map(|time| time.0), Some(at(6000)));
+    let cache = with_status(&cache, unused.status);
+    assert_eq!(ready(&make(&cache, &snapshot, 6599)).0, "True");
+    assert_eq!(make(&cache, &snapshot, 6600).status.phase.as_deref(), Some("Evicting"));
+}
+
+#[test]
+fn a_deleted_cache_stays_until_its_readers_are_done() {
+    let mut cache = ready_cache(json!({}));
+    cache.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(0)));
+    let mut snapshot = Snapshot { claim: Some(claim()), consumers: 3, readers: 2, ..Snapshot::default() };
+    let held = make(&cache, &snapshot, 1);
+    assert!(held.finalizer && held.delete_claim.is_none());
+    assert_eq!(held.status.progress.unwrap().summary.unwrap(), "being deleted; 2 ProofJobs still read it");
+    // Those that have not started do not hold it.
+    snapshot.readers = 0;
+    let freed = make(&cache, &snapshot, 2);
+    assert!(!freed.finalizer);
+    assert_eq!(freed.delete_claim.as_deref(), Some("m-model"));
+}
+
+#[test]
+fn a_model_that_agrees_too_rarely_is_refused_with_the_numbers() {
+    let snapshot = Snapshot { claim: Some(claim()), ..Snapshot::default() };
+    let refused = ready_cache(json!({"prepare": {"quantize": {"minTop1Agreement": "0.99"}}}));
+    let (status, reason, message) = ready(&make(&refused, &snapshot, 1));
+    assert_eq!((status.as_str(), reason.as_str()), ("False", "QualityBelowMinimum"));
+    for number in ["0.9712", "0.99", "10.0000", "10.4000"] {
+        assert!(message.contains(number), "{message}");
+    }
+    let accepted = ready_cache(json!({"prepare": {"quantize": {"minTop1Agreement": "0.97"}}}));
+    assert_eq!(ready(&make(&accepted, &snapshot, 1)).0, "True");
+}

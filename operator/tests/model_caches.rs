@@ -100,6 +100,7 @@ fn an_unused_cache_says_so_before_its_jobs_and_then_its_claim_go() {
 
     let cache = with_status(&cache, third.status);
     snapshot.claim = None;
+    let cache = with_status(&cache, make(&cache, &snapshot, 603).status);
     let last = make(&cache, &snapshot, 700);
     assert_eq!(last.status.phase.as_deref(), Some("Evicting"));
     assert!(last.create_claim.is_none() && last.create_job.is_none(), "nobody asks for it");

@@ -175,11 +175,12 @@ impl Artifacts {
     /// # Errors
     /// A file cannot be read, or the folder cannot be written.
     pub fn finish(&self) -> Result<(), Failure> {
-        let mut lines = String::new();
-        for file in self.list()? {
-            lines.push_str(&format!("{}  {}\n", file.sha256, file.name));
-        }
-        self.write(SUMS, lines.as_bytes())
+        self.write(SUMS, self.sums()?.as_bytes())
+    }
+
+    /// What `SHA256SUMS` says of the files that are there.
+    fn sums(&self) -> Result<String, Failure> {
+        Ok(self.list()?.iter().map(|file| format!("{}  {}\n", file.sha256, file.name)).collect())
     }
 
     /// The files that are there, `SHA256SUMS` apart.
@@ -201,10 +202,10 @@ impl Artifacts {
         self.has(SUMS)
     }
 
-    /// Compare every file with `SHA256SUMS`.
+    /// Compare every file with `SHA256SUMS`, and every byte of `SHA256SUMS` with what belongs there.
     ///
     /// # Errors
-    /// The folder is incomplete, or a file is missing or differs.
+    /// The folder is incomplete, or a file is missing, differs or is not listed.
     pub fn check_sums(&self) -> Result<(), Failure> {
         let text = String::from_utf8(self.read(SUMS)?).map_err(|error| self.damaged(SUMS, &error.to_string()))?;
         let stated: BTreeMap<&str, &str> =
@@ -218,7 +219,10 @@ impl Artifacts {
                 _ => {}
             }
         }
-        Ok(())
+        if text == self.sums()? {
+            return Ok(());
+        }
+        Err(self.damaged(SUMS, "it is not the list of the folder's files"))
     }
 
     /// Write the files that are there as a tar archive.

@@ -87,10 +87,10 @@ pub fn audit(context: &Context, arguments: &AuditArguments) -> Result<Answer, Fa
     let prepared = prepare::load_or_prepare(&files, &context.console)?;
     artifacts.discard_from(Step::Audit)?;
     let report = Stopwatch::new(&context.console).step(Step::Audit, || audit::audit(&artifacts, &prepared))?;
-    artifacts.finish()?;
     if let Some(failure) = report.failure() {
         return Err(failure);
     }
+    artifacts.finish()?;
     let names: Vec<String> = report.checks.iter().map(|check| format!("  ok  {}", check.name)).collect();
     let text = format!("the audit passes\n{}", names.join("\n"));
     Ok(Answer { json: json!({"audit": report}), text })

@@ -145,6 +145,30 @@ impl Artifacts {
         atomic::write_json(&self.path(name), value)
     }
 
+    /// Write a file of any length piece by piece. Returns what `fill` returns.
+    ///
+    /// # Errors
+    /// As [`atomic::write_with()`].
+    pub fn write_with<T>(
+        &self,
+        name: &str,
+        fill: impl FnOnce(&mut dyn Write) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        atomic::write_with(&self.path(name), fill)
+    }
+
+    /// Open a file that is too long to be read at once.
+    ///
+    /// # Errors
+    /// It is missing or unreadable.
+    pub fn open_file(&self, name: &str) -> Result<File, Failure> {
+        let path = self.path(name);
+        File::open(&path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => self.lacks(name),
+            _ => Failure::io("read", &path, &error),
+        })
+    }
+
     /// Read a file.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! Writing files so that a reader sees the whole new content or nothing new: temporary file, fsync, rename.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -19,15 +19,31 @@ pub fn write(path: &Path, content: &[u8]) -> Result<(), Failure> {
     let folder = path.parent().expect("a file lies in a folder");
     create_folder(folder)?;
     require_free_space(folder, content.len() as u64)?;
+    write_with(path, |file| file.write_all(content).map_err(|error| Failure::io("write", path, &error)))
+}
+
+/// Write a file of any length piece by piece, creating its folders. Returns what `fill` returns.
+///
+/// # Errors
+/// As [`write()`], and those of `fill`.
+pub fn write_with<T>(path: &Path, fill: impl FnOnce(&mut dyn Write) -> Result<T, Failure>) -> Result<T, Failure> {
+    let folder = path.parent().expect("a file lies in a folder");
+    create_folder(folder)?;
     let temporary = temporary_sibling(path);
-    let written = write_and_sync(&temporary, content)
-        .and_then(|()| fs::rename(&temporary, path))
-        .and_then(|()| File::open(folder)?.sync_all());
-    written.map_err(|error| {
+    let failed = |error: io::Error| Failure::io("write", path, &error);
+    let written = File::create(&temporary).map_err(failed).and_then(|file| {
+        let mut file = BufWriter::new(file);
+        let outcome = fill(&mut file)?;
+        let file = file.into_inner().map_err(|error| failed(error.into_error()))?;
+        file.sync_all().and_then(|()| fs::rename(&temporary, path)).map_err(failed)?;
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+        Ok(outcome)
+    });
+    if written.is_err() {
         // Best effort: what remains carries a name that nothing reads.
         let _ = fs::remove_file(&temporary);
-        Failure::io("write", path, &error)
-    })
+    }
+    written
 }
 
 /// Write a value as one line of JSON.
@@ -97,12 +113,6 @@ pub fn require_free_space(folder: &Path, bytes: u64) -> Result<(), Failure> {
 pub fn available_bytes(folder: &Path) -> io::Result<u64> {
     let volume = rustix::fs::statvfs(folder)?;
     Ok(volume.f_bavail.saturating_mul(volume.f_frsize))
-}
-
-fn write_and_sync(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut file = File::create(path)?;
-    file.write_all(content)?;
-    file.sync_all()
 }
 
 /// A name that no reader takes for the real one and no other process uses.

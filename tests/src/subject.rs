@@ -12,18 +12,23 @@ use obelysk_prover::{Honesty, ProveError, WeightCommitment, prove};
 use obelysk_statement::{Assignment, Claim, Inference, Mode, Profile, SPECIFICATION, Statement, compile};
 use obelysk_verifier::{VerifyError, verify};
 
-/// An inference, ready to be proven.
+/// Inferences, ready to be proven together.
 pub struct Subject {
     /// The model.
     pub model: QuantizedModel,
-    /// Prompt and answer.
-    pub inference: Inference,
+    /// Prompts and answers.
+    pub inferences: Vec<Inference>,
     /// What is proven.
     pub statement: Statement,
     /// The commitment to the weights.
     pub commitment: WeightCommitment,
     /// Values of the witness tensors, multiplicities apart.
     pub witness: Assignment,
+}
+
+fn answer(engine: &IntegerModel, prompt: &[u32], outputs: usize) -> Inference {
+    let output_tokens = engine.generate(prompt, outputs, &[]).expect("a valid prompt");
+    Inference { prompt_tokens: prompt.to_vec(), output_tokens }
 }
 
 /// The bundled model's folder.
@@ -39,32 +44,31 @@ pub fn fixture(name: &str) -> PathBuf {
 }
 
 impl Subject {
-    /// Let a model answer a prompt.
+    /// Let a model answer prompts.
     ///
     /// # Panics
     /// If the folder is not a model of the supported architecture: fixtures are.
     #[must_use]
-    pub fn new(folder: &Path, prompt: &[u32], outputs: usize) -> Self {
+    pub fn new(folder: &Path, prompts: &[&[u32]], outputs: usize) -> Self {
         let config = ModelConfig::read(folder).expect("a config");
         let checkpoint = Checkpoint::open(folder).expect("a checkpoint");
         let calibration = Calibration::of(&ModelTokenizer::open(folder).expect("a tokenizer"), None).expect("texts");
         let model = quantize(&config, &checkpoint, &calibration).expect("a supported model");
-        Self::of_model(model, prompt, outputs)
+        Self::of_model(model, prompts, outputs)
     }
 
-    /// Let a quantised model answer a prompt.
+    /// Let a quantised model answer prompts.
     ///
     /// # Panics
-    /// If the model or the prompt is not valid.
+    /// If the model or a prompt is not valid.
     #[must_use]
-    pub fn of_model(model: QuantizedModel, prompt: &[u32], outputs: usize) -> Self {
+    pub fn of_model(model: QuantizedModel, prompts: &[&[u32]], outputs: usize) -> Self {
         let engine = IntegerModel::new(&model);
-        let output_tokens = engine.generate(prompt, outputs, &[]).expect("a valid prompt");
-        let inference = Inference { prompt_tokens: prompt.to_vec(), output_tokens };
-        let statement = compile(&model.description, &inference).expect("a sound statement");
-        let witness = engine.witness(&inference).expect("the engine's own answer");
+        let inferences: Vec<Inference> = prompts.iter().map(|prompt| answer(&engine, prompt, outputs)).collect();
+        let statement = compile(&model.description, &inferences).expect("a sound statement");
+        let witness = engine.witness(&inferences).expect("the engine's own answers");
         let commitment = WeightCommitment::new(&statement, &model.weights).expect("a supported size");
-        Self { inference, statement, commitment, witness, model }
+        Self { inferences, statement, commitment, witness, model }
     }
 
     /// Let every windowed layer see `window` positions only, and the model answer anew.
@@ -74,15 +78,14 @@ impl Subject {
     pub fn narrow_windows(&mut self, window: usize) {
         self.model.description.windows.iter_mut().flatten().for_each(|own| *own = window);
         let engine = IntegerModel::new(&self.model);
-        let prompt_tokens = self.inference.prompt_tokens.clone();
-        let outputs = self.inference.output_tokens.len();
-        let output_tokens = engine.generate(&prompt_tokens, outputs, &[]).expect("a valid prompt");
-        self.inference = Inference { prompt_tokens, output_tokens };
-        self.witness = engine.witness(&self.inference).expect("the engine's own answer");
-        self.statement = compile(&self.model.description, &self.inference).expect("a sound statement");
+        for inference in &mut self.inferences {
+            *inference = answer(&engine, &inference.prompt_tokens, inference.output_tokens.len());
+        }
+        self.witness = engine.witness(&self.inferences).expect("the engine's own answers");
+        self.statement = compile(&self.model.description, &self.inferences).expect("a sound statement");
     }
 
-    /// The claim of this inference.
+    /// The claim of these inferences.
     #[must_use]
     pub fn claim(&self) -> Claim {
         let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
@@ -94,8 +97,9 @@ impl Subject {
             nonce: "00".repeat(32),
             model_digest: hex(&self.model.description.digest(Profile::Blake3, &root)),
             weight_root: hex(&root),
-            prompt_tokens: self.inference.prompt_tokens.clone(),
-            output_tokens: self.inference.output_tokens.clone(),
+            prompt_tokens: self.inferences[0].prompt_tokens.clone(),
+            output_tokens: self.inferences[0].output_tokens.clone(),
+            further: self.inferences[1..].to_vec(),
         }
     }
 
@@ -109,7 +113,7 @@ impl Subject {
         prove(&self.statement, &header, commitment, weights, witness.clone(), honesty).map(|proven| proven.proof)
     }
 
-    /// Check a proof of this inference.
+    /// Check a proof of these inferences.
     ///
     /// # Errors
     /// Why it is not accepted.

@@ -13,7 +13,7 @@ use obelysk_tests::subject::{Subject, fixture};
 const PROMPT: std::ops::Range<u32> = 5..24;
 
 fn is_proven(folder: &Path) -> Subject {
-    proven(Subject::new(folder, &PROMPT.collect::<Vec<_>>(), 3))
+    proven(Subject::new(folder, &[&PROMPT.collect::<Vec<_>>()], 3))
 }
 
 fn proven(subject: Subject) -> Subject {
@@ -63,8 +63,8 @@ fn qwen2_with_biases_is_proven_and_follows_the_float_engine() {
 #[test]
 fn activations_that_are_clamped_are_proven() {
     for name in ["qwen3", "llama31", "gemma2"] {
-        let model = narrowed(Subject::new(&fixture(name), &[5], 1).model);
-        let subject = Subject::of_model(model, &PROMPT.collect::<Vec<_>>(), 3);
+        let model = narrowed(Subject::new(&fixture(name), &[&[5]], 1).model);
+        let subject = Subject::of_model(model, &[&PROMPT.collect::<Vec<_>>()], 3);
         for tensor in ["query", "key", "value", "up", "feed_forward_hidden"] {
             for side in ["above", "below"] {
                 let excess = &subject.witness[&format!("{tensor}.{side}")];

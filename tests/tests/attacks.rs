@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 #[test]
 fn every_relation_is_attacked_and_every_attack_is_refused() {
-    let subject = Subject::new(&fixture("qwen3"), &[5, 6], 1);
+    let subject = Subject::new(&fixture("qwen3"), &[&[5, 6], &[7]], 1);
     let attacked = refuses_attacks(&subject, |_| true);
     assert_eq!(attacked, subject.statement.relations.len());
 }
@@ -19,7 +19,7 @@ fn every_relation_is_attacked_and_every_attack_is_refused() {
 #[test]
 fn every_relation_that_only_gemma_has_is_attacked_too() {
     // Windows, caps, norms around blocks, another activation, heads without norms. Three positions and a window of two.
-    let mut subject = Subject::new(&fixture("gemma2"), &[5, 6, 7], 1);
+    let mut subject = Subject::new(&fixture("gemma2"), &[&[5, 6, 7]], 1);
     subject.narrow_windows(2);
     let own = ["capped", "_output", "_branch: norm", "activation", "seen", "query", "key", "score"];
     let attacked = refuses_attacks(&subject, |relation| own.iter().any(|part| relation.contains(part)));
@@ -29,8 +29,8 @@ fn every_relation_that_only_gemma_has_is_attacked_too() {
 #[test]
 fn every_relation_of_a_clamped_value_is_attacked_too() {
     for (name, least) in [("qwen3", 14), ("llama31", 14)] {
-        let model = narrowed(Subject::new(&fixture(name), &[5], 1).model);
-        let subject = Subject::of_model(model, &[5, 6, 7], 1);
+        let model = narrowed(Subject::new(&fixture(name), &[&[5]], 1).model);
+        let subject = Subject::of_model(model, &[&[5, 6, 7]], 1);
         let own = [".above", ".below", "query: projection", "score: query", "feed_forward_hidden: activation"];
         let attacked = refuses_attacks(&subject, |relation| own.iter().any(|part| relation.contains(part)));
         assert!(attacked >= least, "{name}: {attacked}");
@@ -40,7 +40,7 @@ fn every_relation_of_a_clamped_value_is_attacked_too() {
 #[test]
 fn every_relation_with_a_bias_is_attacked_too() {
     let folder = qwen2(3.0);
-    let subject = Subject::new(folder.path(), &[5, 6], 1);
+    let subject = Subject::new(folder.path(), &[&[5, 6]], 1);
     let attacked = refuses_attacks(&subject, |relation| {
         ["query: projection", "key: projection", "value: projection"].contains(&relation)
     });

@@ -7,7 +7,7 @@ use obelysk_verifier::verify;
 use std::sync::LazyLock;
 
 static SUBJECT: LazyLock<(Subject, Vec<u8>)> = LazyLock::new(|| {
-    let subject = Subject::new(&tiny_chat(), &[1, 88, 86, 269], 2);
+    let subject = Subject::new(&tiny_chat(), &[&[1, 88, 86, 269]], 2);
     let proof = subject.prove(&subject.witness, Honesty::Checked).unwrap();
     subject.verify(&proof).expect("the proof convinces of its own claim");
     (subject, proof)
@@ -18,7 +18,7 @@ fn convinces_of(change: impl FnOnce(&mut Claim)) -> bool {
     let (subject, proof) = &*SUBJECT;
     let mut claim = subject.claim();
     change(&mut claim);
-    match compile(&subject.model.description, &claim.inference()) {
+    match compile(&subject.model.description, &claim.inferences()) {
         Ok(statement) => verify(&statement, &claim.header(), &subject.commitment.root(), proof).is_ok(),
         Err(_) => false,
     }
@@ -72,7 +72,7 @@ fn another_model_of_the_same_shapes_is_refused() {
     let (subject, proof) = &*SUBJECT;
     let mut description = subject.model.description.clone();
     description.attention.score_step += 1;
-    let statement = compile(&description, &subject.inference).unwrap();
+    let statement = compile(&description, &subject.inferences).unwrap();
     assert!(verify(&statement, &subject.claim().header(), &subject.commitment.root(), proof).is_err());
 }
 
@@ -92,14 +92,14 @@ fn an_answer_from_other_weights_is_refused_under_the_root_of_these() {
 fn the_root_of_the_weights_does_not_depend_on_the_prompt() {
     let (subject, _) = &*SUBJECT;
     let inference = Inference { prompt_tokens: vec![7; 11], output_tokens: vec![3, 4, 5] };
-    let statement = compile(&subject.model.description, &inference).unwrap();
+    let statement = compile(&subject.model.description, &[inference]).unwrap();
     assert_eq!(WeightCommitment::new(&statement, &subject.model.weights).unwrap().root(), subject.commitment.root());
 }
 
 #[test]
 fn a_proof_has_a_hundred_bits_in_every_phase_together() {
     for (folder, prompt, outputs) in [(tiny_chat(), vec![1, 88, 86], 1), (fixture("qwen3"), vec![5], 1)] {
-        let subject = Subject::new(&folder, &prompt, outputs);
+        let subject = Subject::new(&folder, &[&prompt], outputs);
         let proof = subject.prove(&subject.witness, Honesty::Checked).unwrap();
         let report = verify(&subject.statement, &subject.claim().header(), &subject.commitment.root(), &proof).unwrap();
         assert!(report.bits() >= 100.0, "{report:?}");

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use std::sync::LazyLock;
 
 static SUBJECT: LazyLock<(Subject, Vec<u8>)> = LazyLock::new(|| {
-    let subject = Subject::new(&fixture("qwen3"), &[5, 6], 1);
+    let subject = Subject::new(&fixture("qwen3"), &[&[5, 6]], 1);
     let proof = subject.prove(&subject.witness, Honesty::Checked).unwrap();
     subject.verify(&proof).expect("the proof convinces before it is damaged");
     (subject, proof)

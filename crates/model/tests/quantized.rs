@@ -57,9 +57,9 @@ fn the_witness_of_an_answer_satisfies_every_relation() {
     let engine = IntegerModel::new(&model);
     let prompt_tokens = ask("What is 7 + 5?");
     let output_tokens = engine.generate(&prompt_tokens, 4, &[2]).unwrap();
-    let inference = Inference { prompt_tokens, output_tokens };
-    let statement = compile(&model.description, &inference).unwrap();
-    let witness = engine.witness(&inference).unwrap();
+    let inferences = [Inference { prompt_tokens, output_tokens }];
+    let statement = compile(&model.description, &inferences).unwrap();
+    let witness = engine.witness(&inferences).unwrap();
     check(&statement, &model.weights, &witness).unwrap();
 }
 
@@ -70,9 +70,9 @@ fn every_architecture_has_a_witness_beyond_its_window_too() {
         let engine = IntegerModel::new(&model);
         let prompt_tokens: Vec<u32> = (5..25).collect();
         let output_tokens = engine.generate(&prompt_tokens, 3, &[]).unwrap();
-        let inference = Inference { prompt_tokens, output_tokens };
-        let statement = compile(&model.description, &inference).unwrap_or_else(|error| panic!("{name}: {error}"));
-        let witness = engine.witness(&inference).unwrap();
+        let inferences = [Inference { prompt_tokens, output_tokens }];
+        let statement = compile(&model.description, &inferences).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let witness = engine.witness(&inferences).unwrap();
         check(&statement, &model.weights, &witness).unwrap_or_else(|error| panic!("{name}: {error}"));
     }
 }
@@ -116,7 +116,7 @@ fn another_answer_has_no_witness() {
     let prompt_tokens = ask("What is 7 + 5?");
     let answer = argmax(&engine.read(&mut engine.cache(), &prompt_tokens, 1));
     let inference = Inference { prompt_tokens, output_tokens: vec![answer + 1] };
-    assert!(matches!(engine.witness(&inference), Err(ModelError::Mismatch(_))));
+    assert!(matches!(engine.witness(&[inference]), Err(ModelError::Mismatch(_))));
 }
 
 #[test]

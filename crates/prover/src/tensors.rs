@@ -108,11 +108,12 @@ impl<'a> Tensors<'a> {
             })
             .collect();
         let mut output = vec![Challenge::ZERO; 1 << bits.iter().sum::<usize>()];
-        if let TensorKind::Public(PublicTensor::OneHot { columns, .. }) = &statement.tensor(access.tensor).kind {
-            for (row, &column) in columns.iter().enumerate() {
+        if let TensorKind::Public(PublicTensor::OneHot { columns, rows, .. }) = &statement.tensor(access.tensor).kind {
+            for (flat, &column) in columns.iter().enumerate() {
+                let index = [flat / rows, flat % rows, column as usize];
                 let mut place = 0;
                 let mut weight = Challenge::ONE;
-                let inside = along.iter().zip([row, column as usize]).all(|(along, index)| match along {
+                let inside = along.iter().zip(index).all(|(along, index)| match along {
                     Along::Keep(stride) => {
                         place += index * stride;
                         true

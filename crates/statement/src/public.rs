@@ -25,17 +25,21 @@ pub enum PublicTensor {
         /// Number of positions.
         size: usize,
     },
-    /// Axes (row, column): 1 where `column == columns[row]`.
+    /// Axes (entry, row, column): 1 where `column == columns[entry, row]`.
     OneHot {
-        /// The selected column of each row.
+        /// The selected column of each row, shape [entries, rows].
         columns: Arc<Vec<u32>>,
+        /// Number of rows of an entry.
+        rows: usize,
         /// Number of columns.
         width: usize,
     },
-    /// Axes (row, column): 1 where `column < bounds[row]`.
+    /// Axes (entry, row, column): 1 where `column < bounds[entry, row]`.
     Below {
-        /// The bound of each row.
+        /// The bound of each row, shape [entries, rows].
         bounds: Arc<Vec<u32>>,
+        /// Number of rows of an entry.
+        rows: usize,
         /// Number of columns.
         width: usize,
     },
@@ -63,8 +67,8 @@ impl PublicTensor {
                 let [layer, query, key] = [index[0], index[1], index[2]];
                 i64::from(key <= query && query < key + windows[layer])
             }
-            Self::OneHot { columns, .. } => i64::from(columns[index[0]] as usize == index[1]),
-            Self::Below { bounds, .. } => i64::from(index[1] < bounds[index[0]] as usize),
+            Self::OneHot { columns, rows, .. } => i64::from(columns[index[0] * rows + index[1]] as usize == index[2]),
+            Self::Below { bounds, rows, .. } => i64::from(index[2] < bounds[index[0] * rows + index[1]] as usize),
             Self::StrictlyLower { .. } => i64::from(index[1] < index[0]),
             Self::Dense { shape, values } => {
                 let flat = shape.iter().zip(index).fold(0, |flat, (size, i)| flat * size + i);
@@ -88,14 +92,8 @@ impl PublicTensor {
                 let hidden = |window: usize| prefix_sums(&point[1..], *size, |row| (row + 1).saturating_sub(window));
                 layers_of.into_iter().map(|(window, layers)| layers * (seen - hidden(window))).sum()
             }
-            Self::OneHot { columns, .. } => {
-                let rows = eq_table(point[0]);
-                columns.iter().zip(&rows).map(|(&column, &row)| row * eq_at(point[1], column as usize)).sum()
-            }
-            Self::Below { bounds, .. } => {
-                let rows = eq_table(point[0]);
-                bounds.iter().zip(&rows).map(|(&bound, &row)| row * below_at(point[1], bound as usize)).sum()
-            }
+            Self::OneHot { columns, rows, .. } => over_rows(point, columns, *rows, eq_at),
+            Self::Below { bounds, rows, .. } => over_rows(point, bounds, *rows, below_at),
             Self::Dense { shape, values } => {
                 let mut current: Vec<Challenge> =
                     values.iter().map(|&value| Challenge::from(Value::from_i32(value))).collect();
@@ -110,6 +108,21 @@ impl PublicTensor {
             }
         }
     }
+}
+
+/// `sum over entries and rows of eq(entry) eq(row) of(column point, value[entry, row])`.
+fn over_rows(
+    point: &[&[Challenge]],
+    values: &[u32],
+    rows: usize,
+    of: impl Fn(&[Challenge], usize) -> Challenge,
+) -> Challenge {
+    let row_weights = eq_table(point[1]);
+    let entries = values.chunks_exact(rows).zip(eq_table(point[0]));
+    let of_entry = |row_values: &[u32]| -> Challenge {
+        row_values.iter().zip(&row_weights).map(|(&value, &weight)| weight * of(point[2], value as usize)).sum()
+    };
+    entries.map(|(row_values, weight)| weight * of_entry(row_values)).sum()
 }
 
 /// `sum over rows of eq(row) * sum over columns < count(row) of eq(column)`, for non-decreasing counts.
@@ -189,12 +202,13 @@ mod tests {
 
     #[test]
     fn the_extension_of_every_rule_is_that_of_its_entries() {
-        let columns = Arc::new(vec![4, 0, 2, 6]);
+        let columns = Arc::new(vec![4, 0, 2, 6, 5, 1]);
         let cases = [
             (vec![6, 6], PublicTensor::Causal { size: 6 }),
             (vec![3, 6, 6], PublicTensor::Windowed { windows: Arc::new(vec![2, 6, 2]), size: 6 }),
-            (vec![4, 7], PublicTensor::OneHot { columns: Arc::clone(&columns), width: 7 }),
-            (vec![4, 7], PublicTensor::Below { bounds: columns, width: 7 }),
+            (vec![1, 6, 7], PublicTensor::OneHot { columns: Arc::clone(&columns), rows: 6, width: 7 }),
+            (vec![2, 3, 7], PublicTensor::OneHot { columns: Arc::clone(&columns), rows: 3, width: 7 }),
+            (vec![3, 2, 7], PublicTensor::Below { bounds: columns, rows: 2, width: 7 }),
             (vec![5, 5], PublicTensor::StrictlyLower { size: 5 }),
         ];
         for (shape, rule) in cases {

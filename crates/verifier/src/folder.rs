@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use obelysk_statement::{Claim, ModelDescription, SPECIFICATION, SecurityReport, compile};
+use obelysk_statement::{Claim, Inference, ModelDescription, SPECIFICATION, SecurityReport, compile};
 use serde::de::DeserializeOwned;
 
 use crate::verify;
@@ -17,8 +17,8 @@ const STATEMENT: &str = "statement.json";
 /// The proof.
 const PROOF: &str = "proof.bin";
 
-/// Longest text file that is read: 8,192 positions and the largest description fit many times over.
-const TEXT_BYTES_MAX: u64 = 1 << 20;
+/// Longest text file that is read: 1,000 inferences of 1,024 positions, and the largest description many times over.
+const TEXT_BYTES_MAX: u64 = 16 << 20;
 /// Longest proof that is read. Proofs are below 2 MB at any size of model.
 const PROOF_BYTES_MAX: u64 = 16 << 20;
 
@@ -82,8 +82,8 @@ impl ProofFolder {
     pub fn check(&self, expected: &Expectations) -> Result<SecurityReport, FolderError> {
         let claim = &self.claim;
         differs("model digest", expected.model_digest.as_ref(), &claim.model_digest)?;
-        differs("prompt tokens", expected.prompt_tokens.as_ref(), &claim.prompt_tokens)?;
-        differs("output tokens", expected.output_tokens.as_ref(), &claim.output_tokens)?;
+        let inferences = claim.inferences();
+        expect_inference(&inferences, expected)?;
         differs("nonce", expected.nonce.as_ref(), &claim.nonce)?;
         if claim.specification != SPECIFICATION {
             return invalid(format!("specification {}; this program knows {SPECIFICATION}", claim.specification));
@@ -93,10 +93,21 @@ impl ProofFolder {
         let digest = hex::encode(self.description.digest(claim.profile, &root));
         differs("model digest", Some(&digest), &claim.model_digest)?;
         let statement =
-            compile(&self.description, &claim.inference()).map_err(|error| FolderError::Invalid(error.to_string()))?;
+            compile(&self.description, &inferences).map_err(|error| FolderError::Invalid(error.to_string()))?;
         verify(&statement, &claim.header(), &root, &self.proof)
             .map_err(|error| FolderError::Invalid(format!("the proof does not hold: {error}")))
     }
+}
+
+/// One inference of the claim must have the tokens that are expected.
+fn expect_inference(inferences: &[Inference], expected: &Expectations) -> Result<(), FolderError> {
+    let (prompt, output) = (expected.prompt_tokens.as_ref(), expected.output_tokens.as_ref());
+    let has = |expected: Option<&Vec<u32>>, claimed: &Vec<u32>| expected.is_none_or(|expected| expected == claimed);
+    let asked = inferences.iter().find(|inference| has(prompt, &inference.prompt_tokens)).unwrap_or(&inferences[0]);
+    differs("prompt tokens", prompt, &asked.prompt_tokens)?;
+    let whole = |inference: &&Inference| has(prompt, &inference.prompt_tokens) && has(output, &inference.output_tokens);
+    let answer = inferences.iter().find(whole).unwrap_or(asked);
+    differs("output tokens", output, &answer.output_tokens)
 }
 
 fn differs<T: PartialEq + std::fmt::Debug>(what: &str, expected: Option<&T>, claimed: &T) -> Result<(), FolderError> {

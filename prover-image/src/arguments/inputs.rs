@@ -1,6 +1,7 @@
 //! How a command names its model and its input.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::Args;
 
@@ -36,19 +37,32 @@ pub struct ModelName {
 /// What the model reads.
 #[derive(Args)]
 pub struct InputArguments {
-    /// The prompt
+    /// The prompt; several in one proof by repeating the option
     #[arg(long, value_name = "TEXT", conflicts_with_all = ["prompt_file", "tokens"])]
-    pub prompt: Option<String>,
-    /// A UTF-8 file with the prompt
+    pub prompt: Vec<String>,
+    /// A UTF-8 file with the prompt; may be repeated
     #[arg(long, value_name = "FILE", conflicts_with = "tokens")]
-    pub prompt_file: Option<PathBuf>,
-    /// Token ids, as they are: no template
-    #[arg(long, value_name = "IDS", value_delimiter = ',', conflicts_with = "chat")]
-    pub tokens: Option<Vec<u32>>,
+    pub prompt_file: Vec<PathBuf>,
+    /// Token ids, as they are: no template; may be repeated
+    #[arg(long, value_name = "IDS", conflicts_with = "chat")]
+    pub tokens: Vec<TokenIds>,
     /// Apply the model's chat template
     #[arg(long)]
     pub chat: bool,
     /// Longest answer, in tokens
     #[arg(long, value_name = "N", default_value_t = 16)]
     pub max_new_tokens: u32,
+}
+
+/// Token ids with commas in between.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenIds(pub Vec<u32>);
+
+impl FromStr for TokenIds {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let id = |part: &str| part.trim().parse().map_err(|error| format!("`{part}` is not a token id: {error}"));
+        text.split(',').map(id).collect::<Result<_, _>>().map(Self)
+    }
 }

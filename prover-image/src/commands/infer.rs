@@ -33,16 +33,20 @@ enum Loaded {
 
 /// Answer once, or talk.
 pub fn infer(context: &Context, arguments: &InferArguments) -> Result<Option<Answer>, Failure> {
-    let input = selection::input(&arguments.input)?;
-    if input.is_none() && !may_talk(context, arguments) {
+    let mut prompts = selection::prompts(&arguments.input)?;
+    if prompts.is_empty() && !may_talk(context, arguments) {
         return Err(selection::no_prompt());
+    }
+    if prompts.len() > 1 {
+        let message = format!("{} prompts; `infer` answers one", prompts.len());
+        return Err(Failure::new(ExitCode::BadSpec, message, "use `run` to prove several in one proof"));
     }
     let files = model_files::resolve(&context.home, &selection::model(&arguments.model)?, &context.console)?;
     let engine = match arguments.engine {
         Engine::Float => Loaded::Float(Box::new(files.float_model()?)),
         Engine::Integer => Loaded::Integer(Box::new(prepare::load_or_prepare(&files, &context.console)?)),
     };
-    match input {
+    match prompts.pop() {
         Some(input) => answer(context, arguments, &files, &engine, &input).map(Some),
         None => converse(&files, &engine, arguments.input.max_new_tokens as usize).map(|()| None),
     }

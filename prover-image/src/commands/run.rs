@@ -1,5 +1,6 @@
 //! `run`: every step.
 
+use obelysk_statement::Inference;
 use serde_json::{Value, json};
 
 use super::{Context, selection};
@@ -8,7 +9,7 @@ use crate::artifacts::PROOF;
 use crate::console::Answer;
 use crate::device;
 use crate::failure::Failure;
-use crate::pipeline::inputs::{RunInputs, parse_bytes32};
+use crate::pipeline::inputs::parse_bytes32;
 use crate::pipeline::run::{self, RunReport, RunRequest};
 use crate::pipeline::{Observer, Step, submit};
 
@@ -19,12 +20,7 @@ pub fn run(context: &Context, arguments: &RunArguments) -> Result<Answer, Failur
         return Err(submit::refuse());
     }
     let request = RunRequest {
-        inputs: RunInputs {
-            model: selection::model(&arguments.model)?,
-            input: selection::required_input(&arguments.input)?,
-            max_new_tokens: arguments.input.max_new_tokens,
-            count: selection::count(arguments.count)?,
-        },
+        inputs: selection::run_inputs(&arguments.model, &arguments.input, arguments.count)?,
         nonce: arguments.proof.nonce.as_deref().map(|text| parse_bytes32("the nonce", text)).transpose()?,
         out: selection::out(arguments.out.as_deref())?,
         resume_from: arguments.resume_from,
@@ -42,16 +38,17 @@ fn left_out(arguments: &RunArguments) -> Vec<Step> {
 }
 
 fn to_json(report: &RunReport, device: &str) -> Value {
-    let inference = report.log.inference();
+    let inferences = report.log.inferences();
     let proof = &report.proof;
     json!({
         "status": "ok",
         "out": report.artifacts.folder(),
         "device": device,
         "modelDigest": proof.model_digest,
-        "promptTokens": inference.prompt_tokens,
-        "outputTokens": inference.output_tokens,
-        "text": report.text,
+        "promptTokens": inferences[0].prompt_tokens,
+        "outputTokens": inferences[0].output_tokens,
+        "text": report.texts[0],
+        "further": further(&inferences, &report.texts),
         "floatText": report.float.as_ref().map(|answer| &answer.text),
         "integerMatchesFloat": agreement(report),
         "logHead": report.log.head,
@@ -75,9 +72,9 @@ fn to_json(report: &RunReport, device: &str) -> Value {
 
 fn to_text(report: &RunReport) -> String {
     let proof = &report.proof;
-    let mut lines = vec![format!("answer      {}", report.text)];
+    let mut lines: Vec<String> = report.texts.iter().map(|text| format!("answer      {text}")).collect();
     if let Some(float) = &report.float {
-        lines.push(format!("float       {}", float.text));
+        lines.extend(float.iter().map(|float| format!("float       {}", float.text)));
     }
     if let Some(agreement) = agreement(report) {
         lines.push(format!("agreement   {agreement} tokens of the integer and the float engine"));
@@ -96,6 +93,12 @@ fn to_text(report: &RunReport) -> String {
     lines.join("\n")
 }
 
+/// The inferences after the first, with their texts.
+pub fn further(inferences: &[Inference], texts: &[String]) -> Vec<Value> {
+    let one = |(inference, text): (&Inference, &String)| json!({"promptTokens": inference.prompt_tokens, "outputTokens": inference.output_tokens, "text": text});
+    inferences.iter().zip(texts).skip(1).map(one).collect()
+}
+
 fn agreement(report: &RunReport) -> Option<String> {
-    report.float.as_ref().map(|float| run::agreement(float, &report.log.inference().output_tokens))
+    report.float.as_ref().map(|float| run::agreement(float, &report.log.inferences()))
 }

@@ -9,8 +9,7 @@ use obelysk_hub::Endpoint;
 use crate::arguments::{DeviceArguments, InputArguments, ModelArguments, ModelName, ProofArguments, ProofMode};
 use crate::device::Request;
 use crate::failure::{ExitCode, Failure};
-use crate::pipeline::capture::COUNT_MAX;
-use crate::pipeline::inputs::{HubModel, Input, ModelSelection, ModelSource};
+use crate::pipeline::inputs::{HubModel, Input, ModelSelection, ModelSource, RunInputs};
 
 /// Longest prompt file: longer than any model reads.
 const PROMPT_BYTES_MAX: u64 = 4 << 20;
@@ -40,26 +39,32 @@ fn absolute(folder: &Path) -> Result<PathBuf, Failure> {
     std::path::absolute(folder).map_err(|error| Failure::io("find", folder, &error))
 }
 
-/// The input that the arguments name, if any.
-pub fn input(arguments: &InputArguments) -> Result<Option<Input>, Failure> {
+/// The prompts that the arguments name.
+pub fn prompts(arguments: &InputArguments) -> Result<Vec<Input>, Failure> {
     if arguments.max_new_tokens == 0 {
         let hint = "ask for at least one token";
         return Err(Failure::new(ExitCode::BadSpec, "--max-new-tokens is 0: there would be nothing to prove", hint));
     }
     let chat = arguments.chat;
-    let input = match (&arguments.prompt, &arguments.prompt_file, &arguments.tokens) {
-        (Some(text), ..) => Input::Prompt { text: text.clone(), chat },
-        (_, Some(file), _) => Input::Prompt { text: read_prompt(file)?, chat },
-        (.., Some(tokens)) => Input::Tokens(tokens.clone()),
-        _ => return Ok(None),
-    };
-    input.check()?;
-    Ok(Some(input))
+    let prompt = |text| Input::Prompt { text, chat };
+    let mut inputs: Vec<Input> = arguments.prompt.iter().cloned().map(prompt).collect();
+    for file in &arguments.prompt_file {
+        inputs.push(prompt(read_prompt(file)?));
+    }
+    inputs.extend(arguments.tokens.iter().map(|ids| Input::Tokens(ids.0.clone())));
+    inputs.iter().try_for_each(Input::check)?;
+    Ok(inputs)
 }
 
-/// As [`input`], for commands that cannot do without.
-pub fn required_input(arguments: &InputArguments) -> Result<Input, Failure> {
-    input(arguments)?.ok_or_else(no_prompt)
+/// The inputs of a run that records each prompt `count` times.
+pub fn run_inputs(model: &ModelArguments, input: &InputArguments, count: u32) -> Result<RunInputs, Failure> {
+    let prompts = prompts(input)?;
+    if prompts.is_empty() {
+        return Err(no_prompt());
+    }
+    let inputs = RunInputs { model: self::model(model)?, prompts, max_new_tokens: input.max_new_tokens, count };
+    inputs.check()?;
+    Ok(inputs)
 }
 
 /// The failure of a command without an input.
@@ -99,15 +104,6 @@ pub fn require_supported_proof(arguments: &ProofArguments) -> Result<(), Failure
         )),
         None => Ok(()),
     }
-}
-
-/// How many inferences a log records.
-pub fn count(count: u32) -> Result<u32, Failure> {
-    if (1..=COUNT_MAX).contains(&count) {
-        return Ok(count);
-    }
-    let message = format!("--count is {count}; a log records 1 to {COUNT_MAX} inferences");
-    Err(Failure::new(ExitCode::BadSpec, message, "use --count 1"))
 }
 
 fn unsupported(message: impl Into<String>, hint: &str) -> Failure {

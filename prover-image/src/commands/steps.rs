@@ -2,12 +2,13 @@
 
 use serde_json::json;
 
+use super::run::further;
 use super::{Context, selection};
 use crate::arguments::{AuditArguments, CaptureArguments, SubmitArguments, ValidateArguments, VerifyArguments};
 use crate::artifacts::{Artifacts, RUN};
 use crate::console::Answer;
 use crate::failure::Failure;
-use crate::pipeline::inputs::{RunInputs, parse_bytes32};
+use crate::pipeline::inputs::parse_bytes32;
 use crate::pipeline::record::{self, RunRecord, Stopwatch};
 use crate::pipeline::{Step, audit, capture, inference, model_files, prepare, submit, verify};
 
@@ -26,12 +27,7 @@ pub fn validate(context: &Context, arguments: &ValidateArguments) -> Result<Answ
 
 /// Record an inference.
 pub fn capture(context: &Context, arguments: &CaptureArguments) -> Result<Answer, Failure> {
-    let inputs = RunInputs {
-        model: selection::model(&arguments.model)?,
-        input: selection::required_input(&arguments.input)?,
-        max_new_tokens: arguments.input.max_new_tokens,
-        count: selection::count(arguments.count)?,
-    };
+    let inputs = selection::run_inputs(&arguments.model, &arguments.input, arguments.count)?;
     let out = selection::out(arguments.out.as_deref())?;
     let mut watch = Stopwatch::new(&context.console);
     let files = watch.step(Step::Model, || model_files::resolve(&context.home, &inputs.model, &context.console))?;
@@ -40,23 +36,24 @@ pub fn capture(context: &Context, arguments: &CaptureArguments) -> Result<Answer
         files.validate()?;
         prepare::load_or_prepare(&files, &context.console)
     })?;
-    let prompt = inference::encode(&files, &inputs.input)?;
-    let log = watch.step(Step::Capture, || capture::capture(&artifacts, &prepared, &prompt.session(&inputs)))?;
-    let inference = log.inference();
-    let text = inference::decode(&files, &inference.output_tokens)?;
+    let prompts = inference::encode_all(&files, &inputs)?;
+    let log = watch.step(Step::Capture, || capture::capture(&artifacts, &prepared, &inputs, &prompts))?;
+    let inferences = log.inferences();
+    let texts = inference::decode_all(&files, &log)?;
     let folder = artifacts.folder();
     Ok(Answer {
         json: json!({
             "out": folder,
             "modelDigest": prepared.digest,
-            "promptTokens": inference.prompt_tokens,
-            "outputTokens": inference.output_tokens,
-            "text": text,
+            "promptTokens": inferences[0].prompt_tokens,
+            "outputTokens": inferences[0].output_tokens,
+            "text": texts[0],
+            "further": further(&inferences, &texts),
             "logHead": log.head,
             "logEntries": log.entries.len(),
             "steps": watch.into_steps(),
         }),
-        text: format!("{text}\nprove it    obelysk prove --out {}", folder.display()),
+        text: format!("{}\nprove it    obelysk prove --out {}", texts.join("\n"), folder.display()),
     })
 }
 

@@ -93,14 +93,14 @@ impl Pod<'_> {
         let nonce = inputs::parse_bytes32("the nonce", &work.nonce)?;
         let inputs = RunInputs {
             model: self.selection(),
-            input: match work.input.clone() {
+            prompts: vec![match work.input.clone() {
                 Input::Prompt(text) => inputs::Input::Prompt { text, chat: work.chat },
                 Input::Tokens(tokens) => inputs::Input::Tokens(tokens),
-            },
+            }],
             max_new_tokens: work.max_new_tokens,
             count: work.count,
         };
-        inputs.input.check()?;
+        inputs.check()?;
         let mut watch = Stopwatch::new(self.lifeline);
         let files = watch.step(Step::Model, || model_files::find(&self.home, &inputs.model))?;
         require_prepared(&files, &model_digest)?;
@@ -175,13 +175,13 @@ fn describe(files: &ModelFiles) -> ModelResult {
 }
 
 fn inference_result(report: &RunReport) -> InferenceResult {
-    let inference = report.log.inference();
+    let inferences = report.log.inferences();
     let count = |tokens: &[u32]| u32::try_from(tokens.len()).expect("models are smaller");
-    let agreement = report.float.as_ref().map(|float| run::agreement(float, &inference.output_tokens));
+    let agreement = report.float.as_ref().map(|float| run::agreement(float, &inferences));
     InferenceResult {
-        prompt_tokens: count(&inference.prompt_tokens),
-        output_tokens: count(&inference.output_tokens),
-        text: report.text.clone(),
+        prompt_tokens: count(&inferences[0].prompt_tokens),
+        output_tokens: count(&inferences[0].output_tokens),
+        text: report.texts[0].clone(),
         log_head: report.log.head.clone(),
         log_entries: u32::try_from(report.log.entries.len()).expect("logs are shorter"),
         integer_matches_float: agreement.unwrap_or_default(),

@@ -1,6 +1,8 @@
 //! The audit: replay the log with the integer engine and check everything that a folder says against it. Unlike
 //! `obelysk-verify` it needs the weights, and it trusts no digest that it can recompute.
 
+use std::io::{self, BufRead, BufReader, Read};
+
 use obelysk_model::integer::IntegerModel;
 use obelysk_statement::{Claim, Inference};
 use serde::{Deserialize, Serialize};
@@ -70,7 +72,7 @@ pub fn audit(artifacts: &Artifacts, prepared: &Prepared) -> Result<AuditReport, 
     let outcomes = [
         ("model.json describes the model", description_matches(artifacts, prepared)),
         ("the log replays", replays(artifacts, prepared, &log)),
-        ("the statement claims the log's first entry", claims_first_entry(artifacts, &log)),
+        ("the statement claims the log's inferences", claims_log(artifacts, &log)),
         ("the proof holds", verify::verify(artifacts, Some(&prepared.digest)).map(drop)),
         ("proof.json describes proof and log", facts_match(artifacts, &log)),
     ];
@@ -106,33 +108,37 @@ fn description_matches(artifacts: &Artifacts, prepared: &Prepared) -> Result<(),
 
 fn replays(artifacts: &Artifacts, prepared: &Prepared, log: &CapturedLog) -> Result<(), Failure> {
     let engine = IntegerModel::new(&prepared.model);
-    let matrices = artifacts.read(LOG_MATRICES)?;
+    let mut matrices = BufReader::new(artifacts.open_file(LOG_MATRICES)?);
+    let unreadable = |error: io::Error| Failure::io("read", &artifacts.path(LOG_MATRICES), &error);
     let limit = log.facts.max_new_tokens as usize;
-    let mut offset = 0;
+    let mut offset = 0u64;
     for entry in &log.entries {
         let entry_holds = |holds: bool, otherwise: &str| require(holds, format!("entry {}: {otherwise}", entry.index));
         let output_tokens = engine.generate(&entry.prompt_tokens, limit, &log.facts.stop_tokens)?;
         entry_holds(output_tokens == entry.output_tokens, "the integer engine answers with other tokens")?;
         let inference = Inference { prompt_tokens: entry.prompt_tokens.clone(), output_tokens };
         let matrix = capture::output_logits(&engine, &inference);
-        let end = offset + matrix.len();
         let place = (entry.matrix_offset, entry.matrix_shape);
         entry_holds(
-            place == (offset as u64, capture::matrix_shape(prepared, &inference)),
+            place == (offset, capture::matrix_shape(prepared, &inference)),
             "its logits are not where the log says",
         )?;
+        let mut stored = Vec::new();
+        let length = matrix.len() as u64;
+        matrices.by_ref().take(length).read_to_end(&mut stored).map_err(unreadable)?;
         entry_holds(
-            entry.matrix_digest == capture::matrix_digest(&matrix) && matrices.get(offset..end) == Some(&matrix[..]),
-            "the integer engine computes other logits",
+            entry.matrix_digest == capture::matrix_digest(&matrix) && stored == matrix,
+            "the integer engine computes other logits than matrices.bin holds",
         )?;
-        offset = end;
+        offset += length;
     }
-    require(offset == matrices.len(), "matrices.bin is longer than the log says")
+    let rest = matrices.fill_buf().map_err(unreadable)?;
+    require(rest.is_empty(), "matrices.bin is longer than the log says")
 }
 
-fn claims_first_entry(artifacts: &Artifacts, log: &CapturedLog) -> Result<(), Failure> {
+fn claims_log(artifacts: &Artifacts, log: &CapturedLog) -> Result<(), Failure> {
     let claim: Claim = artifacts.read_json(STATEMENT)?;
-    require(claim.inference() == log.inference(), "its tokens are others")
+    require(claim.inferences() == log.inferences(), "its tokens are others")
 }
 
 fn facts_match(artifacts: &Artifacts, log: &CapturedLog) -> Result<(), Failure> {

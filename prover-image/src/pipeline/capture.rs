@@ -1,10 +1,12 @@
-//! Capture: the integer engine answers the prompt, and the log records what it did. The same engine replays the log
+//! Capture: the integer engine answers the prompts, and the log records what it did. The same engine replays the log
 //! in the audit and computes the witness of the proof.
 
 use obelysk_model::integer::IntegerModel;
 use obelysk_statement::{Inference, SPECIFICATION};
 
 use super::capture_log::{self, Entry, SessionFacts};
+use super::inference::Prompt;
+use super::inputs::RunInputs;
 use super::prepare::Prepared;
 use crate::artifacts::{Artifacts, LOG_LINES, LOG_MATRICES, LOG_META, MODEL};
 use crate::failure::{ExitCode, Failure};
@@ -21,65 +23,65 @@ pub struct CapturedLog {
 }
 
 impl CapturedLog {
-    /// The inference that proofs are about: the first entry.
+    /// What proofs are about: every inference of the log once, in order. Answers are a function of the prompt, so that a
+    /// prompt that was captured again adds nothing to a proof.
     #[must_use]
-    pub fn inference(&self) -> Inference {
-        let Entry { prompt_tokens, output_tokens, .. } = self.entries[0].clone();
-        Inference { prompt_tokens, output_tokens }
+    pub fn inferences(&self) -> Vec<Inference> {
+        let mut inferences: Vec<Inference> = Vec::new();
+        for Entry { prompt_tokens, output_tokens, .. } in &self.entries {
+            let is_new = |known: &Inference| known.prompt_tokens != *prompt_tokens;
+            if inferences.iter().all(is_new) {
+                let (prompt_tokens, output_tokens) = (prompt_tokens.clone(), output_tokens.clone());
+                inferences.push(Inference { prompt_tokens, output_tokens });
+            }
+        }
+        inferences
     }
-}
-
-/// Most inferences of a log.
-pub const COUNT_MAX: u32 = 1000;
-
-/// What a log records.
-#[derive(Clone, Debug)]
-pub struct Session<'a> {
-    /// Prompt of every inference.
-    pub prompt_tokens: &'a [u32],
-    /// Tokens that end an answer.
-    pub stop_tokens: &'a [u32],
-    /// Longest answer, in tokens.
-    pub max_new_tokens: u32,
-    /// How many inferences are run and recorded, 1 to [`COUNT_MAX`].
-    pub count: u32,
 }
 
 /// Run the integer engine and write log and description.
 ///
 /// # Errors
 /// A prompt that the model cannot read, or a folder that cannot be written.
-pub fn capture(artifacts: &Artifacts, prepared: &Prepared, session: &Session) -> Result<CapturedLog, Failure> {
+pub fn capture(
+    artifacts: &Artifacts,
+    prepared: &Prepared,
+    inputs: &RunInputs,
+    prompts: &[Prompt],
+) -> Result<CapturedLog, Failure> {
     let engine = IntegerModel::new(&prepared.model);
     let facts = SessionFacts {
         specification: SPECIFICATION,
         model_digest: prepared.digest.clone(),
-        max_new_tokens: session.max_new_tokens,
-        stop_tokens: session.stop_tokens.to_vec(),
+        max_new_tokens: inputs.max_new_tokens,
+        stop_tokens: prompts.first().map(|prompt| prompt.stop_tokens.clone()).unwrap_or_default(),
     };
     let mut head = capture_log::start(&facts);
-    let (mut entries, mut lines, mut matrices) = (Vec::new(), String::new(), Vec::new());
-    for index in 0..session.count {
-        let limit = session.max_new_tokens as usize;
-        let output_tokens = engine.generate(session.prompt_tokens, limit, session.stop_tokens)?;
-        let inference = Inference { prompt_tokens: session.prompt_tokens.to_vec(), output_tokens };
-        let matrix = output_logits(&engine, &inference);
-        let entry = Entry {
-            index,
-            matrix_offset: matrices.len() as u64,
-            matrix_shape: matrix_shape(prepared, &inference),
-            matrix_digest: matrix_digest(&matrix),
-            prev: head,
-            prompt_tokens: inference.prompt_tokens,
-            output_tokens: inference.output_tokens,
-        };
-        head = capture_log::append(&mut lines, &entry);
-        matrices.extend(matrix);
-        entries.push(entry);
-    }
+    let (mut entries, mut lines, mut offset) = (Vec::new(), String::new(), 0);
+    artifacts.write_with(LOG_MATRICES, |matrices| {
+        for prompt in (0..inputs.count).flat_map(|_| prompts) {
+            let limit = facts.max_new_tokens as usize;
+            let output_tokens = engine.generate(&prompt.tokens, limit, &facts.stop_tokens)?;
+            let inference = Inference { prompt_tokens: prompt.tokens.clone(), output_tokens };
+            let matrix = output_logits(&engine, &inference);
+            let entry = Entry {
+                index: u32::try_from(entries.len()).expect("logs are shorter"),
+                matrix_offset: offset,
+                matrix_shape: matrix_shape(prepared, &inference),
+                matrix_digest: matrix_digest(&matrix),
+                prev: head.clone(),
+                prompt_tokens: inference.prompt_tokens,
+                output_tokens: inference.output_tokens,
+            };
+            head = capture_log::append(&mut lines, &entry);
+            offset += matrix.len() as u64;
+            matrices.write_all(&matrix).map_err(|error| Failure::io("write", &artifacts.path(LOG_MATRICES), &error))?;
+            entries.push(entry);
+        }
+        Ok(())
+    })?;
     artifacts.write(MODEL, &prepared.model.description.canonical_json())?;
     artifacts.write_json(LOG_META, &facts)?;
-    artifacts.write(LOG_MATRICES, &matrices)?;
     artifacts.write(LOG_LINES, lines.as_bytes())?;
     Ok(CapturedLog { facts, entries, head })
 }

@@ -6,7 +6,7 @@ use obelysk_model::template::ChatTemplate;
 use obelysk_model::tokenizer::ModelTokenizer;
 use serde::{Deserialize, Serialize};
 
-use super::capture::Session;
+use super::capture::CapturedLog;
 use super::inputs::{Input, RunInputs};
 use super::model_files::ModelFiles;
 use crate::failure::Failure;
@@ -18,19 +18,6 @@ pub struct Prompt {
     pub tokens: Vec<u32>,
     /// Tokens that end the answer.
     pub stop_tokens: Vec<u32>,
-}
-
-impl Prompt {
-    /// What a log of this prompt records.
-    #[must_use]
-    pub fn session(&self, inputs: &RunInputs) -> Session<'_> {
-        Session {
-            prompt_tokens: &self.tokens,
-            stop_tokens: &self.stop_tokens,
-            max_new_tokens: inputs.max_new_tokens,
-            count: inputs.count,
-        }
-    }
 }
 
 /// `inference.json`: what the float engine answered.
@@ -45,6 +32,24 @@ pub struct FloatAnswer {
     pub text: String,
     /// Output tokens per second, the reading of the prompt included.
     pub tokens_per_second: f64,
+    /// The answers to the prompts after the first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub further: Vec<FloatAnswer>,
+}
+
+impl FloatAnswer {
+    /// The answers to all prompts.
+    pub fn iter(&self) -> impl Iterator<Item = &Self> {
+        [self].into_iter().chain(&self.further)
+    }
+}
+
+/// [`encode`], of all prompts of a run.
+///
+/// # Errors
+/// As there.
+pub fn encode_all(files: &ModelFiles, inputs: &RunInputs) -> Result<Vec<Prompt>, Failure> {
+    inputs.prompts.iter().map(|input| encode(files, input)).collect()
 }
 
 /// From an input to token ids.
@@ -75,15 +80,32 @@ pub fn decode(files: &ModelFiles, tokens: &[u32]) -> Result<String, Failure> {
     Ok(ModelTokenizer::open(&files.folder)?.decode(tokens))
 }
 
-/// Let the float engine answer.
+/// [`decode`], of all answers that a log's proof claims.
 ///
 /// # Errors
-/// The checkpoint cannot be read, or the prompt does not fit the model.
-pub fn generate(files: &ModelFiles, prompt: &Prompt, max_new_tokens: u32) -> Result<FloatAnswer, Failure> {
+/// As there.
+pub fn decode_all(files: &ModelFiles, log: &CapturedLog) -> Result<Vec<String>, Failure> {
+    log.inferences().iter().map(|inference| decode(files, &inference.output_tokens)).collect()
+}
+
+/// Let the float engine answer every prompt.
+///
+/// # Errors
+/// The checkpoint cannot be read, or a prompt does not fit the model.
+///
+/// # Panics
+/// Without a prompt.
+pub fn generate(files: &ModelFiles, prompts: &[Prompt], max_new_tokens: u32) -> Result<FloatAnswer, Failure> {
     let engine = files.float_model()?;
-    let start = Instant::now();
-    let output_tokens = engine.generate(&prompt.tokens, max_new_tokens as usize, |_| {})?;
-    let tokens_per_second = output_tokens.len() as f64 / start.elapsed().as_secs_f64();
-    let text = decode(files, &output_tokens)?;
-    Ok(FloatAnswer { prompt_tokens: prompt.tokens.clone(), output_tokens, text, tokens_per_second })
+    let answer = |prompt: &Prompt| {
+        let start = Instant::now();
+        let output_tokens = engine.generate(&prompt.tokens, max_new_tokens as usize, |_| {})?;
+        let tokens_per_second = output_tokens.len() as f64 / start.elapsed().as_secs_f64();
+        let text = decode(files, &output_tokens)?;
+        let prompt_tokens = prompt.tokens.clone();
+        Ok(FloatAnswer { prompt_tokens, output_tokens, text, tokens_per_second, further: Vec::new() })
+    };
+    let mut answers = prompts.iter().map(answer).collect::<Result<Vec<_>, Failure>>()?;
+    let further = answers.split_off(1);
+    Ok(FloatAnswer { further, ..answers.remove(0) })
 }

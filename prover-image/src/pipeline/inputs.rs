@@ -45,6 +45,9 @@ pub struct HubModel {
     pub endpoint: String,
 }
 
+/// Most inferences of a log.
+const ENTRIES_MAX: usize = 1000;
+
 impl ModelSource {
     /// A preset, from the public hub if it comes from one.
     #[must_use]
@@ -80,11 +83,11 @@ pub enum Input {
 pub struct RunInputs {
     /// The model.
     pub model: ModelSelection,
-    /// What it reads.
-    pub input: Input,
+    /// What it reads, at least one.
+    pub prompts: Vec<Input>,
     /// Longest answer, in tokens.
     pub max_new_tokens: u32,
-    /// Inferences in the log.
+    /// How often the log records each prompt.
     pub count: u32,
 }
 
@@ -107,10 +110,27 @@ impl Input {
 }
 
 impl RunInputs {
+    /// Refuse what no model can read and no log can hold.
+    ///
+    /// # Errors
+    /// A prompt is empty, or there are too few or too many inferences.
+    pub fn check(&self) -> Result<(), Failure> {
+        let entries = self.prompts.len().saturating_mul(self.count as usize);
+        if !(1..=ENTRIES_MAX).contains(&entries) {
+            let message = format!(
+                "{} prompts, each {} times: a log records 1 to {ENTRIES_MAX} inferences",
+                self.prompts.len(),
+                self.count
+            );
+            return Err(Failure::new(ExitCode::BadSpec, message, "use --count 1 and fewer prompts"));
+        }
+        self.prompts.iter().try_for_each(Input::check)
+    }
+
     /// Names the run: equal inputs on equal model files have equal digests.
     #[must_use]
     pub fn digest(&self, model_revision: &str) -> String {
-        let text = serde_json::to_vec(&(&self.input, self.max_new_tokens, self.count, self.model.layers))
+        let text = serde_json::to_vec(&(&self.prompts, self.max_new_tokens, self.count, self.model.layers))
             .expect("plain data has a JSON form");
         let mut hasher = blake3::Hasher::new_derive_key("obelysk 2026 run inputs");
         hasher.update(model_revision.as_bytes()).update(&text);
@@ -140,7 +160,7 @@ mod tests {
     fn inputs(text: &str) -> RunInputs {
         RunInputs {
             model: ModelSource::preset("tiny-chat").whole(),
-            input: Input::Prompt { text: text.into(), chat: true },
+            prompts: vec![Input::Prompt { text: text.into(), chat: true }],
             max_new_tokens: 16,
             count: 1,
         }

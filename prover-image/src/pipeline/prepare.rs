@@ -173,7 +173,7 @@ fn read(folder: &Path) -> Result<QuantizedModel, Failure> {
 fn commit(model: &QuantizedModel) -> Result<WeightCommitment, Failure> {
     // Any inference of the model has the same weight tensors.
     let shortest = Inference { prompt_tokens: vec![0], output_tokens: vec![0] };
-    compile(&model.description, &shortest)
+    compile(&model.description, &[shortest])
         .and_then(|statement| WeightCommitment::new(&statement, &model.weights))
         .map_err(|error| Failure::new(ExitCode::Unsupported, error.to_string(), "use a smaller model"))
 }

@@ -56,12 +56,12 @@ pub fn random_nonce() -> String {
     hex::encode(rand::random::<[u8; 32]>())
 }
 
-/// What a proof of the log's first entry will take.
+/// What a proof of the log's inferences will take.
 ///
 /// # Errors
 /// The inference is outside of what can be proven.
 pub fn estimate(prepared: &Prepared, log: &CapturedLog) -> Result<Estimate, Failure> {
-    compile(&prepared.model.description, &log.inference())
+    compile(&prepared.model.description, &log.inferences())
         .and_then(|statement| obelysk_prover::estimate(&statement))
         .map_err(|error| Failure::new(ExitCode::Unsupported, error.to_string(), "use a shorter prompt or answer"))
 }
@@ -80,12 +80,13 @@ fn require_memory(estimate: &Estimate) -> Result<(), Failure> {
     }
 }
 
-/// Prove the log's first entry, check the proof, and write statement, proof and facts.
+/// Prove the log's inferences, all in one proof, check the proof, and write statement, proof and facts.
 ///
 /// # Errors
 /// The inference is outside of what can be proven, the proof does not verify, or the folder cannot be written.
 pub fn prove(artifacts: &Artifacts, prepared: Prepared, log: &CapturedLog, nonce: &str) -> Result<ProofFacts, Failure> {
-    let inference = log.inference();
+    let inferences = log.inferences();
+    let (first, further) = inferences.split_first().expect("a log has entries");
     let claim = Claim {
         specification: SPECIFICATION,
         mode: Mode::Gkr,
@@ -93,16 +94,17 @@ pub fn prove(artifacts: &Artifacts, prepared: Prepared, log: &CapturedLog, nonce
         nonce: nonce.into(),
         model_digest: prepared.digest.clone(),
         weight_root: prepared.weight_root.clone(),
-        prompt_tokens: inference.prompt_tokens.clone(),
-        output_tokens: inference.output_tokens.clone(),
+        prompt_tokens: first.prompt_tokens.clone(),
+        output_tokens: first.output_tokens.clone(),
+        further: further.to_vec(),
     };
     require_memory(&estimate(&prepared, log)?)?;
     let commitment = prepared.commit()?;
     let root = commitment.root();
     let start = Instant::now();
-    let statement = compile(&prepared.model.description, &inference)
+    let statement = compile(&prepared.model.description, &inferences)
         .map_err(|error| Failure::new(ExitCode::Unsupported, error.to_string(), "use a shorter prompt or answer"))?;
-    let witness = IntegerModel::new(&prepared.model).witness(&inference)?;
+    let witness = IntegerModel::new(&prepared.model).witness(&inferences)?;
     let header = claim.header();
     let weights = prepared.model.weights;
     let proof = obelysk_prover::prove(&statement, &header, commitment, weights, witness, Honesty::Checked)

@@ -30,7 +30,7 @@ pub fn first_step_to_do(folder: &Path, run: &Identity) -> Option<Step> {
     let log = capture::read(&artifacts, run.model_digest).ok()?;
     let proven = artifacts.read_json::<Claim>(STATEMENT).is_ok_and(|claim| {
         claim.nonce == run.nonce
-            && claim.inference() == log.inference()
+            && claim.inferences() == log.inferences()
             && verify::verify(&artifacts, Some(run.model_digest)).is_ok()
     });
     Some(if proven { Step::Verify } else { Step::Prove })

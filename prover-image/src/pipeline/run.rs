@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use obelysk_statement::Inference;
+
 use super::audit::{self, AuditReport};
 use super::capture::{self, CapturedLog};
 use super::inference::{self, FloatAnswer};
@@ -40,8 +42,8 @@ pub struct RunReport {
     pub float: Option<FloatAnswer>,
     /// What the integer engine answered.
     pub log: CapturedLog,
-    /// The integer engine's answer as text.
-    pub text: String,
+    /// The integer engine's answers as text, one for each inference of the proof.
+    pub texts: Vec<String>,
     /// Facts about the proof.
     pub proof: ProofFacts,
     /// The outcome of checking it.
@@ -57,7 +59,7 @@ pub struct RunReport {
 /// # Errors
 /// The first step that fails. What earlier steps wrote stays, and the folder stays incomplete.
 pub fn run(home: &Home, observer: &dyn Observer, request: &RunRequest) -> Result<RunReport, Failure> {
-    request.inputs.input.check()?;
+    request.inputs.check()?;
     let mut watch = Stopwatch::new(observer);
     let files = watch.step(Step::Model, || model_files::resolve(home, &request.inputs.model, observer))?;
     run_on(home, watch, request, &files)
@@ -86,11 +88,10 @@ pub fn run_on(
         }
         prepare::load_or_prepare(files, observer)
     })?;
-    let prompt = inference::encode(files, &request.inputs.input)?;
-    let float = infer(&artifacts, &mut watch, request, files, &prompt)?;
+    let prompts = inference::encode_all(files, &request.inputs)?;
+    let float = infer(&artifacts, &mut watch, request, files, &prompts)?;
     let log = if first <= Step::Capture {
-        let session = prompt.session(&request.inputs);
-        watch.step(Step::Capture, || capture::capture(&artifacts, &prepared, &session))?
+        watch.step(Step::Capture, || capture::capture(&artifacts, &prepared, &request.inputs, &prompts))?
     } else {
         capture::read(&artifacts, &prepared.digest)?
     };
@@ -109,12 +110,12 @@ pub fn run_on(
     })?;
     optional(&mut watch, request, Step::Submit, || submit::dry_run(&artifacts))?;
 
-    let text = inference::decode(files, &log.inference().output_tokens)?;
+    let texts = inference::decode_all(files, &log)?;
     let steps = watch.into_steps();
     record.steps.extend(steps.iter().cloned());
     artifacts.write_json(RUN, &record)?;
     artifacts.finish()?;
-    Ok(RunReport { artifacts, float, log, text, proof, verification, audit, steps })
+    Ok(RunReport { artifacts, float, log, texts, proof, verification, audit, steps })
 }
 
 fn infer(
@@ -122,14 +123,14 @@ fn infer(
     watch: &mut Stopwatch,
     request: &RunRequest,
     files: &ModelFiles,
-    prompt: &inference::Prompt,
+    prompts: &[inference::Prompt],
 ) -> Result<Option<FloatAnswer>, Failure> {
     let is_taken_over = request.resume_from.is_some_and(|first| first > Step::Inference);
     if is_taken_over && !request.skip.contains(&Step::Inference) {
         return artifacts.has(INFERENCE).then(|| artifacts.read_json(INFERENCE)).transpose();
     }
     optional(watch, request, Step::Inference, || {
-        let answer = inference::generate(files, prompt, request.inputs.max_new_tokens)?;
+        let answer = inference::generate(files, prompts, request.inputs.max_new_tokens)?;
         artifacts.write_json(INFERENCE, &answer)?;
         Ok(answer)
     })
@@ -144,9 +145,16 @@ fn optional<T>(
     if request.skip.contains(&step) { Ok(None) } else { watch.step(step, work).map(Some) }
 }
 
-/// How many tokens of the two answers agree, from the first on: after a difference the engines read different texts.
+/// How many tokens of the two engines' answers agree, from the first of each answer on: after a difference the engines read
+/// different texts.
 #[must_use]
-pub fn agreement(float: &FloatAnswer, integer: &[u32]) -> String {
-    let agreeing = float.output_tokens.iter().zip(integer).take_while(|(a, b)| a == b).count();
-    format!("{agreeing}/{}", float.output_tokens.len().max(integer.len()))
+pub fn agreement(float: &FloatAnswer, integer: &[Inference]) -> String {
+    let (mut agreeing, mut all) = (0, 0);
+    for answer in integer {
+        let Some(float) = float.iter().find(|float| float.prompt_tokens == answer.prompt_tokens) else { continue };
+        let both = float.output_tokens.iter().zip(&answer.output_tokens);
+        agreeing += both.take_while(|(a, b)| a == b).count();
+        all += float.output_tokens.len().max(answer.output_tokens.len());
+    }
+    format!("{agreeing}/{all}")
 }

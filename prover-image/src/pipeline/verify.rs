@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use obelysk_statement::Inference;
 use obelysk_verifier::folder::{Expectations, FolderError, ProofFolder};
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +21,9 @@ pub struct Verification {
     pub prompt_tokens: Vec<u32>,
     /// Output token ids.
     pub output_tokens: Vec<u32>,
+    /// Inferences that the proof claims besides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub further: Vec<Inference>,
     /// The nonce.
     pub nonce: String,
     /// Proven bits, all phases composed.
@@ -43,6 +47,7 @@ pub fn verify(artifacts: &Artifacts, model_digest: Option<&str>) -> Result<Verif
         model_digest: claim.model_digest,
         prompt_tokens: claim.prompt_tokens,
         output_tokens: claim.output_tokens,
+        further: claim.further,
         nonce: claim.nonce,
         security_bits: report.bits(),
         verify_seconds: start.elapsed().as_secs_f64(),

@@ -1,7 +1,6 @@
 //! Last norm, logits and the claim about the output tokens.
 
 use obelysk_statement::Inference;
-use obelysk_statement::compile::padded_size;
 
 use super::IntegerModel;
 use super::linear::project;
@@ -28,33 +27,31 @@ impl IntegerModel<'_> {
         project(&normed, &self.weights["head_weight"], self.description.shape.hidden)
     }
 
-    /// Record the head of an inference, padding rows repeating the last one.
+    /// Record the head of an inference; `outputs` holds the index of each row's output token.
     pub(super) fn claim(
         &self,
         inference: &Inference,
+        outputs: &[usize],
         stream: &[i32],
         recorder: &mut Recorder,
     ) -> Result<(), ModelError> {
         let shape = &self.description.shape;
-        let outputs = &inference.output_tokens;
-        let rows = padded_size(outputs.len());
         let first = inference.prompt_tokens.len() - 1;
-        let of_row = |row: usize| row.min(outputs.len() - 1);
-        let selected: Vec<i32> = (0..rows)
-            .flat_map(|row| &stream[(first + of_row(row)) * shape.hidden..][..shape.hidden])
+        let selected: Vec<i32> = outputs
+            .iter()
+            .flat_map(|output| &stream[(first + output) * shape.hidden..][..shape.hidden])
             .copied()
             .collect();
         let logits = self.logits(&selected, recorder);
         let mask = (1 << LIMB_BITS) - 1;
         let mut best = [Vec::new(), Vec::new()];
         let mut gaps = [Vec::new(), Vec::new()];
-        for (row, logits) in logits.chunks_exact(shape.vocabulary).enumerate() {
-            let claimed = outputs[of_row(row)];
+        for (&output, logits) in outputs.iter().zip(logits.chunks_exact(shape.vocabulary)) {
+            let claimed = inference.output_tokens[output];
             let answer = argmax(logits);
             if claimed != answer {
                 return Err(ModelError::Mismatch(format!(
-                    "output token {} is {claimed}, but the model answers {answer}",
-                    of_row(row)
+                    "output token {output} is {claimed}, but the model answers {answer}",
                 )));
             }
             let largest = logits[claimed as usize];

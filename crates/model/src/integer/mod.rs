@@ -14,7 +14,7 @@ mod rotary;
 mod rounding;
 mod softmax;
 
-use obelysk_statement::compile::{padded_inputs, padded_size};
+use obelysk_statement::compile::{Entries, padded_size};
 use obelysk_statement::description::{Activation, PROBABILITY_BITS};
 use obelysk_statement::functions;
 use obelysk_statement::{Inference, ModelDescription};
@@ -50,6 +50,13 @@ pub struct IntegerModel<'a> {
 pub struct Cache {
     layers: Vec<KeysAndValues>,
     positions: usize,
+}
+
+/// One entry on its way through the layers.
+struct Reading<'a> {
+    cache: &'a mut Cache,
+    /// The residual stream, shape [tokens, hidden].
+    stream: Vec<i32>,
 }
 
 impl<'a> IntegerModel<'a> {
@@ -110,7 +117,9 @@ impl<'a> IntegerModel<'a> {
     pub(crate) fn read_counting(&self, cache: &mut Cache, tokens: &[u32], rows: usize) -> (Vec<i32>, f64) {
         assert!(cache.positions + tokens.len() <= self.description.shape.positions, "the sequence fits the model");
         let mut recorder = Recorder::off();
-        let stream = self.decode(cache, tokens, &mut recorder);
+        let mut entry = [Reading { cache, stream: self.embed(tokens) }];
+        self.decode(&mut entry, &mut recorder);
+        let [Reading { stream, .. }] = entry;
         let hidden = self.description.shape.hidden;
         let logits = self.logits(&stream[(tokens.len() - rows) * hidden..], &mut recorder);
         (logits, recorder.saturation_rate())
@@ -154,25 +163,35 @@ impl<'a> IntegerModel<'a> {
         self.generate_streaming(prompt, limit, stop, |_| {})
     }
 
-    /// The values of every witness tensor, table multiplicities apart, for an inference.
+    /// The values of every witness tensor, table multiplicities apart, for the inferences of one statement.
     ///
     /// # Errors
     /// [`ModelError::Mismatch`] if an output token is not the model's answer at its position.
-    pub fn witness(&self, inference: &Inference) -> Result<Witness, ModelError> {
+    pub fn witness(&self, inferences: &[Inference]) -> Result<Witness, ModelError> {
         let shape = &self.description.shape;
-        check_prompt(&inference.prompt_tokens, shape.vocabulary, shape.positions)?;
+        for inference in inferences {
+            check_prompt(&inference.prompt_tokens, shape.vocabulary, shape.positions)?;
+        }
         let mut recorder = Recorder::on();
-        let tokens = padded_inputs(inference);
-        let stream = self.decode(&mut self.cache(), &tokens, &mut recorder);
-        self.claim(inference, &stream, &mut recorder)?;
+        let entries = Entries::new(inferences);
+        let mut caches: Vec<Cache> = entries.iter().map(|_| self.cache()).collect();
+        let mut readings: Vec<Reading> = entries
+            .iter()
+            .zip(&mut caches)
+            .map(|(inference, cache)| Reading { cache, stream: self.embed(&entries.inputs_of(inference)) })
+            .collect();
+        self.decode(&mut readings, &mut recorder);
+        for (inference, reading) in entries.iter().zip(&readings) {
+            let outputs: Vec<usize> = entries.outputs_of(inference).collect();
+            self.claim(inference, &outputs, &reading.stream, &mut recorder)?;
+        }
         Ok(recorder.finish())
     }
 
-    /// Run all layers over `tokens` and return the residual stream, shape [tokens, hidden].
-    fn decode(&self, cache: &mut Cache, tokens: &[u32], recorder: &mut Recorder) -> Vec<i32> {
+    /// Run all layers over entries that each hold the embeddings of their tokens, and leave their residual streams.
+    fn decode(&self, entries: &mut [Reading], recorder: &mut Recorder) {
         let hidden_norm = self.over_hidden(&self.description.hidden_norm);
-        let mut stream = self.embed(tokens);
-        recorder.record("embedded", &stream);
+        entries.iter().for_each(|entry| recorder.record("embedded", &entry.stream));
         let residual = &self.description.residual;
         let norms = self.description.branch_norms.as_ref();
         let norm = norms.map(|norms| &norms.attention);
@@ -180,18 +199,21 @@ impl<'a> IntegerModel<'a> {
         let norm = norms.map(|norms| &norms.feed_forward);
         let feed_forward = Block { name: "feed_forward", format: &residual.feed_forward, norm };
         for layer in 0..self.description.shape.layers {
-            self.record_input("attention_input", &stream, recorder);
-            let normed = self.norm("attention_norm", &hidden_norm, &stream, recorder);
-            let output = self.attention(layer, cache.positions, &mut cache.layers[layer], &normed, recorder);
-            self.add_branch(&attention, layer, &mut stream, &output, recorder);
-            self.record_input("feed_forward_input", &stream, recorder);
-            let normed = self.norm("feed_forward_norm", &hidden_norm, &stream, recorder);
-            let output = self.feed_forward(layer, &normed, recorder);
-            self.add_branch(&feed_forward, layer, &mut stream, &output, recorder);
+            for Reading { cache, stream } in &mut *entries {
+                self.record_input("attention_input", stream, recorder);
+                let normed = self.norm("attention_norm", &hidden_norm, stream, recorder);
+                let output = self.attention(layer, cache.positions, &mut cache.layers[layer], &normed, recorder);
+                self.add_branch(&attention, layer, stream, &output, recorder);
+                self.record_input("feed_forward_input", stream, recorder);
+                let normed = self.norm("feed_forward_norm", &hidden_norm, stream, recorder);
+                let output = self.feed_forward(layer, &normed, recorder);
+                self.add_branch(&feed_forward, layer, stream, &output, recorder);
+            }
         }
-        cache.positions += tokens.len();
-        recorder.record("stream_output", &stream);
-        stream
+        for Reading { cache, stream } in entries {
+            cache.positions += stream.len() / self.description.shape.hidden;
+            recorder.record("stream_output", stream);
+        }
     }
 
     /// One layer's share of a stacked weight.

@@ -2,7 +2,7 @@
 
 use super::Witness;
 
-/// Appends what each layer computes to the tensor of its name.
+/// Appends what each layer computes of each entry to the tensor of its name.
 pub(super) struct Recorder {
     tensors: Option<Witness>,
     /// Roundings that were clamped, and all of them.
@@ -22,7 +22,7 @@ impl Recorder {
         self.tensors.is_some()
     }
 
-    /// The layer axis leads every stacked tensor, so layers append in order.
+    /// The layer axis leads every stacked tensor and the entry axis follows, so layers append in order, and entries in each.
     pub(super) fn record(&mut self, name: &str, values: &[i32]) {
         if let Some(tensors) = &mut self.tensors {
             match tensors.get_mut(name) {

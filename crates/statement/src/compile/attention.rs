@@ -11,7 +11,7 @@ use crate::table::TableId;
 impl Compiler<'_> {
     /// `roots` serves norms over the hidden axis, `head_roots` those of heads.
     pub(super) fn attention(&mut self, normed: TensorId, roots: TableId, head_roots: Option<TableId>, stream: &Stream) {
-        let Axes { layer, position, key_position, hidden, kv_head, group, half, pair, channel, .. } = self.axes;
+        let Axes { layer, entry, position, key_position, hidden, kv_head, group, half, pair, channel, .. } = self.axes;
         let description = self.description;
         let format = &description.attention;
         let bound = |name: &str| description.weights[name];
@@ -59,33 +59,34 @@ impl Compiler<'_> {
         let key = self.rotated(normed, [&cosine, &sine], &key);
 
         let builder = &mut self.builder;
-        let pairs = [layer, kv_head, group, position, key_position];
+        let pairs = [layer, entry, kv_head, group, position, key_position];
         let score = builder.signed("score", &pairs, format.score_bits);
         let range = Interval::signed(format.score_bits);
         let output = builder.rounded("score", &pairs, format.score_rounding, &[(1, at(score, &pairs))], range);
-        let query = at(query, &[layer, position, kv_head, group, half, pair]);
-        let product = contraction(1, &query, &at(key, &[layer, key_position, kv_head, half, pair]));
+        let query = at(query, &[layer, entry, position, kv_head, group, half, pair]);
+        let product = contraction(1, &query, &at(key, &[layer, entry, key_position, kv_head, half, pair]));
         builder.product("score: query times key", &pairs, output, vec![product], &[half, pair]);
         let score = self.capped(score);
         let probability = self.softmax(score);
 
         let builder = &mut self.builder;
-        let value_axes = [layer, position, kv_head, channel];
+        let value_axes = [layer, entry, position, kv_head, channel];
         let value = builder.signed("value", &value_axes, format.value_bits);
         let range = Interval::signed(format.value_bits);
         let mut output =
             builder.rounded("value", &value_axes, format.value_rounding, &[(1, at(value, &value_axes))], range);
         output.terms.extend(value_bias.map(|bias| (-1, at(bias, &[layer, kv_head, channel]))));
-        let input = at(normed, &[layer, position, hidden]);
+        let input = at(normed, &[layer, entry, position, hidden]);
         let projection = contraction(1, &input, &at(value_weight, &[layer, kv_head, channel, hidden]));
         builder.product("value: projection", &value_axes, output, vec![projection], &[hidden]);
 
-        let mean_axes = [layer, position, kv_head, group, channel];
+        let mean_axes = [layer, entry, position, kv_head, group, channel];
         let mean = builder.signed("attention_mean", &mean_axes, format.mean_bits);
         let range = Interval::signed(format.mean_bits);
         let rounding = Rounding::exact(PROBABILITY_BITS);
         let output = builder.rounded("attention_mean", &mean_axes, rounding, &[(1, at(mean, &mean_axes))], range);
-        let product = contraction(1, &at(probability, &pairs), &at(value, &[layer, key_position, kv_head, channel]));
+        let product =
+            contraction(1, &at(probability, &pairs), &at(value, &[layer, entry, key_position, kv_head, channel]));
         builder.product("attention_mean: weights times values", &mean_axes, output, vec![product], &[key_position]);
 
         let projection = contraction(1, &at(mean, &mean_axes), &at(output_weight, &output_axes));

@@ -12,7 +12,7 @@ use crate::table::TableId;
 impl Compiler<'_> {
     /// `roots` serves norms over the hidden axis.
     pub(super) fn feed_forward(&mut self, normed: TensorId, roots: TableId, stream: &Stream) {
-        let Axes { layer, position, hidden, intermediate, .. } = self.axes;
+        let Axes { layer, entry, position, hidden, intermediate, .. } = self.axes;
         let description = self.description;
         let format = &description.feed_forward;
         let bound = |name: &str| description.weights[name];
@@ -23,8 +23,8 @@ impl Compiler<'_> {
         let down_axes = [layer, hidden, intermediate];
         let down_weight = builder.weight("down_weight", &down_axes, bound("down_weight"));
 
-        let axes = [layer, position, intermediate];
-        let input = at(normed, &[layer, position, hidden]);
+        let axes = [layer, entry, position, intermediate];
+        let input = at(normed, &[layer, entry, position, hidden]);
         let range = Interval::signed(TABLE_BITS);
         let gate = at(builder.witness("gate", &axes, range, Certificate::Lookup), &axes);
         let output = builder.rounded("gate", &axes, format.gate_rounding, &[(1, gate.clone())], range);

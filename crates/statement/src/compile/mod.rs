@@ -3,6 +3,7 @@
 
 mod attention;
 mod builder;
+mod entries;
 mod feed_forward;
 mod head;
 mod norm;
@@ -12,12 +13,11 @@ mod rounding;
 mod softmax;
 mod validate;
 
-use std::sync::Arc;
-
 use crate::axis::AxisId;
 use crate::description::{Inference, ModelDescription, WeightBound};
 use crate::statement::{CompileError, Statement};
 use builder::Builder;
+pub use entries::{Entries, padded_size};
 pub use norm::{carry_bits, carry_positions, limb_names, output_norm};
 pub use softmax::denominator_shift;
 use validate::validate;
@@ -28,6 +28,8 @@ pub(crate) struct Axes {
     layer: AxisId,
     /// Runs over layers as the source of a branch.
     source_layer: AxisId,
+    /// Runs over the inferences.
+    entry: AxisId,
     position: AxisId,
     /// Runs over positions as the one attended to.
     key_position: AxisId,
@@ -39,26 +41,26 @@ pub(crate) struct Axes {
     channel: AxisId,
     intermediate: AxisId,
     vocabulary: AxisId,
-    /// Runs over the output tokens.
+    /// Runs over the output tokens of an entry.
     row: AxisId,
 }
 
-/// Compile and check the statement of one inference. Prover and verifier call this with the same arguments.
+/// Compile and check the statement of `inferences`, which share the weights and nothing else. Prover and verifier call this with the same arguments.
 ///
 /// # Errors
-/// [`CompileError::Unsupported`] for a description or inference outside the protocol's limits, otherwise the first
+/// [`CompileError::Unsupported`] for a description or inferences outside the protocol's limits, otherwise the first
 /// relation that is not sound for this description.
-pub fn compile(description: &ModelDescription, inference: &Inference) -> Result<Statement, CompileError> {
-    validate(description, inference)?;
+pub fn compile(description: &ModelDescription, inferences: &[Inference]) -> Result<Statement, CompileError> {
+    validate(description, inferences)?;
     let shape = &description.shape;
-    let tokens = padded_inputs(inference);
-    let rows = padded_size(inference.output_tokens.len());
+    let entries = Entries::new(inferences);
     let mut builder = Builder::default();
     let axes = Axes {
         layer: builder.axis("layer", shape.layers),
         source_layer: builder.axis("source layer", shape.layers),
-        position: builder.axis("position", tokens.len()),
-        key_position: builder.axis("key position", tokens.len()),
+        entry: builder.axis("entry", entries.count()),
+        position: builder.axis("position", entries.positions),
+        key_position: builder.axis("key position", entries.positions),
         hidden: builder.axis("hidden", shape.hidden),
         kv_head: builder.axis("kv head", shape.kv_heads),
         group: builder.axis("group", shape.group),
@@ -67,18 +69,18 @@ pub fn compile(description: &ModelDescription, inference: &Inference) -> Result<
         channel: builder.axis("channel", shape.head_dim),
         intermediate: builder.axis("intermediate", shape.intermediate),
         vocabulary: builder.axis("vocabulary", shape.vocabulary),
-        row: builder.axis("output row", rows),
+        row: builder.axis("output row", entries.rows),
     };
     let mut compiler = Compiler { description, axes, builder };
     let roots = compiler.reciprocal_root_table(&description.hidden_norm, "hidden");
     let head_roots = description.head_norms.map(|norms| compiler.reciprocal_root_table(&norms.query, "head"));
-    let residual = compiler.residual(&tokens);
-    let Axes { layer, position, hidden, .. } = compiler.axes;
+    let residual = compiler.residual(entries.inputs());
+    let Axes { layer, entry, position, hidden, .. } = compiler.axes;
     let normed = compiler.norm(
         "attention_norm",
         &description.hidden_norm,
         roots,
-        &[layer, position],
+        &[layer, entry, position],
         &[hidden],
         &residual.attention,
     );
@@ -87,12 +89,12 @@ pub fn compile(description: &ModelDescription, inference: &Inference) -> Result<
         "feed_forward_norm",
         &description.hidden_norm,
         roots,
-        &[layer, position],
+        &[layer, entry, position],
         &[hidden],
         &residual.feed_forward,
     );
     compiler.feed_forward(normed, roots, &residual);
-    compiler.head(inference, rows, roots, &residual);
+    compiler.head(entries.output_rows(), roots, &residual);
     let statement = compiler.builder.finish();
     statement.check()?;
     Ok(statement)
@@ -109,31 +111,4 @@ impl Compiler<'_> {
     fn weight_bound(&self, name: &str) -> WeightBound {
         self.description.weights[name]
     }
-}
-
-/// The smallest number with at most two set bits that is at least `size`: few tiles, little padding.
-#[must_use]
-pub fn padded_size(size: usize) -> usize {
-    assert!(size >= 1, "nothing is not a size");
-    let top = 1usize << size.ilog2();
-    let rest = size - top;
-    top + if rest == 0 { 0 } else { rest.next_power_of_two() }
-}
-
-/// Input tokens with dummies appended; causality hides them from every claimed row.
-#[must_use]
-pub fn padded_inputs(inference: &Inference) -> Vec<u32> {
-    let mut tokens = inference.inputs();
-    tokens.resize(padded_size(tokens.len()), 0);
-    tokens
-}
-
-/// The position and the claimed token of each output row. Padding rows repeat the last one.
-pub(crate) fn output_rows(inference: &Inference, rows: usize) -> (Arc<Vec<u32>>, Arc<Vec<u32>>) {
-    let last = inference.output_tokens.len() - 1;
-    let first_position = inference.prompt_tokens.len() - 1;
-    let position = |row: usize| u32::try_from(first_position + row.min(last)).expect("positions are few");
-    let positions = (0..rows).map(position).collect();
-    let tokens = (0..rows).map(|row| inference.output_tokens[row.min(last)]).collect();
-    (Arc::new(positions), Arc::new(tokens))
 }

@@ -54,31 +54,33 @@ impl BranchOutput {
 }
 
 impl Compiler<'_> {
-    pub(super) fn residual(&mut self, tokens: &[u32]) -> Stream {
-        let Axes { layer, source_layer, position, hidden, vocabulary, .. } = self.axes;
+    /// `tokens` has shape [entries, positions].
+    pub(super) fn residual(&mut self, tokens: Vec<u32>) -> Stream {
+        let Axes { layer, source_layer, entry, position, hidden, vocabulary, .. } = self.axes;
         let description = self.description;
         let embedding_bound = self.weight_bound("embedding");
         let builder = &mut self.builder;
 
         let weight = builder.weight_entries("embedding", &[vocabulary, hidden], embedding_bound);
-        let one_hot = PublicTensor::OneHot { columns: Arc::new(tokens.to_vec()), width: description.shape.vocabulary };
-        let one_hot = builder.public("tokens", &[position, vocabulary], one_hot, Interval::new(0, 1));
+        let (rows, width) = (builder.size(position), description.shape.vocabulary);
+        let one_hot = PublicTensor::OneHot { columns: Arc::new(tokens), rows, width };
+        let one_hot = builder.public("tokens", &[entry, position, vocabulary], one_hot, Interval::new(0, 1));
         let magnitude = embedding_bound.magnitude;
         let embedded = builder.witness(
             "embedded",
-            &[position, hidden],
+            &[entry, position, hidden],
             Interval::new(-magnitude, magnitude),
             Certificate::Lemma("row of a weight"),
         );
         builder.product(
             "embedded: row of the token",
-            &[position, hidden],
-            linear(&[(1, &at(embedded, &[position, hidden]))], 0),
-            vec![contraction(1, &at(one_hot, &[position, vocabulary]), &at(weight, &[vocabulary, hidden]))],
+            &[entry, position, hidden],
+            linear(&[(1, &at(embedded, &[entry, position, hidden]))], 0),
+            vec![contraction(1, &at(one_hot, &[entry, position, vocabulary]), &at(weight, &[vocabulary, hidden]))],
             &[vocabulary],
         );
 
-        let axes = [layer, position, hidden];
+        let axes = [layer, entry, position, hidden];
         let attention_branch = BranchOutput::new(builder, "attention_branch", &axes, description.residual.attention);
         let feed_forward_branch =
             BranchOutput::new(builder, "feed_forward_branch", &axes, description.residual.feed_forward);
@@ -89,8 +91,8 @@ impl Compiler<'_> {
         let earlier = builder.public("earlier layers", &[layer, source_layer], earlier, Interval::new(0, 1));
         let earlier = at(earlier, &[layer, source_layer]);
         let mut input = attention.terms(&axes);
-        input.push((-1, at(embedded, &[position, hidden])));
-        let source = |tensor| at(tensor, &[source_layer, position, hidden]);
+        input.push((-1, at(embedded, &[entry, position, hidden])));
+        let source = |tensor| at(tensor, &[source_layer, entry, position, hidden]);
         let branches = attention_branch.terms(source).into_iter().chain(feed_forward_branch.terms(source));
         builder.product(
             "attention_input: embedding and earlier branches",
@@ -114,18 +116,20 @@ impl Compiler<'_> {
             magnitude + layers * (attention_branch.range().magnitude() + feed_forward_branch.range().magnitude());
         let output = builder.witness(
             "stream_output",
-            &[position, hidden],
+            &[entry, position, hidden],
             Interval::new(-magnitude, magnitude),
             Certificate::Lemma("sum of bounded terms"),
         );
-        let over_layers =
-            |tensor| Access { tensor, index: vec![Index::Sum, Index::Axis(position), Index::Axis(hidden)] };
-        let mut sum = vec![(-1, at(output, &[position, hidden])), (1, at(embedded, &[position, hidden]))];
+        let over_layers = |tensor| Access {
+            tensor,
+            index: vec![Index::Sum, Index::Axis(entry), Index::Axis(position), Index::Axis(hidden)],
+        };
+        let mut sum = vec![(-1, at(output, &[entry, position, hidden])), (1, at(embedded, &[entry, position, hidden]))];
         sum.extend(attention_branch.terms(over_layers));
         sum.extend(feed_forward_branch.terms(over_layers));
         builder.zero(
             "stream_output: embedding and all branches",
-            &[position, hidden],
+            &[entry, position, hidden],
             crate::Linear { terms: sum, constant: 0 },
         );
         Stream { attention, feed_forward, attention_branch, feed_forward_branch, output }
@@ -144,8 +148,8 @@ impl Compiler<'_> {
         projection: Contraction,
         summed: &[AxisId],
     ) {
-        let Axes { layer, position, hidden, .. } = self.axes;
-        let axes = [layer, position, hidden];
+        let Axes { layer, entry, position, hidden, .. } = self.axes;
+        let axes = [layer, entry, position, hidden];
         let terms = branch.terms(|tensor| at(tensor, &axes));
         let rounding = branch.format.rounding;
         let builder = &mut self.builder;
@@ -158,7 +162,7 @@ impl Compiler<'_> {
         let limbs = Limbs::new(builder, &output_name, &axes, norm);
         let output = builder.rounded(&output_name, &axes, *output_rounding, &limbs.terms(&axes), limbs.range());
         builder.product(&format!("{name}_output: projection"), &axes, output, vec![projection], summed);
-        let unit = self.norm(&format!("{name}_output_norm"), norm, roots, &[layer, position], &[hidden], &limbs);
+        let unit = self.norm(&format!("{name}_output_norm"), norm, roots, &[layer, entry, position], &[hidden], &limbs);
 
         let gain_name = format!("{name}_output_gain");
         let bound = self.weight_bound(&gain_name);

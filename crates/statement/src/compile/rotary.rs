@@ -49,9 +49,9 @@ impl Compiler<'_> {
 
     /// Project, normalise and scale by the gain where the model does so, and rotate by the position.
     pub(super) fn rotated(&mut self, normed: TensorId, [cosine, sine]: [&Access; 2], p: &Projection) -> TensorId {
-        let Axes { layer, position, half, pair, .. } = self.axes;
+        let Axes { layer, entry, position, half, pair, .. } = self.axes;
         let name = p.name;
-        let rows = [&[layer, position], p.heads].concat();
+        let rows = [&[layer, entry, position], p.heads].concat();
         let axes = [rows.as_slice(), &[half, pair]].concat();
         let (unit, gain) = self.projected(normed, &rows, &axes, p);
 
@@ -96,7 +96,7 @@ impl Compiler<'_> {
         axes: &[AxisId],
         p: &Projection,
     ) -> (TensorId, Option<TensorId>) {
-        let Axes { layer, position, hidden, half, pair, .. } = self.axes;
+        let Axes { layer, entry, position, hidden, half, pair, .. } = self.axes;
         let name = p.name;
         let builder = &mut self.builder;
         let (whole, limbs) = match &p.norm {
@@ -114,7 +114,7 @@ impl Compiler<'_> {
         let heads = [&[layer], p.heads, &[half, pair]].concat();
         output.terms.extend(p.bias.map(|bias| (-1, at(bias, &heads))));
         let weight_axes = [heads.as_slice(), &[hidden]].concat();
-        let projection = contraction(1, &at(normed, &[layer, position, hidden]), &at(p.weight, &weight_axes));
+        let projection = contraction(1, &at(normed, &[layer, entry, position, hidden]), &at(p.weight, &weight_axes));
         builder.product(&format!("{name}: projection"), axes, output, vec![projection], &[hidden]);
         match (&p.norm, limbs, whole) {
             (Some(HeadNorm { norm, roots, gain }), Some(limbs), _) => {

@@ -20,11 +20,11 @@ pub fn denominator_shift(positions: usize) -> u32 {
 impl Compiler<'_> {
     /// Softmax over the key positions that each position sees, with [`PROBABILITY_BITS`] fractional bits.
     pub(super) fn softmax(&mut self, score: TensorId) -> TensorId {
-        let Axes { layer, position, key_position, kv_head, group, .. } = self.axes;
+        let Axes { layer, entry, position, key_position, kv_head, group, .. } = self.axes;
         let description = self.description;
         let step = description.attention.score_step;
-        let rows = [layer, kv_head, group, position];
-        let pairs = [layer, kv_head, group, position, key_position];
+        let rows = [layer, entry, kv_head, group, position];
+        let pairs = [layer, entry, kv_head, group, position, key_position];
         let mask = self.mask();
         let builder = &mut self.builder;
         let hidden = linear(&[(-1, &mask)], 1);
@@ -113,8 +113,8 @@ impl Compiler<'_> {
     /// The scores after the cap, where the model has one.
     pub(super) fn capped(&mut self, score: TensorId) -> TensorId {
         let Some(cap) = &self.description.attention.score_cap else { return score };
-        let Axes { layer, position, key_position, kv_head, group, .. } = self.axes;
-        let pairs = [layer, kv_head, group, position, key_position];
+        let Axes { layer, entry, position, key_position, kv_head, group, .. } = self.axes;
+        let pairs = [layer, entry, kv_head, group, position, key_position];
         let builder = &mut self.builder;
         let scores: Vec<i32> = (-(1 << (TABLE_BITS - 1))..1 << (TABLE_BITS - 1)).collect();
         let table = builder.table("soft cap", vec![scores, functions::soft_cap(cap)]);

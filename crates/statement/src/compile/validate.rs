@@ -6,9 +6,20 @@ use crate::description::{
 };
 use crate::statement::CompileError;
 
-/// The limits of what a description and an inference may say.
-pub(super) fn validate(description: &ModelDescription, inference: &Inference) -> Result<(), CompileError> {
+/// As many inferences as one log holds.
+const MOST_ENTRIES: usize = 1000;
+
+/// The limits of what a description and its inferences may say.
+pub(super) fn validate(description: &ModelDescription, inferences: &[Inference]) -> Result<(), CompileError> {
     validate_description(description)?;
+    if !(1..=MOST_ENTRIES).contains(&inferences.len()) {
+        let reason = format!("{} inferences in one proof; the limits are 1 to {MOST_ENTRIES}", inferences.len());
+        return Err(CompileError::Unsupported(reason));
+    }
+    inferences.iter().try_for_each(|inference| validate_inference(description, inference))
+}
+
+fn validate_inference(description: &ModelDescription, inference: &Inference) -> Result<(), CompileError> {
     let shape = &description.shape;
     let unsupported = |reason: String| Err(CompileError::Unsupported(reason));
     if inference.prompt_tokens.is_empty() || inference.output_tokens.is_empty() {

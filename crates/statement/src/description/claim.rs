@@ -58,10 +58,14 @@ pub struct Claim {
     pub prompt_tokens: Vec<u32>,
     /// Output token ids, at least one.
     pub output_tokens: Vec<u32>,
+    /// Inferences of the same model that the proof claims besides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub further: Vec<Inference>,
 }
 
 /// One captured inference: the tokens that went in and those that came out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Inference {
     /// Prompt token ids, at least one.
     pub prompt_tokens: Vec<u32>,
@@ -85,10 +89,11 @@ impl Inference {
 }
 
 impl Claim {
-    /// The inference that is claimed.
+    /// The inferences that are claimed, at least one.
     #[must_use]
-    pub fn inference(&self) -> Inference {
-        Inference { prompt_tokens: self.prompt_tokens.clone(), output_tokens: self.output_tokens.clone() }
+    pub fn inferences(&self) -> Vec<Inference> {
+        let first = Inference { prompt_tokens: self.prompt_tokens.clone(), output_tokens: self.output_tokens.clone() };
+        [first].into_iter().chain(self.further.iter().cloned()).collect()
     }
 
     /// What the transcript absorbs before anything else: every field, length-prefixed, so that no two claims share bytes.
@@ -107,8 +112,10 @@ impl Claim {
         field(self.nonce.as_bytes());
         field(self.model_digest.as_bytes());
         field(self.weight_root.as_bytes());
-        field(&tokens(&self.prompt_tokens));
-        field(&tokens(&self.output_tokens));
+        for inference in self.inferences() {
+            field(&tokens(&inference.prompt_tokens));
+            field(&tokens(&inference.output_tokens));
+        }
         bytes
     }
 }

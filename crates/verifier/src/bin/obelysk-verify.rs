@@ -118,6 +118,7 @@ fn to_json(folder: &ProofFolder, report: &SecurityReport, model_expected: bool) 
         "modelDigestExpected": model_expected,
         "promptTokens": claim.prompt_tokens,
         "outputTokens": claim.output_tokens,
+        "further": claim.further,
         "nonce": claim.nonce,
         "mode": claim.mode,
         "profile": claim.profile,
@@ -128,14 +129,13 @@ fn to_json(folder: &ProofFolder, report: &SecurityReport, model_expected: bool) 
 
 fn to_text(folder: &ProofFolder, report: &SecurityReport) -> String {
     let claim = &folder.claim;
-    let mut lines = vec![
-        "VALID".to_string(),
-        format!("model     {}", claim.model_digest),
-        format!("prompt    {:?}", claim.prompt_tokens),
-        format!("output    {:?}", claim.output_tokens),
-        format!("nonce     {}", claim.nonce),
-        format!("security  {:.1} bits, all phases composed:", report.bits()),
-    ];
+    let mut lines = vec!["VALID".to_string(), format!("model     {}", claim.model_digest)];
+    for inference in claim.inferences() {
+        lines.push(format!("prompt    {:?}", inference.prompt_tokens));
+        lines.push(format!("output    {:?}", inference.output_tokens));
+    }
+    lines.push(format!("nonce     {}", claim.nonce));
+    lines.push(format!("security  {:.1} bits, all phases composed:", report.bits()));
     lines.extend(report.phases.iter().map(|phase| {
         format!("          {:.1} bits  {} (of which grinding {})", phase.bits, phase.name, phase.grinding)
     }));

@@ -197,6 +197,45 @@ fn single_steps_add_up_to_a_run() {
 }
 
 #[test]
+fn prompts_share_a_proof_and_repetitions_add_nothing_to_it() {
+    let home = tempfile::tempdir().unwrap();
+    let out = home.path().join("out");
+    let second = ["--prompt", "What is 2 + 9?", "--count", "2", "--max-new-tokens", "3"];
+    let report = run(home.path(), &out, &second).ok();
+    assert_eq!(report["logEntries"], 4);
+    let further = report["further"].as_array().unwrap();
+    assert_eq!(further.len(), 1, "each prompt once");
+    assert_eq!(report["integerMatchesFloat"], "6/6");
+    let single = home.path().join("single");
+    let alone = obelysk(
+        home.path(),
+        ["run", "--preset", "tiny-chat", "--chat", "--max-new-tokens", "3", "--out", single.to_str().unwrap()]
+            .iter()
+            .chain(&second[..2]),
+    )
+    .ok();
+    assert_eq!(alone["outputTokens"], further[0]["outputTokens"], "an answer does not depend on who shares the proof");
+    assert_eq!(alone["further"], serde_json::json!([]));
+
+    let ids = |tokens: &Value| tokens.as_array().unwrap().iter().map(Value::to_string).collect::<Vec<_>>().join(",");
+    let verify = |prompt: &Value, output: &Value| {
+        let mut command = std::process::Command::new(crate::program::verifier());
+        command.arg(&out).args(["--prompt-tokens", &ids(prompt), "--output-tokens", &ids(output), "--json"]);
+        command.output().unwrap().status.code()
+    };
+    assert_eq!(verify(&report["promptTokens"], &report["outputTokens"]), Some(0));
+    assert_eq!(verify(&further[0]["promptTokens"], &further[0]["outputTokens"]), Some(0));
+    assert_eq!(verify(&further[0]["promptTokens"], &report["outputTokens"]), Some(1), "answers belong to prompts");
+}
+
+#[test]
+fn a_log_holds_at_most_a_thousand_inferences() {
+    let home = tempfile::tempdir().unwrap();
+    let failure = run(home.path(), &home.path().join("out"), &["--prompt", "again", "--count", "501"]).fails_with(10);
+    assert!(failure.message.contains("1000"), "{failure:?}");
+}
+
+#[test]
 fn an_audit_names_the_file_of_a_changed_byte() {
     let home = tempfile::tempdir().unwrap();
     let out = home.path().join("out");

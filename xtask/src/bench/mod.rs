@@ -1,5 +1,6 @@
 //! Figures, one JSON line each: `name, value, unit`, the spread over runs, the machine and the commit.
 
+mod batch;
 mod shapes;
 mod tiny_chat;
 
@@ -33,6 +34,8 @@ pub struct Arguments {
 enum Name {
     /// Goals Z7, Z8 and Q1, on the bundled model.
     TinyChat,
+    /// One to eight inferences in one proof: what a token costs.
+    Batch,
     /// The shapes of Qwen3-0.6B with random weights: validate, prepare, prove 16 tokens.
     #[value(name = "qwen3-0.6b")]
     Qwen3Small,
@@ -47,6 +50,7 @@ enum Name {
 pub fn run(arguments: &Arguments) -> Result<()> {
     match arguments.name {
         Name::TinyChat => tiny_chat::run(arguments.runs),
+        Name::Batch => batch::run(arguments.runs),
         Name::Qwen3Small => shapes::run(&shapes::QWEN3_0_6B, arguments.layers),
         Name::Qwen3Large => shapes::run(&shapes::QWEN3_14B, arguments.layers),
         Name::Llama => shapes::run(&shapes::LLAMA3_70B, arguments.layers),

@@ -1,8 +1,10 @@
-//! How long to wait before the next attempt.
+//! When to try again, and when to give up.
 
 use std::time::Duration;
 
 use rand::RngExt;
+
+use crate::error::HubError;
 
 /// How often to try without progress, and how long to wait in between.
 #[derive(Clone, Copy, Debug)]
@@ -28,10 +30,54 @@ impl Default for Patience {
     }
 }
 
+/// An attempt that failed and may succeed later.
+pub(crate) struct Failed {
+    pub(crate) reason: String,
+    pub(crate) retry_after: Option<Duration>,
+}
+
+impl Failed {
+    pub(crate) fn new(reason: impl std::fmt::Display) -> Self {
+        Self { reason: reason.to_string(), retry_after: None }
+    }
+}
+
+/// What an attempt comes to.
+pub(crate) enum Attempt<T> {
+    Done(T),
+    /// Try again.
+    Failed(Failed),
+    /// Trying again would not help.
+    Hopeless(HubError),
+}
+
 impl Patience {
+    /// Try until it is done, it is hopeless, or patience has run out without progress. `attempt` says with its second
+    /// value whether it got any further.
+    pub(crate) fn persist<T>(
+        &self,
+        what: &str,
+        mut attempt: impl FnMut() -> (Attempt<T>, bool),
+    ) -> Result<T, HubError> {
+        let mut failures = 0;
+        loop {
+            let (outcome, progressed) = attempt();
+            let failed = match outcome {
+                Attempt::Done(value) => return Ok(value),
+                Attempt::Hopeless(error) => return Err(error),
+                Attempt::Failed(failed) => failed,
+            };
+            failures = if progressed { 1 } else { failures + 1 };
+            if failures >= self.attempts {
+                return Err(HubError::Network { what: what.to_owned(), attempts: failures, reason: failed.reason });
+            }
+            std::thread::sleep(self.wait(failures, failed.retry_after));
+        }
+    }
+
     /// The wait after `failures` failures in a row: exponential, of which a random half is left out so that many
     /// clients do not come back together.
-    pub(crate) fn wait(&self, failures: u32, retry_after: Option<Duration>) -> Duration {
+    fn wait(&self, failures: u32, retry_after: Option<Duration>) -> Duration {
         if let Some(asked) = retry_after {
             return asked.min(self.longest_wait * 10);
         }

@@ -8,7 +8,7 @@ use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, LOCATION, RANGE
 use reqwest::redirect::Policy;
 use url::Url;
 
-use crate::backoff::Patience;
+use crate::backoff::{Attempt, Failed, Patience};
 use crate::error::HubError;
 
 /// Longest chain of redirects.
@@ -66,43 +66,13 @@ pub struct Client {
     pub(crate) patience: Patience,
 }
 
-/// An attempt that failed and may succeed later.
-pub(crate) struct Failed {
-    pub(crate) reason: String,
-    pub(crate) retry_after: Option<Duration>,
-}
-
-impl Failed {
-    pub(crate) fn new(reason: impl std::fmt::Display) -> Self {
-        Self { reason: reason.to_string(), retry_after: None }
-    }
-}
-
-/// What an attempt comes to.
-pub(crate) enum Attempt<T> {
-    Done(T),
-    /// Try again.
-    Failed(Failed),
-    /// Trying again would not help.
-    Hopeless(HubError),
-}
-
 impl Client {
     /// A client of `endpoint`.
     ///
     /// # Errors
     /// [`HubError::Protocol`] if no secure connections can be made on this machine.
     pub fn new(endpoint: Endpoint, patience: Patience) -> Result<Self, HubError> {
-        // Another part of the program may have chosen its provider already.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = HttpClient::builder()
-            .redirect(Policy::none())
-            .connect_timeout(patience.stall)
-            .timeout(patience.stall)
-            .user_agent(concat!("obelysk/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| HubError::Protocol { what: "a client".into(), reason: chain(&error) })?;
-        Ok(Self { endpoint, http, patience })
+        Ok(Self { endpoint, http: connections(&patience)?, patience })
     }
 
     /// The address of a path below the endpoint.
@@ -168,33 +138,23 @@ impl Client {
             _ => Attempt::Failed(Failed { reason: format!("status {status} {message}"), retry_after: asked(headers) }),
         }
     }
+}
 
-    /// Try until it is done, it is hopeless, or `patience` has run out without progress. `attempt` says with its second
-    /// value whether it got any further.
-    pub(crate) fn persist<T>(
-        &self,
-        what: &str,
-        mut attempt: impl FnMut() -> (Attempt<T>, bool),
-    ) -> Result<T, HubError> {
-        let mut failures = 0;
-        loop {
-            let (outcome, progressed) = attempt();
-            let failed = match outcome {
-                Attempt::Done(value) => return Ok(value),
-                Attempt::Hopeless(error) => return Err(error),
-                Attempt::Failed(failed) => failed,
-            };
-            failures = if progressed { 1 } else { failures + 1 };
-            if failures >= self.patience.attempts {
-                return Err(HubError::Network { what: what.to_owned(), attempts: failures, reason: failed.reason });
-            }
-            std::thread::sleep(self.patience.wait(failures, failed.retry_after));
-        }
-    }
+/// Connections that follow no redirect by themselves.
+pub(crate) fn connections(patience: &Patience) -> Result<HttpClient, HubError> {
+    // Another part of the program may have chosen its provider already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    HttpClient::builder()
+        .redirect(Policy::none())
+        .connect_timeout(patience.stall)
+        .timeout(patience.stall)
+        .user_agent(concat!("obelysk/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .map_err(|error| HubError::Protocol { what: "a client".into(), reason: chain(&error) })
 }
 
 /// The wait that a busy server asks for, in seconds.
-fn asked(headers: &HeaderMap) -> Option<Duration> {
+pub(crate) fn asked(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds))
 }

@@ -2,13 +2,14 @@
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
+use std::io;
 use std::path::Path;
 use std::sync::Mutex;
 
-use crate::client::Client;
 use crate::error::HubError;
-use crate::file::{check, fetch, part_of};
-use crate::repository::{Reference, RemoteFile};
+use crate::file::{check, fetch, part_of, reserve};
+use crate::repository::RemoteFile;
+use crate::store::Store;
 
 /// Files that are fetched at the same time.
 const PARALLEL: usize = 4;
@@ -41,15 +42,13 @@ pub struct DownloadedFile {
     pub sha256: String,
 }
 
-/// Bring some files of a commit into a folder. Whatever is there and right is kept. One process at a time works in a
+/// Bring some files of a store into a folder. Whatever is there and right is kept. One process at a time works in a
 /// folder; others wait for it.
 ///
 /// # Errors
 /// The first file that cannot be had. Everything fetched so far stays for the next call.
 pub fn download(
-    client: &Client,
-    reference: &Reference,
-    commit: &str,
+    store: &Store,
     files: &[RemoteFile],
     folder: &Path,
     progress: &dyn Progress,
@@ -62,6 +61,13 @@ pub fn download(
     let held: u64 = files.iter().map(|file| held(file, folder)).sum();
     let total: u64 = files.iter().map(|file| file.bytes).sum();
     require_space(folder, total - held)?;
+    for file in files {
+        let path = folder.join(&file.path);
+        reserve(file, &path).map_err(|error| match error.kind() {
+            io::ErrorKind::StorageFull => disk_full(folder, total - held),
+            _ => HubError::io("reserve space for", &path, error),
+        })?;
+    }
     progress.planned(total, held);
 
     let queue: Mutex<VecDeque<&RemoteFile>> = Mutex::new(files.iter().collect());
@@ -71,7 +77,7 @@ pub fn download(
         for _ in 0..PARALLEL.min(files.len()) {
             scope.spawn(|| {
                 while let Some(file) = next(&queue, &failure) {
-                    match one(client, reference, commit, file, folder, progress) {
+                    match one(store, file, folder, progress) {
                         Ok(file) => outcomes.lock().expect("no thread panics").push(file),
                         Err(error) => drop(failure.lock().expect("no thread panics").get_or_insert(error)),
                     }
@@ -95,14 +101,7 @@ fn next<'a>(queue: &Mutex<VecDeque<&'a RemoteFile>>, failure: &Mutex<Option<HubE
     queue.lock().expect("no thread panics").pop_front()
 }
 
-fn one(
-    client: &Client,
-    reference: &Reference,
-    commit: &str,
-    file: &RemoteFile,
-    folder: &Path,
-    progress: &dyn Progress,
-) -> Result<DownloadedFile, HubError> {
+fn one(store: &Store, file: &RemoteFile, folder: &Path, progress: &dyn Progress) -> Result<DownloadedFile, HubError> {
     let path = folder.join(&file.path);
     let downloaded = |sha256| DownloadedFile { path: file.path.clone(), bytes: file.bytes, sha256 };
     if fs::metadata(&path).is_ok_and(|metadata| metadata.len() == file.bytes) {
@@ -111,7 +110,7 @@ fn one(
         }
         progress.lost(file.bytes);
     }
-    fetch(client, reference, commit, file, &path, progress).map(downloaded)
+    fetch(store, file, &path, progress).map(downloaded)
 }
 
 /// Bytes of a file that are here, unchecked.
@@ -126,12 +125,23 @@ fn held(file: &RemoteFile, folder: &Path) -> u64 {
 
 /// Refuse to start what does not fit, with a reserve of a twentieth for what is derived and for others.
 fn require_space(folder: &Path, missing: u64) -> Result<(), HubError> {
-    let volume =
-        rustix::fs::statvfs(folder).map_err(|error| HubError::io("look at", folder, std::io::Error::from(error)))?;
-    let available = volume.f_bavail.saturating_mul(volume.f_frsize);
-    let needed = missing.saturating_add(missing / 20);
-    if missing > 0 && available < needed {
-        return Err(HubError::DiskFull { folder: folder.to_owned(), needed, available });
+    let available = available(folder).map_err(|error| HubError::io("look at", folder, error))?;
+    if missing > 0 && available < with_reserve(missing) {
+        return Err(HubError::DiskFull { folder: folder.to_owned(), needed: with_reserve(missing), available });
     }
     Ok(())
+}
+
+fn with_reserve(missing: u64) -> u64 {
+    missing.saturating_add(missing / 20)
+}
+
+fn disk_full(folder: &Path, missing: u64) -> HubError {
+    let available = available(folder).unwrap_or_default();
+    HubError::DiskFull { folder: folder.to_owned(), needed: with_reserve(missing), available }
+}
+
+fn available(folder: &Path) -> io::Result<u64> {
+    let volume = rustix::fs::statvfs(folder)?;
+    Ok(volume.f_bavail.saturating_mul(volume.f_frsize))
 }

@@ -28,6 +28,22 @@ pub enum HubError {
         /// What the hub says.
         message: String,
     },
+    /// The bucket refuses the access key, or its absence.
+    #[error("{place} refuses access (status {status})")]
+    BucketRefuses {
+        /// The folder.
+        place: String,
+        /// The answer's status.
+        status: u16,
+    },
+    /// The folder of a bucket lacks a file.
+    #[error("{place} has no {file}")]
+    BucketLacks {
+        /// The folder.
+        place: String,
+        /// Name of the file.
+        file: String,
+    },
     /// The server could not be reached or broke off, again and again.
     #[error("{what} failed {attempts} times in a row without progress; the last time: {reason}")]
     Network {
@@ -94,6 +110,13 @@ impl HubError {
             Self::Unauthorised { .. } => "set HF_TOKEN to a token that may read the repository",
             Self::Gated { .. } => {
                 "accept the licence on the repository's page with the token's account, then try again"
+            }
+            Self::BucketRefuses { .. } => {
+                "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to a key that may read the folder; check its name too: \
+                 buckets also refuse what is not there"
+            }
+            Self::BucketLacks { .. } => {
+                "put the model's files into the folder, and beside them what `sha256sum * > SHA256SUMS` writes"
             }
             Self::Network { .. } => "try again: the download goes on where it stopped",
             Self::Protocol { .. } => "check --endpoint: it must speak the hub's interface",

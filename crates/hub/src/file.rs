@@ -10,10 +10,12 @@ use reqwest::header::CONTENT_RANGE;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
-use crate::client::{Attempt, Client, Failed, chain};
+use crate::backoff::{Attempt, Failed};
+use crate::client::chain;
 use crate::download::Progress;
 use crate::error::HubError;
-use crate::repository::{Reference, RemoteFile, StatedDigest};
+use crate::repository::{RemoteFile, StatedDigest};
+use crate::store::Store;
 
 /// How often a file may arrive wrong.
 const WRONG_MAX: u32 = 3;
@@ -77,16 +79,14 @@ pub(crate) fn part_of(path: &Path) -> PathBuf {
 
 /// Fetch a file into `path` and return its SHA-256.
 pub(crate) fn fetch(
-    client: &Client,
-    reference: &Reference,
-    commit: &str,
+    store: &Store,
     file: &RemoteFile,
     path: &Path,
     progress: &dyn Progress,
 ) -> Result<String, HubError> {
     let part = part_of(path);
     for wrong in 1.. {
-        fetch_part(client, reference, commit, file, &part, progress)?;
+        fetch_part(store, file, &part, progress)?;
         let actual = match check(file, &part)? {
             Ok(sha256) => {
                 publish(&part, path).map_err(|error| HubError::io("rename", &part, error))?;
@@ -109,21 +109,8 @@ pub(crate) fn fetch(
 }
 
 /// Make the part as long as the file.
-fn fetch_part(
-    client: &Client,
-    reference: &Reference,
-    commit: &str,
-    file: &RemoteFile,
-    part: &Path,
-    progress: &dyn Progress,
-) -> Result<(), HubError> {
-    let segments: Vec<&str> = [reference.organisation.as_str(), &reference.name, "resolve", commit]
-        .into_iter()
-        .chain(file.path.split('/'))
-        .collect();
-    let address = client.address(&segments);
-    let repository = reference.repository();
-    client.persist(&format!("{repository}/{}", file.path), || {
+fn fetch_part(store: &Store, file: &RemoteFile, part: &Path, progress: &dyn Progress) -> Result<(), HubError> {
+    store.patience().persist(&store.name_of(&file.path), || {
         let held = match length_of(part, file.bytes) {
             Ok(held) => held,
             Err(error) => return (Attempt::Hopeless(HubError::io("look at", part, error)), false),
@@ -131,8 +118,7 @@ fn fetch_part(
         if held == file.bytes && part.exists() {
             return (Attempt::Done(()), false);
         }
-        // Always through the hub: the address of its store may have expired since.
-        let response = match client.get(&repository, &address, held) {
+        let response = match store.get(&file.path, held) {
             Attempt::Done(response) => response,
             Attempt::Failed(failed) => return (Attempt::Failed(failed), false),
             Attempt::Hopeless(error) => return (Attempt::Hopeless(error), false),
@@ -142,6 +128,19 @@ fn fetch_part(
         let after = fs::metadata(part).map_or(0, |metadata| metadata.len());
         (outcome, after > before)
     })
+}
+
+/// Take the space of a file before its first byte, where the file system can: other writers find the disk full, not this
+/// download half-way. The part's length stays what has been fetched.
+pub(crate) fn reserve(file: &RemoteFile, path: &Path) -> std::io::Result<()> {
+    if file.bytes == 0 || fs::metadata(path).is_ok_and(|metadata| metadata.len() == file.bytes) {
+        return Ok(());
+    }
+    let part = OpenOptions::new().create(true).append(true).open(part_of(path))?;
+    match rustix::fs::fallocate(&part, rustix::fs::FallocateFlags::KEEP_SIZE, 0, file.bytes) {
+        Err(error) if error != rustix::io::Errno::OPNOTSUPP && error != rustix::io::Errno::NOSYS => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 /// Length of the part so far. One that is longer than the file is of another file.
@@ -166,7 +165,9 @@ fn append(mut response: Response, held: u64, file: &RemoteFile, part: &Path, pro
     if continues && !range.is_some_and(|range| range.starts_with(&format!("bytes {held}-"))) {
         return Attempt::Failed(Failed::new(format!("asked for bytes from {held}, got {range:?}")));
     }
-    let opened = OpenOptions::new().create(true).append(continues).write(true).truncate(!continues).open(part);
+    // An empty part is not truncated: it may have space reserved.
+    let afresh = !continues && held > 0;
+    let opened = OpenOptions::new().create(true).append(continues).write(true).truncate(afresh).open(part);
     let mut output = match opened {
         Ok(output) => output,
         Err(error) => return Attempt::Hopeless(HubError::io("write", part, error)),

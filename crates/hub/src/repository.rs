@@ -9,7 +9,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use crate::client::{Attempt, Client, Failed, chain};
+use crate::backoff::{Attempt, Failed};
+use crate::client::{Client, chain};
 use crate::error::HubError;
 
 /// A repository, and a branch, tag or commit of it: `organisation/name` or `organisation/name@revision`.
@@ -151,7 +152,7 @@ impl Client {
 
     /// Ask for JSON; also returns the address of the next page.
     fn json<T: DeserializeOwned>(&self, repository: &str, url: &Url) -> Result<(T, Option<String>), HubError> {
-        let response = self.persist(url.as_str(), || {
+        let response = self.patience.persist(url.as_str(), || {
             let attempt = match self.get(repository, url, 0) {
                 Attempt::Done(response) => body(response),
                 Attempt::Failed(failed) => Attempt::Failed(failed),
@@ -181,7 +182,7 @@ fn next_page(header: &str) -> Option<String> {
     rest.split_once('>').map(|(target, _)| target.to_owned())
 }
 
-fn is_hex(text: &str) -> bool {
+pub(crate) fn is_hex(text: &str) -> bool {
     text.chars().all(|c| c.is_ascii_hexdigit() && !c.is_ascii_uppercase())
 }
 

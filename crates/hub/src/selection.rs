@@ -1,7 +1,7 @@
 //! Which files of a repository are downloaded: an allow-list, because repositories also hold the weights in other
 //! formats, some of which run code when they are opened.
 
-use crate::repository::{RemoteFile, Revision};
+use crate::repository::RemoteFile;
 
 /// Name of the list of shards.
 pub(crate) const INDEX: &str = "model.safetensors.index.json";
@@ -20,11 +20,11 @@ const SMALL: [&str; 8] = [
 
 /// The files of a model: configuration, tokenizer, and `model.safetensors` or its shards.
 #[must_use]
-pub fn select(revision: &Revision) -> Vec<RemoteFile> {
-    let sharded = revision.files.iter().any(|file| file.path == INDEX);
+pub fn select(files: &[RemoteFile]) -> Vec<RemoteFile> {
+    let sharded = files.iter().any(|file| file.path == INDEX);
     let wanted =
         |path: &str| SMALL.contains(&path) || if sharded { is_shard(path) } else { path == "model.safetensors" };
-    revision.files.iter().filter(|file| wanted(&file.path)).cloned().collect()
+    files.iter().filter(|file| wanted(&file.path)).cloned().collect()
 }
 
 /// `model-00001-of-00008.safetensors`.
@@ -41,14 +41,14 @@ mod tests {
     use super::*;
     use crate::repository::StatedDigest;
 
-    fn revision(paths: &[&str]) -> Revision {
+    fn files(paths: &[&str]) -> Vec<RemoteFile> {
         let file =
             |path: &&str| RemoteFile { path: (*path).into(), bytes: 1, digest: StatedDigest::Git("0".repeat(40)) };
-        Revision { commit: "0".repeat(40), files: paths.iter().map(file).collect() }
+        paths.iter().map(file).collect()
     }
 
     fn selected(paths: &[&str]) -> Vec<String> {
-        select(&revision(paths)).into_iter().map(|file| file.path).collect()
+        select(&files(paths)).into_iter().map(|file| file.path).collect()
     }
 
     #[test]

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use obelysk_hub::{Client, Downloaded, Endpoint, HubError, Patience, Progress, Reference, download, select};
+use obelysk_hub::{
+    Client, Downloaded, Endpoint, HubError, Patience, Progress, Reference, Revision, Store, download, select,
+};
 use obelysk_stand_in_hub::{Faults, Server};
 use tempfile::TempDir;
 
@@ -43,6 +45,10 @@ fn content(length: usize) -> Vec<u8> {
     (0..length as u32).flat_map(|i| i.wrapping_mul(2_654_435_761).to_le_bytes()).take(length).collect()
 }
 
+fn store<'a>(client: &'a Client, reference: &'a Reference, revision: &'a Revision) -> Store<'a> {
+    Store::Repository { client, reference, commit: &revision.commit }
+}
+
 impl Place {
     fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
@@ -75,7 +81,7 @@ impl Place {
         let reference: Reference = "tiny-org/big".parse().unwrap();
         let client = self.client(Some("hf_good"));
         let outcome = client.revision(&reference).and_then(|revision| {
-            download(&client, &reference, &revision.commit, &select(&revision), &self.folder(), &counter)
+            download(&store(&client, &reference, &revision), &select(&revision.files), &self.folder(), &counter)
         });
         (outcome, counter.fetched.load(Ordering::Relaxed))
     }
@@ -211,8 +217,8 @@ fn a_hub_that_stays_away_is_given_up_and_what_was_fetched_stays() {
     let revision = client.revision(&reference).unwrap();
     place.server.set(Faults { failures: 1000, ..Faults::default() });
     let fetch = || {
-        let files = select(&revision);
-        download(&client, &reference, &revision.commit, &files, &place.folder(), &Counter::default())
+        let files = select(&revision.files);
+        download(&store(&client, &reference, &revision), &files, &place.folder(), &Counter::default())
     };
     let error = fetch().unwrap_err();
     assert!(matches!(error, HubError::Network { attempts: 4, .. }), "{error}");

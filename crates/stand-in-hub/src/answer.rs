@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::io::SeekFrom;
+use std::path::Path as FilePath;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Json;
@@ -28,7 +29,7 @@ const PIECE: u64 = 1 << 16;
 
 type Names = (String, String);
 /// A refusal is boxed: it is large, and rare.
-type Answer = Result<Response, Refusal>;
+pub(crate) type Answer = Result<Response, Refusal>;
 
 /// An answer other than what was asked for.
 pub(crate) struct Refusal(Box<Response>);
@@ -241,7 +242,7 @@ pub(crate) async fn small(
     let Some(entry) = repository.entries.get(&path) else {
         return Err(refuse(StatusCode::NOT_FOUND, "EntryNotFound", "Entry not found"));
     };
-    let mut response = send(&state, entry, &headers, &Faults::default()).await?;
+    let mut response = send(&entry.location, &headers, &Faults::default(), Arc::clone(&state.sent)).await?;
     let commit = HeaderValue::from_str(&repository.commit).expect("hex is plain");
     response.headers_mut().insert("X-Repo-Commit", commit);
     response.headers_mut().insert(ETAG, HeaderValue::from_str(&format!("\"{}\"", entry.git)).expect("hex is plain"));
@@ -273,12 +274,17 @@ pub(crate) async fn large(
     if faults.expired > 0 {
         return Err((StatusCode::FORBIDDEN, "<html>the request has expired</html>").into_response().into());
     }
-    send(&state, entry, &headers, &faults).await
+    send(&entry.location, &headers, &faults, Arc::clone(&state.sent)).await
 }
 
 /// Send a file or a range of it.
-async fn send(state: &State, entry: &Entry, headers: &HeaderMap, faults: &Faults) -> Answer {
-    let length = entry.bytes;
+///
+/// `sent` counts the bytes.
+pub(crate) async fn send(location: &FilePath, headers: &HeaderMap, faults: &Faults, sent: Arc<AtomicU64>) -> Answer {
+    let unreadable =
+        |error: std::io::Error| Refusal::from((StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response());
+    let mut file = File::open(location).await.map_err(unreadable)?;
+    let length = file.metadata().await.map_err(unreadable)?.len();
     let range = headers.get(RANGE).and_then(|range| range.to_str().ok()).filter(|_| !faults.ignore_ranges);
     let (start, end) = match range.map(|range| parse_range(range, length)) {
         None => (0, length),
@@ -288,9 +294,6 @@ async fn send(state: &State, entry: &Entry, headers: &HeaderMap, faults: &Faults
             return Err((StatusCode::RANGE_NOT_SATISFIABLE, [(CONTENT_RANGE, range)]).into_response().into());
         }
     };
-    let unreadable =
-        |error: std::io::Error| Refusal::from((StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response());
-    let mut file = File::open(&entry.location).await.map_err(unreadable)?;
     file.seek(SeekFrom::Start(start)).await.map_err(unreadable)?;
     let stop = match (faults.cuts > 0, faults.short_ranges > 0) {
         (true, _) => end.min(start + faults.cut_after),
@@ -299,7 +302,6 @@ async fn send(state: &State, entry: &Entry, headers: &HeaderMap, faults: &Faults
     };
     let flipped = (faults.flips > 0).then_some(length / 2);
     let rate = faults.rate;
-    let sent = Arc::clone(&state.sent);
     let pieces = stream::unfold((file, start, sent), move |(mut file, at, sent)| async move {
         if at == stop {
             // Less than announced: the connection breaks.

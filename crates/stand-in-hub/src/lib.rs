@@ -5,6 +5,7 @@
 //! it without their token.
 
 mod answer;
+mod bucket;
 mod faults;
 mod repository;
 
@@ -17,6 +18,7 @@ use axum::Router;
 use axum::routing::{get, post};
 use tokio::net::TcpListener;
 
+pub use bucket::{BucketServer, write_sums};
 pub use faults::Faults;
 use repository::Repositories;
 

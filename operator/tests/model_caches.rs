@@ -112,6 +112,28 @@ fn an_unused_cache_says_so_before_its_jobs_and_then_its_claim_go() {
 }
 
 #[test]
+fn only_the_pod_that_fetches_from_a_bucket_gets_its_key() {
+    let source = json!({"s3": {"bucket": "models", "prefix": "qwen3", "secretRef": {"name": "key"}}});
+    let mut cache = ready_cache(json!({"source": source}));
+    let snapshot = Snapshot { claim: Some(claim()), ..Snapshot::default() };
+    let secrets = |cache: &ModelCache| -> Vec<(String, String)> {
+        let job = serde_json::to_value(make(cache, &snapshot, 0).create_job.unwrap()).unwrap();
+        let variables = &job["spec"]["template"]["spec"]["containers"][0]["env"];
+        let of_secret = |variable: &Value| {
+            let key = &variable["valueFrom"]["secretKeyRef"];
+            key["key"].as_str().map(|key| (variable["name"].as_str().unwrap().to_owned(), key.to_owned()))
+        };
+        variables.as_array().unwrap().iter().filter_map(of_secret).collect()
+    };
+    let mut status = cache.status.take().unwrap();
+    let key = |name: &str, key: &str| (name.to_owned(), key.to_owned());
+    let both = [key("AWS_ACCESS_KEY_ID", "accessKeyId"), key("AWS_SECRET_ACCESS_KEY", "secretAccessKey")];
+    assert_eq!(secrets(&cache), both);
+    status.attempts.retain(|attempt| attempt.step == "fetch");
+    assert_eq!(secrets(&with_status(&cache, status)), [], "the one that prepares needs none");
+}
+
+#[test]
 fn a_cache_that_is_used_is_not_evicted() {
     let cache = ready_cache(json!({"retention": {"evictAfterUnusedSeconds": 600}}));
     let mut snapshot = Snapshot { claim: Some(claim()), consumers: 2, ..Snapshot::default() };

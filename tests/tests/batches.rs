@@ -82,6 +82,6 @@ fn answers_do_not_depend_on_who_shares_the_proof() {
     let (subject, _) = &*SUBJECT;
     for inference in &subject.inferences {
         let alone = Subject::of_model(subject.model.clone(), &[&inference.prompt_tokens], 2);
-        assert_eq!(alone.inferences, [inference.clone()]);
+        assert_eq!(&alone.inferences[0], inference);
     }
 }

@@ -54,6 +54,26 @@ pub enum ModelLocation {
     Directory(PathBuf),
     /// A repository of a hub. The token, if there is one, is in the environment variable `HF_TOKEN`.
     Hub(Hub),
+    /// A folder of a bucket. The access key, if there is one, is in the environment variables `AWS_ACCESS_KEY_ID` and
+    /// `AWS_SECRET_ACCESS_KEY`.
+    Bucket(Bucket),
+}
+
+/// A folder of a bucket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Bucket {
+    /// The bucket.
+    pub bucket: String,
+    /// The folder.
+    #[serde(default)]
+    pub prefix: String,
+    /// Address of the server; absent for AWS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// Region.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
 }
 
 /// A repository of a hub.
@@ -90,13 +110,13 @@ pub enum Work {
 pub struct Prove {
     /// Digest that the prepared model must have, lower-case hex.
     pub model_digest: String,
-    /// Text or tokens.
-    pub input: Input,
+    /// Texts or tokens, at least one; one proof claims all the answers.
+    pub inputs: Vec<Input>,
     /// Apply the model's chat template to the text.
     pub chat: bool,
     /// Most tokens to generate.
     pub max_new_tokens: u32,
-    /// Inferences in the log.
+    /// How often the log records each.
     #[serde(default = "one")]
     pub count: u32,
     /// `gkr`.
@@ -320,7 +340,7 @@ mod tests {
             no_progress_timeout_seconds: 1800,
             work: Work::Prove(Prove {
                 model_digest: "00".repeat(32),
-                input: Input::Prompt("What is 7 + 5?".into()),
+                inputs: vec![Input::Prompt("What is 7 + 5?".into())],
                 chat: true,
                 max_new_tokens: 16,
                 count: 1,

@@ -19,6 +19,6 @@ pub use bucket::{AccessKey, Bucket, Location};
 pub use client::{Client, Endpoint};
 pub use download::{Downloaded, DownloadedFile, Progress, download};
 pub use error::HubError;
-pub use repository::{Reference, RemoteFile, Revision};
+pub use repository::{Reference, RemoteFile, Revision, StatedDigest};
 pub use selection::select;
 pub use store::Store;

@@ -71,8 +71,8 @@ pub struct Attempt<'a> {
     pub cores: String,
     /// Memory, as a quantity.
     pub memory: String,
-    /// The Secret with the hub's token.
-    pub hub_token: Option<KeyRef>,
+    /// Environment variables of Secrets: the token of a hub, the key of a bucket.
+    pub secrets: Vec<(&'static str, KeyRef)>,
     /// Number of GPUs and the products that will do.
     pub gpus: Option<(i32, Vec<String>)>,
     /// Nodes to stay away from.
@@ -195,7 +195,7 @@ fn container(attempt: &Attempt, settings: &Settings) -> Container {
                 env("NVIDIA_DRIVER_CAPABILITIES", "compute,utility"),
             ]
             .into_iter()
-            .chain(attempt.hub_token.as_ref().map(hub_token))
+            .chain(attempt.secrets.iter().map(|(name, key)| secret(name, key)))
             .collect(),
         ),
         resources: Some(ResourceRequirements {
@@ -216,10 +216,10 @@ fn container(attempt: &Attempt, settings: &Settings) -> Container {
 }
 
 /// The kubelet reads the Secret; the operator never does.
-fn hub_token(secret: &KeyRef) -> EnvVar {
-    let selector = SecretKeySelector { name: secret.name.clone(), key: secret.key.clone(), optional: Some(false) };
+fn secret(name: &str, key: &KeyRef) -> EnvVar {
+    let selector = SecretKeySelector { name: key.name.clone(), key: key.key.clone(), optional: Some(false) };
     let source = EnvVarSource { secret_key_ref: Some(selector), ..EnvVarSource::default() };
-    EnvVar { name: "HF_TOKEN".into(), value: None, value_from: Some(source) }
+    EnvVar { name: name.into(), value: None, value_from: Some(source) }
 }
 
 /// One volume per claim: a claim that is mounted twice is one volume.

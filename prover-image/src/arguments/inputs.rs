@@ -17,9 +17,15 @@ pub struct ModelArguments {
     /// The hub's address [default: https://huggingface.co]
     #[arg(long, value_name = "URL", env = "HF_ENDPOINT", hide_env_values = true)]
     pub endpoint: Option<String>,
+    /// The address of the bucket's server, where it is not AWS
+    #[arg(long, value_name = "URL", env = "AWS_ENDPOINT_URL", hide_env_values = true)]
+    pub s3_endpoint: Option<String>,
+    /// The bucket's region
+    #[arg(long, value_name = "NAME", env = "AWS_REGION", hide_env_values = true)]
+    pub s3_region: Option<String>,
 }
 
-/// The three ways to name a model, of which one is taken.
+/// The ways to name a model, of which one is taken.
 #[derive(Args)]
 #[group(required = true, multiple = false)]
 pub struct ModelName {
@@ -32,6 +38,9 @@ pub struct ModelName {
     /// A repository of the Hugging Face hub; HF_TOKEN opens gated ones
     #[arg(long, value_name = "REPO[@REV]")]
     pub hf_model: Option<String>,
+    /// A folder of a bucket, with SHA256SUMS in it; AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY open private ones
+    #[arg(long, value_name = "s3://BUCKET/FOLDER")]
+    pub s3_model: Option<String>,
 }
 
 /// What the model reads.

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use obelysk_hub::Endpoint;
+use obelysk_hub::{Endpoint, Location};
 
 use crate::arguments::{DeviceArguments, InputArguments, ModelArguments, ModelName, ProofArguments, ProofMode};
 use crate::device::Request;
@@ -17,12 +17,14 @@ const PROMPT_BYTES_MAX: u64 = 4 << 20;
 /// The model that the arguments name.
 pub fn model(arguments: &ModelArguments) -> Result<ModelSelection, Failure> {
     let endpoint = || arguments.endpoint.clone().unwrap_or_else(|| Endpoint::DEFAULT.into());
-    let ModelName { preset, model_dir, hf_model } = &arguments.name;
-    let source = match (preset, model_dir, hf_model) {
-        (Some(name), None, None) => ModelSource::Preset { name: name.clone(), endpoint: endpoint() },
-        (None, Some(folder), None) => absolute(folder).map(ModelSource::Directory)?,
-        (None, None, Some(reference)) => {
-            ModelSource::Hub(HubModel { reference: reference.clone(), endpoint: endpoint() })
+    let ModelName { preset, model_dir, hf_model, s3_model } = &arguments.name;
+    let source = match (preset, model_dir, hf_model, s3_model) {
+        (Some(name), ..) => ModelSource::Preset { name: name.clone(), endpoint: endpoint() },
+        (_, Some(folder), ..) => absolute(folder).map(ModelSource::Directory)?,
+        (_, _, Some(reference), _) => ModelSource::Hub(HubModel { reference: reference.clone(), endpoint: endpoint() }),
+        (.., Some(location)) => {
+            let (endpoint, region) = (arguments.s3_endpoint.clone(), arguments.s3_region.clone());
+            ModelSource::Bucket(Location { endpoint, region, ..location.parse()? })
         }
         _ => unreachable!("clap requires exactly one model"),
     };

@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use obelysk_api::job::{
-    AuditResult, Finish, Hub, InferenceResult, Input, JobSpec, ModelLocation, ModelResult, ProofResult, Prove, Quality,
-    StepResult, Work,
+    AuditResult, Bucket, Finish, Hub, InferenceResult, Input, JobSpec, ModelLocation, ModelResult, ProofResult, Prove,
+    Quality, StepResult, Work,
 };
-use obelysk_hub::Endpoint;
+use obelysk_hub::{Endpoint, Location};
+use obelysk_statement::Inference;
 
 use super::lifeline::{Lifeline, step_failure};
 use crate::artifacts::{AUDIT, Artifacts, PROOF_FACTS, sha256_of_file};
@@ -43,6 +44,11 @@ impl Pod<'_> {
         match &self.spec.model {
             ModelLocation::Bundled(name) => ModelSource::preset(name).whole(),
             ModelLocation::Directory(folder) => ModelSource::Directory(folder.clone()).whole(),
+            ModelLocation::Bucket(Bucket { bucket, prefix, endpoint, region }) => {
+                let prefix = prefix.trim_matches('/').to_owned();
+                let (endpoint, region) = (endpoint.clone(), region.clone());
+                ModelSource::Bucket(Location { bucket: bucket.clone(), prefix, endpoint, region }).whole()
+            }
             ModelLocation::Hub(Hub { reference, endpoint, layers }) => {
                 let endpoint = endpoint.clone().unwrap_or_else(|| Endpoint::DEFAULT.into());
                 let source = ModelSource::Hub(HubModel { reference: reference.clone(), endpoint });
@@ -93,10 +99,7 @@ impl Pod<'_> {
         let nonce = inputs::parse_bytes32("the nonce", &work.nonce)?;
         let inputs = RunInputs {
             model: self.selection(),
-            prompts: vec![match work.input.clone() {
-                Input::Prompt(text) => inputs::Input::Prompt { text, chat: work.chat },
-                Input::Tokens(tokens) => inputs::Input::Tokens(tokens),
-            }],
+            prompts: work.inputs.iter().map(|input| prompt(input, work.chat)).collect(),
             max_new_tokens: work.max_new_tokens,
             count: work.count,
         };
@@ -148,6 +151,13 @@ impl Pod<'_> {
     }
 }
 
+fn prompt(input: &Input, chat: bool) -> inputs::Input {
+    match input.clone() {
+        Input::Prompt(text) => inputs::Input::Prompt { text, chat },
+        Input::Tokens(tokens) => inputs::Input::Tokens(tokens),
+    }
+}
+
 /// A pod that proves has a read-only model: preparing is the work of another.
 fn require_prepared(files: &ModelFiles, model_digest: &str) -> Result<(), Failure> {
     match prepare::kept_digest(files)? {
@@ -176,11 +186,14 @@ fn describe(files: &ModelFiles) -> ModelResult {
 
 fn inference_result(report: &RunReport) -> InferenceResult {
     let inferences = report.log.inferences();
-    let count = |tokens: &[u32]| u32::try_from(tokens.len()).expect("models are smaller");
+    let count = |tokens: fn(&Inference) -> &Vec<u32>| {
+        let all = inferences.iter().map(|inference| tokens(inference).len()).sum::<usize>();
+        u32::try_from(all).expect("models are smaller")
+    };
     let agreement = report.float.as_ref().map(|float| run::agreement(float, &inferences));
     InferenceResult {
-        prompt_tokens: count(&inferences[0].prompt_tokens),
-        output_tokens: count(&inferences[0].output_tokens),
+        prompt_tokens: count(|inference| &inference.prompt_tokens),
+        output_tokens: count(|inference| &inference.output_tokens),
         text: report.texts[0].clone(),
         log_head: report.log.head.clone(),
         log_entries: u32::try_from(report.log.entries.len()).expect("logs are shorter"),

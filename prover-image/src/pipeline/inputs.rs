@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use obelysk_hub::Endpoint;
+use obelysk_hub::{Endpoint, Location};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{ExitCode, Failure};
@@ -33,6 +33,8 @@ pub enum ModelSource {
     Directory(PathBuf),
     /// A repository of a hub.
     Hub(HubModel),
+    /// A folder of a bucket.
+    Bucket(Location),
 }
 
 /// A repository of a hub.

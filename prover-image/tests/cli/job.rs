@@ -72,7 +72,7 @@ impl Volumes {
     fn prove(&self, model_digest: &str) -> JobSpec {
         self.spec(Work::Prove(Prove {
             model_digest: model_digest.into(),
-            input: Input::Prompt("What is 7 + 5?".into()),
+            inputs: vec![Input::Prompt("What is 7 + 5?".into())],
             chat: true,
             max_new_tokens: 2,
             count: 1,
@@ -131,6 +131,45 @@ fn progress(address: &str) -> Progress {
 
 fn free_address() -> String {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+#[test]
+fn a_pod_proves_several_prompts_at_once() {
+    let volumes = Volumes::new();
+    let mut spec = volumes.prove(&volumes.prepared());
+    let Work::Prove(prove) = &mut spec.work else { unreachable!() };
+    prove.inputs.push(Input::Prompt("What is 2 + 9?".into()));
+    let (code, result) = volumes.run(&spec);
+    assert_eq!(code, 0, "{result:?}");
+    let inference = result.inference.unwrap();
+    assert_eq!((inference.log_entries, inference.output_tokens), (2, 4));
+    assert_eq!(inference.integer_matches_float, "4/4");
+}
+
+#[test]
+fn caches_of_one_model_on_one_volume_share_its_files() {
+    let root = tempfile::tempdir().unwrap();
+    let organisation = root.path().join("org");
+    std::fs::create_dir(&organisation).unwrap();
+    crate::model::copy_of_fixture(&organisation, "qwen3");
+    let hub = obelysk_stand_in_hub::Server::start(root.path().into(), &[]);
+    let volumes = Volumes::new();
+    let mut spec = volumes.spec(Work::Fetch);
+    spec.model = ModelLocation::Hub(obelysk_api::job::Hub {
+        reference: "org/qwen3".into(),
+        endpoint: Some(hub.endpoint()),
+        layers: None,
+    });
+    let mut sent = Vec::new();
+    for owner in ["default/first", "default/second"] {
+        spec.owner = owner.into();
+        let before = hub.sent();
+        let (code, result) = volumes.run(&spec);
+        assert_eq!(code, 0, "{result:?}");
+        sent.push(hub.sent() - before);
+    }
+    assert!(sent[0] > 0);
+    assert_eq!(sent[1], 0, "the second cache finds the files of the first");
 }
 
 #[test]
@@ -244,7 +283,7 @@ fn a_prompt_that_is_too_long_is_the_users_fault() {
     let digest = volumes.prepared();
     let mut spec = volumes.prove(&digest);
     let Work::Prove(prove) = &mut spec.work else { unreachable!("it is a proof") };
-    prove.input = Input::Tokens(vec![5; 257]);
+    prove.inputs = vec![Input::Tokens(vec![5; 257])];
     let (code, result) = volumes.run(&spec);
     assert_eq!(code, 10);
     assert_eq!(result.failure.unwrap().class.name(), "User");

@@ -2,6 +2,7 @@
 
 /// What goes wrong, one bad input per test.
 mod bad_input;
+mod bucket;
 /// The commands of the operating manual, run as they stand there.
 mod documentation;
 /// Help, completions and mistakes on the command line.

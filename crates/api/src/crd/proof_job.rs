@@ -115,11 +115,11 @@ pub struct Model {
     pub hugging_face: Option<HuggingFace>,
 }
 
-/// The input: exactly one of prompt, promptFrom and tokens.
+/// The input: exactly one of prompt, prompts, promptFrom and tokens.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Default, KubeSchema)]
 #[x_kube(
-    validation = Rule::new("[has(self.prompt), has(self.promptFrom), has(self.tokens)].exists_one(x, x)")
-        .message("inference: set exactly one of prompt: TEXT, promptFrom: {configMapKeyRef}, tokens: [ID, ...]"),
+    validation = Rule::new("[has(self.prompt), has(self.prompts), has(self.promptFrom), has(self.tokens)].exists_one(x, x)")
+        .message("inference: set exactly one of prompt: TEXT, prompts: [TEXT, ...], promptFrom: {configMapKeyRef}, tokens: [ID, ...]"),
     validation = Rule::new("!(has(self.tokens) && self.chat)")
         .message("inference.chat applies a template to text; with tokens leave chat out or set it to false"),
 )]
@@ -129,6 +129,10 @@ pub struct Inference {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 65536))]
     pub prompt: Option<String>,
+    /// Several texts: one proof claims all the answers, and costs less per token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 4096)))]
+    pub prompts: Option<Vec<String>>,
     /// Text of a ConfigMap.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt_from: Option<PromptFrom>,

@@ -241,11 +241,11 @@ pub struct ModelStatus {
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Default, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct InferenceStatus {
-    /// Number of prompt tokens.
+    /// Number of prompt tokens, of all inferences.
     pub prompt_tokens: i32,
-    /// Number of output tokens.
+    /// Number of output tokens, of all inferences.
     pub output_tokens: i32,
-    /// Text.
+    /// Text of the first answer.
     #[schemars(length(max = 512))]
     pub text: String,
     /// Head of the log's chain.

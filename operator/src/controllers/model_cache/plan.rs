@@ -8,10 +8,10 @@ use k8s_openapi::jiff::Timestamp;
 use kube::{Resource, ResourceExt};
 use obelysk_api::crd::model_cache::{CacheProgress, HuggingFace, NewClaim, QualityStatus, Resolved};
 use obelysk_api::crd::proof_job_status::{Attempt as AttemptStatus, Retries};
-use obelysk_api::crd::schema::KeyRef;
+use obelysk_api::crd::schema::{KeyRef, S3};
 use obelysk_api::crd::{ModelCache, ModelCacheStatus, ModelPreset, PREFIX};
 use obelysk_api::exit::FaultClass;
-use obelysk_api::job::{Hub, JOB_VERSION, JobSpec, ModelLocation, Progress, StepResult, Work};
+use obelysk_api::job::{Bucket, Hub, JOB_VERSION, JobSpec, ModelLocation, Progress, StepResult, Work};
 
 use super::validate::{Origin, Place, Valid, origin, validate};
 use super::{FETCH, FINALIZER, LABEL, PREPARE};
@@ -91,6 +91,9 @@ pub fn mounts(cache: &ModelCache, preset: Option<&ModelPreset>, read_only: bool)
     let location = match resolve(&valid.origin, preset) {
         Some(Origin::Bundled(name)) => ModelLocation::Bundled(name),
         Some(Origin::Hub(repository)) => ModelLocation::Hub(hub(&repository)),
+        Some(Origin::Bucket(S3 { bucket, prefix, endpoint, region, .. })) => {
+            ModelLocation::Bucket(Bucket { bucket, prefix: prefix.unwrap_or_default(), endpoint, region })
+        }
         Some(Origin::Claim(source)) => {
             let same =
                 matches!(&valid.place, Place::Existing(claim) if claim.name == source.name && claim.sub_path.is_none());
@@ -470,7 +473,7 @@ impl Planner<'_> {
             mounts,
             cores: "500m".into(),
             memory: self.memory(step),
-            hub_token: self.hub_token(step),
+            secrets: self.secrets(step),
             gpus: None,
             avoid: Vec::new(),
             node_selector: placement.node_selector,
@@ -489,12 +492,21 @@ impl Planner<'_> {
         format!("{}Mi", mebibytes.max(LEAST_MEBIBYTES))
     }
 
-    /// The token for the hub, for the only pod that talks to it.
-    fn hub_token(&self, step: &str) -> Option<KeyRef> {
-        let valid = validate(&self.cache.spec).ok()?;
-        match resolve(&valid.origin, self.snapshot.preset.as_ref()) {
-            Some(Origin::Hub(repository)) if step == FETCH => repository.token_secret_ref,
-            _ => None,
+    /// The token for the hub or the key for the bucket, for the only pod that talks to it.
+    fn secrets(&self, step: &str) -> Vec<(&'static str, KeyRef)> {
+        if step != FETCH {
+            return Vec::new();
+        }
+        let origin = validate(&self.cache.spec).ok().map(|valid| valid.origin);
+        match origin.and_then(|origin| resolve(&origin, self.snapshot.preset.as_ref())) {
+            Some(Origin::Hub(repository)) => {
+                repository.token_secret_ref.into_iter().map(|token| ("HF_TOKEN", token)).collect()
+            }
+            Some(Origin::Bucket(S3 { secret_ref: Some(secret), .. })) => {
+                let key = |key: &str| KeyRef { name: secret.name.clone(), key: key.into() };
+                vec![("AWS_ACCESS_KEY_ID", key("accessKeyId")), ("AWS_SECRET_ACCESS_KEY", key("secretAccessKey"))]
+            }
+            _ => Vec::new(),
         }
     }
 

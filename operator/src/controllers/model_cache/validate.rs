@@ -1,7 +1,7 @@
 //! From a specification to what this version can do.
 
 use obelysk_api::crd::model_cache::{HuggingFace, ModelCacheSpec, NewClaim, Profile, RetentionPolicy, Source};
-use obelysk_api::crd::schema::ClaimRef;
+use obelysk_api::crd::schema::{ClaimRef, S3};
 
 use crate::controllers::proof_job::validate::Unsupported;
 
@@ -16,6 +16,8 @@ pub enum Origin {
     Preset(String),
     /// A repository of a hub.
     Hub(HuggingFace),
+    /// A folder of a bucket.
+    Bucket(S3),
 }
 
 /// Where the model is kept.
@@ -86,18 +88,18 @@ pub fn validate(spec: &ModelCacheSpec) -> Result<Valid, Unsupported> {
 /// The origin that a source names.
 ///
 /// # Errors
-/// Sources that this version does not fetch from.
+/// A source without a member: objects from a server have exactly one.
 pub fn origin(source: &Source) -> Result<Origin, Unsupported> {
-    match (&source.bundled, &source.existing_claim, &source.preset, &source.hugging_face) {
-        (Some(bundled), ..) => Ok(Origin::Bundled(bundled.name.clone())),
-        (_, Some(claim), ..) => Ok(Origin::Claim(claim.clone())),
-        (_, _, Some(preset), _) => Ok(Origin::Preset(preset.name.clone())),
-        (.., Some(repository)) => Ok(Origin::Hub(repository.clone())),
-        (None, None, None, None) => Err(Unsupported {
-            field: "spec.source.s3",
-            advice: "use huggingFace: {repo, endpoint} with a mirror, or a volume with existingClaim: {name, subPath}",
-        }),
-    }
+    let Source { preset, hugging_face, s3, existing_claim, bundled } = source;
+    let origins = [
+        bundled.as_ref().map(|bundled| Origin::Bundled(bundled.name.clone())),
+        existing_claim.clone().map(Origin::Claim),
+        preset.as_ref().map(|preset| Origin::Preset(preset.name.clone())),
+        hugging_face.clone().map(Origin::Hub),
+        s3.clone().map(Origin::Bucket),
+    ];
+    let advice = "set one of preset, huggingFace, s3, existingClaim, bundled";
+    origins.into_iter().flatten().next().ok_or(Unsupported { field: "spec.source", advice })
 }
 
 #[cfg(test)]
@@ -118,12 +120,14 @@ mod tests {
         assert!(validate(&spec(r#"{"existingClaim":{"name":"models"}}"#, CLAIM)).is_ok());
         let hub = validate(&spec(r#"{"huggingFace":{"repo":"a/b"}}"#, CLAIM)).unwrap();
         assert!(matches!(hub.origin, Origin::Hub(repository) if repository.repo == "a/b"));
+        let bucket = validate(&spec(r#"{"s3":{"bucket":"models","prefix":"a"}}"#, CLAIM)).unwrap();
+        assert!(matches!(bucket.origin, Origin::Bucket(s3) if s3.prefix.as_deref() == Some("a")));
     }
 
     #[test]
     fn later_sources_and_storage_are_refused_by_name() {
         for (source, storage, field) in [
-            (r#"{"s3":{"bucket":"models"}}"#, CLAIM, "spec.source.s3"),
+            ("{}", CLAIM, "spec.source"),
             (r#"{"bundled":{"name":"x"}}"#, r#"{"nodeLocal":{"poolRef":{"name":"p"}}}"#, "spec.storage.nodeLocal"),
         ] {
             assert_eq!(validate(&spec(source, storage)).unwrap_err().field, field);

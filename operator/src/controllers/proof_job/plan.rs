@@ -414,7 +414,7 @@ impl<'a> Planner<'a> {
         let work = match step {
             PROVE => Work::Prove(Prove {
                 model_digest: digest,
-                input: valid.input.clone(),
+                inputs: valid.inputs.clone(),
                 chat: valid.chat,
                 max_new_tokens: valid.max_new_tokens,
                 count: valid.count,
@@ -453,7 +453,7 @@ impl<'a> Planner<'a> {
             mounts,
             cores: valid.cores.clone(),
             memory: valid.memory.clone(),
-            hub_token: None,
+            secrets: Vec::new(),
             gpus: gpus.cloned(),
             avoid,
             node_selector: Default::default(),

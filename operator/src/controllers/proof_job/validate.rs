@@ -76,8 +76,8 @@ pub enum Hardware {
 pub struct Valid {
     /// Model.
     pub model: ModelSource,
-    /// Prompt.
-    pub input: Input,
+    /// Prompts, at least one.
+    pub inputs: Vec<Input>,
     /// Whether the chat template applies.
     pub chat: bool,
     /// Most tokens to generate.
@@ -115,12 +115,12 @@ pub fn validate(spec: &ProofJobSpec) -> Result<Valid, Unsupported> {
         return refuse("spec.model", "use cacheRef, preset: {name: tiny-chat} or huggingFace: {repo}");
     };
     let inference = &spec.inference;
-    let input = match (&inference.prompt, &inference.tokens) {
-        (Some(prompt), _) => Input::Prompt(prompt.clone()),
-        (None, Some(tokens)) => {
-            Input::Tokens(tokens.iter().map(|&token| u32::try_from(token).expect("the schema bounds tokens")).collect())
-        }
-        (None, None) => return refuse("spec.inference.promptFrom", "write the text into prompt"),
+    let id = |&token: &i32| u32::try_from(token).expect("the schema bounds tokens");
+    let inputs = match (&inference.prompt, &inference.prompts, &inference.tokens) {
+        (Some(prompt), ..) => vec![Input::Prompt(prompt.clone())],
+        (_, Some(prompts), _) => prompts.iter().cloned().map(Input::Prompt).collect(),
+        (.., Some(tokens)) => vec![Input::Tokens(tokens.iter().map(id).collect())],
+        (None, None, None) => return refuse("spec.inference.promptFrom", "write the text into prompt"),
     };
     let cpu = spec.hardware.cpu.clone().unwrap_or_default();
     let hardware = match &spec.hardware.gpu {
@@ -129,7 +129,7 @@ pub fn validate(spec: &ProofJobSpec) -> Result<Valid, Unsupported> {
     };
     Ok(Valid {
         model,
-        input,
+        inputs,
         chat: inference.chat,
         max_new_tokens: u32::try_from(inference.max_new_tokens).expect("the schema bounds maxNewTokens"),
         count: u32::try_from(inference.capture.as_ref().map_or(1, |capture| capture.count))

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use obelysk_hub::{Downloaded, DownloadedFile};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -31,6 +32,12 @@ pub struct ManifestFile {
     pub bytes: u64,
     /// SHA-256, lower-case hex.
     pub sha256: String,
+}
+
+/// The files of a download.
+pub(super) fn described(downloaded: Downloaded) -> Vec<ManifestFile> {
+    let describe = |file: DownloadedFile| ManifestFile { path: file.path, bytes: file.bytes, sha256: file.sha256 };
+    downloaded.files.into_iter().map(describe).collect()
 }
 
 impl Manifest {

@@ -1,9 +1,11 @@
 //! A model's files: the ones that matter, their digests, and the folder of HOME that belongs to their revision.
 
+mod bucket;
 mod bundled;
 mod directory;
 mod hub;
 mod manifest;
+mod report;
 
 use std::fs;
 use std::path::PathBuf;
@@ -20,6 +22,7 @@ use super::inputs::{HubModel, ModelSelection, ModelSource};
 use crate::artifacts::sha256_of_file;
 use crate::failure::{ExitCode, Failure};
 use crate::home::Home;
+use bucket::BucketFolder;
 use bundled::Bundled;
 use hub::Hub;
 use manifest::MANIFEST;
@@ -61,13 +64,13 @@ pub fn resolve(home: &Home, selection: &ModelSelection, observer: &dyn Observer)
     open(home, selection, |place| match place {
         Place::Bundled(bundled) if bundled.files.is_there() => bundled.files.check(),
         Place::Bundled(bundled) => bundled.write(),
-        Place::Hub(hub, files) => {
-            *files = Some(match hub.find()? {
+        Place::Remote(remote, files) => {
+            *files = Some(match remote.find()? {
                 Some(found) => {
                     found.check()?;
                     found
                 }
-                None => hub.fetch(observer)?,
+                None => remote.fetch(observer)?,
             });
             Ok(())
         }
@@ -82,8 +85,8 @@ pub fn pull(home: &Home, selection: &ModelSelection, observer: &dyn Observer) ->
     open(home, selection, |place| match place {
         Place::Bundled(bundled) if bundled.files.is_there() && bundled.files.check().is_ok() => Ok(()),
         Place::Bundled(bundled) => bundled.write(),
-        Place::Hub(hub, files) => {
-            *files = Some(hub.fetch(observer)?);
+        Place::Remote(remote, files) => {
+            *files = Some(remote.fetch(observer)?);
             Ok(())
         }
     })
@@ -101,8 +104,8 @@ pub fn find(home: &Home, selection: &ModelSelection) -> Result<ModelFiles, Failu
     open(home, selection, |place| match place {
         Place::Bundled(bundled) if bundled.files.is_there() => bundled.files.check(),
         Place::Bundled(bundled) => Err(absent(&bundled.files.name)),
-        Place::Hub(hub, files) => {
-            let found = hub.find()?.ok_or_else(|| absent("the model"))?;
+        Place::Remote(remote, files) => {
+            let found = remote.find()?.ok_or_else(|| absent("the model"))?;
             found.check()?;
             *files = Some(found);
             Ok(())
@@ -113,7 +116,15 @@ pub fn find(home: &Home, selection: &ModelSelection) -> Result<ModelFiles, Failu
 /// Where a model of HOME comes from.
 enum Place<'a> {
     Bundled(Bundled),
-    Hub(Hub<'a>, Option<ModelFiles>),
+    Remote(Box<dyn Remote + 'a>, Option<ModelFiles>),
+}
+
+/// A model that lies elsewhere.
+trait Remote {
+    /// The files, if they are all in HOME.
+    fn find(&self) -> Result<Option<ModelFiles>, Failure>;
+    /// Ask what the model's files are now, and bring those that are missing or wrong.
+    fn fetch(&self, observer: &dyn Observer) -> Result<ModelFiles, Failure>;
 }
 
 fn open(
@@ -125,19 +136,20 @@ fn open(
     let of_hub;
     let mut place = match &selection.source {
         ModelSource::Directory(folder) => return Ok(directory::open(home, folder)?.truncated(layers)),
-        ModelSource::Hub(model) => Place::Hub(Hub::new(home, model, layers)?, None),
+        ModelSource::Hub(model) => Place::Remote(Box::new(Hub::new(home, model, layers)?), None),
+        ModelSource::Bucket(location) => Place::Remote(Box::new(BucketFolder::new(home, location)), None),
         ModelSource::Preset { name, endpoint } => match presets::find(name)?.origin {
             Origin::Bundled => Place::Bundled(Bundled::find(home, name)?),
             Origin::Hub(repository) => {
                 of_hub = HubModel { reference: repository.into(), endpoint: endpoint.clone() };
-                Place::Hub(Hub::new(home, &of_hub, layers)?, None)
+                Place::Remote(Box::new(Hub::new(home, &of_hub, layers)?), None)
             }
         },
     };
     bring(&mut place)?;
     let files = match place {
         Place::Bundled(bundled) => bundled.files,
-        Place::Hub(_, files) => files.expect("models of a hub are found or fetched"),
+        Place::Remote(_, files) => files.expect("remote models are found or fetched"),
     };
     Ok(files.truncated(layers))
 }

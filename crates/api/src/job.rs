@@ -350,7 +350,7 @@ mod tests {
         };
         let text = serde_json::to_string(&job).unwrap();
         assert!(text.contains(r#""model":{"bundled":"tiny-chat"}"#), "{text}");
-        assert!(text.contains(r#""input":{"prompt":"What is 7 + 5?"}"#), "{text}");
+        assert!(text.contains(r#""inputs":[{"prompt":"What is 7 + 5?"}]"#), "{text}");
         assert_eq!(serde_json::from_str::<JobSpec>(&text).unwrap(), job);
     }
 

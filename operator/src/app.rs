@@ -15,6 +15,7 @@ use kube::runtime::watcher;
 use kube::{Client, ResourceExt};
 use obelysk_api::crd::{ModelCache, PREFIX, ProofJob};
 
+use crate::controllers::proof_job::validate::ModelSource;
 use crate::controllers::{model_cache, proof_job};
 use crate::kube::{Context, Error, apply, lease, read};
 use crate::metrics::{self, Metrics};
@@ -113,10 +114,7 @@ where
 fn of_cache(store: Store<ProofJob>) -> impl Fn(ModelCache) -> Vec<ObjectRef<ProofJob>> + Send + Sync + 'static {
     move |cache| {
         let (name, namespace) = (cache.name_any(), cache.namespace());
-        let names = |job: &ProofJob| {
-            let model = &job.spec.model;
-            model.cache_ref.as_ref().or(model.preset.as_ref()).is_some_and(|reference| reference.name == name)
-        };
+        let names = |job: &ProofJob| ModelSource::of(&job.spec.model).is_some_and(|source| source.cache_name() == name);
         let jobs = store.state().into_iter().filter(|job| job.namespace() == namespace && names(job));
         jobs.map(|job| ObjectRef::from_obj(job.as_ref())).collect()
     }

@@ -134,6 +134,49 @@ fn only_the_pod_that_fetches_from_a_bucket_gets_its_key() {
 }
 
 #[test]
+fn pods_of_a_volume_for_one_node_stay_together() {
+    let new_cache = |mode: &str| {
+        let mut cache = ready_cache(json!({"storage": {"claim": {"accessMode": mode, "size": "1Gi"}}}));
+        cache.status = None;
+        make(&cache, &Snapshot::default(), 0)
+    };
+    let single = new_cache("ReadWriteOnce");
+    assert!(single.notes.iter().any(|note| note.reason == "SingleNode"));
+    let pod = serde_json::to_value(single.create_job.unwrap().spec.unwrap().template).unwrap();
+    let term = &pod["spec"]["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"][0];
+    let label = "proving.obelysk.dev/volume";
+    assert_eq!(term["topologyKey"], "kubernetes.io/hostname");
+    assert_eq!(term["labelSelector"]["matchLabels"][label], "m-model");
+    assert_eq!(pod["metadata"]["labels"][label], "m-model", "the first pod has only itself to join");
+
+    let many = new_cache("ReadWriteMany");
+    assert!(many.notes.iter().all(|note| note.reason != "SingleNode"));
+    assert_eq!(many.create_job.unwrap().spec.unwrap().template.spec.unwrap().affinity, None);
+}
+
+#[test]
+fn a_pool_says_where_a_model_is_fetched_and_prepared() {
+    let mut cache = ready_cache(json!({"placement": {"poolRef": {"name": "h200"}, "nodeSelector": {"disk": "fast"}}}));
+    cache.status = None;
+    let mut snapshot = Snapshot { claim: Some(claim()), ..Snapshot::default() };
+    let waiting = make(&cache, &snapshot, 0);
+    assert_eq!(ready(&waiting).1, "ProverPoolNotFound");
+    assert!(waiting.create_job.is_none());
+
+    snapshot.pool = Some(
+        serde_json::from_value(json!({
+            "apiVersion": "proving.obelysk.dev/v1alpha1", "kind": "ProverPool", "metadata": {"name": "h200"},
+            "spec": {"nodeSelector": {"fleet": "h200"}, "tolerations": [{"key": "gpu", "operator": "Exists"}]},
+        }))
+        .unwrap(),
+    );
+    let pod = make(&cache, &snapshot, 1).create_job.unwrap().spec.unwrap().template.spec.unwrap();
+    let selector = pod.node_selector.unwrap();
+    assert_eq!((selector["fleet"].as_str(), selector["disk"].as_str()), ("h200", "fast"));
+    assert!(pod.tolerations.unwrap().iter().any(|toleration| toleration.key.as_deref() == Some("gpu")));
+}
+
+#[test]
 fn a_cache_that_is_used_is_not_evicted() {
     let cache = ready_cache(json!({"retention": {"evictAfterUnusedSeconds": 600}}));
     let mut snapshot = Snapshot { claim: Some(claim()), consumers: 2, ..Snapshot::default() };

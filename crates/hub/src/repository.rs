@@ -1,6 +1,7 @@
 //! What a repository holds at a revision.
 
 use std::fmt;
+use std::io::Read;
 use std::str::FromStr;
 
 use reqwest::blocking::Response;
@@ -53,6 +54,8 @@ pub enum StatedDigest {
     Git(String),
 }
 
+/// Longest answer in JSON: a page describes at most a few thousand files.
+const JSON_BYTES_MAX: u64 = 16 << 20;
 /// Most files and pages that are read of a repository.
 const PAGES_MAX: usize = 1000;
 
@@ -169,8 +172,12 @@ impl Client {
 
 fn body(response: Response) -> Attempt<(Vec<u8>, Option<String>)> {
     let link = response.headers().get(LINK).and_then(|link| link.to_str().ok()).and_then(next_page);
-    match response.bytes() {
-        Ok(bytes) => Attempt::Done((bytes.to_vec(), link)),
+    let mut text = Vec::new();
+    match response.take(JSON_BYTES_MAX + 1).read_to_end(&mut text) {
+        Ok(read) if read as u64 > JSON_BYTES_MAX => {
+            Attempt::Failed(Failed::new(format!("an answer of more than {JSON_BYTES_MAX} bytes")))
+        }
+        Ok(_) => Attempt::Done((text, link)),
         Err(error) => Attempt::Failed(Failed::new(chain(&error))),
     }
 }

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{
     Affinity, Capabilities, Container, EmptyDirVolumeSource, EnvVar, EnvVarSource, LocalObjectReference, NodeAffinity,
-    NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, PersistentVolumeClaimVolumeSource, PodSecurityContext,
-    PodSpec, PodTemplateSpec, ResourceRequirements, SeccompProfile, SecretKeySelector, SecurityContext, Toleration,
-    Volume, VolumeMount,
+    NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, PersistentVolumeClaimVolumeSource, PodAffinity,
+    PodAffinityTerm, PodSecurityContext, PodSpec, PodTemplateSpec, ResourceRequirements, SeccompProfile,
+    SecretKeySelector, SecurityContext, Toleration, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference};
 use obelysk_api::crd::proof_job::PodOverrides;
 use obelysk_api::crd::schema::{self, KeyRef};
 use obelysk_api::job::JOB_VARIABLE;
@@ -35,6 +35,9 @@ const GROUP: i64 = 65532;
 /// A node that stops reporting keeps its pods for this long.
 const NODE_PATIENCE_SECONDS: i64 = 30;
 
+/// Label of the pods of a volume that attaches to one node at a time.
+const VOLUME: &str = "proving.obelysk.dev/volume";
+
 /// A volume claim in a pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
@@ -46,6 +49,8 @@ pub struct Mount {
     pub path: &'static str,
     /// Whether nothing is written.
     pub read_only: bool,
+    /// Whether the volume attaches to one node at a time, so that all of its pods belong together.
+    pub single_node: bool,
 }
 
 /// Everything that differs between one attempt and another.
@@ -113,6 +118,7 @@ pub fn build(attempt: Attempt, settings: &Settings) -> Job {
     labels.insert(ATTEMPT.into(), attempt.number.to_string());
     let mut pod_labels = attempt.overrides.labels.clone();
     pod_labels.extend(labels.clone());
+    pod_labels.extend(single_node_volume(&attempt).map(|claim| (VOLUME.to_owned(), claim.to_owned())));
     let annotations = Some(attempt.overrides.annotations.clone()).filter(|map| !map.is_empty());
     Job {
         metadata: ObjectMeta {
@@ -277,15 +283,29 @@ fn affinity(attempt: &Attempt) -> Option<Affinity> {
     if !attempt.avoid.is_empty() {
         expressions.push(requirement("kubernetes.io/hostname", "NotIn", attempt.avoid.clone()));
     }
-    if expressions.is_empty() {
-        return None;
-    }
-    let term = NodeSelectorTerm { match_expressions: Some(expressions), match_fields: None };
-    Some(Affinity {
-        node_affinity: Some(NodeAffinity {
-            required_during_scheduling_ignored_during_execution: Some(NodeSelector { node_selector_terms: vec![term] }),
-            preferred_during_scheduling_ignored_during_execution: None,
+    let node_affinity = (!expressions.is_empty()).then(|| NodeAffinity {
+        required_during_scheduling_ignored_during_execution: Some(NodeSelector {
+            node_selector_terms: vec![NodeSelectorTerm { match_expressions: Some(expressions), match_fields: None }],
         }),
-        ..Affinity::default()
-    })
+        preferred_during_scheduling_ignored_during_execution: None,
+    });
+    // A pod that carries the label itself may be the first.
+    let pod_affinity = single_node_volume(attempt).map(|claim| PodAffinity {
+        required_during_scheduling_ignored_during_execution: Some(vec![PodAffinityTerm {
+            topology_key: "kubernetes.io/hostname".into(),
+            label_selector: Some(LabelSelector {
+                match_labels: Some([(VOLUME.to_owned(), claim.to_owned())].into()),
+                ..LabelSelector::default()
+            }),
+            ..PodAffinityTerm::default()
+        }]),
+        preferred_during_scheduling_ignored_during_execution: None,
+    });
+    let is_needed = node_affinity.is_some() || pod_affinity.is_some();
+    is_needed.then(|| Affinity { node_affinity, pod_affinity, ..Affinity::default() })
+}
+
+/// The claim whose pods share a node.
+fn single_node_volume<'a>(attempt: &'a Attempt) -> Option<&'a str> {
+    attempt.mounts.iter().find(|mount| mount.single_node).map(|mount| mount.claim.as_str())
 }

@@ -6,7 +6,7 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event, Node, PersistentVolumeClaim, Pod};
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
-use obelysk_api::crd::{ModelCache, ModelPreset, PREFIX, ProofJob};
+use obelysk_api::crd::{ModelCache, ModelPreset, PREFIX, ProofJob, ProverPool};
 use obelysk_api::job::Progress;
 
 use super::{Context, Error};
@@ -57,6 +57,11 @@ pub async fn model_cache(context: &Context, object: &ModelCache) -> Result<Cache
     let namespace = object.namespace().unwrap_or_default();
     let name = object.name_any();
     let preset = preset(context, object.spec.source.preset.as_ref().map(|preset| preset.name.clone())).await?;
+    let pool_ref = object.spec.placement.as_ref().and_then(|placement| placement.pool_ref.as_ref());
+    let pool = match pool_ref {
+        Some(pool) => Api::<ProverPool>::all(context.client.clone()).get_opt(&pool.name).await?,
+        None => None,
+    };
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(context.client.clone(), &namespace);
     let claim = claims.get_opt(&claim_name(object)).await?;
     let (jobs, around) = children(context, &namespace, model_cache::LABEL, &name).await?;
@@ -73,7 +78,7 @@ pub async fn model_cache(context: &Context, object: &ModelCache) -> Result<Cache
     let consumers = count(proof_jobs.iter().filter(uses).count());
     let readers = count(proof_jobs.iter().filter(has_started).count());
     let progress = progress(&jobs, &around).await;
-    Ok(CacheSnapshot { preset, jobs, claim, around, consumers, readers, progress })
+    Ok(CacheSnapshot { preset, pool, jobs, claim, around, consumers, readers, progress })
 }
 
 /// The progress page of the pod that runs, if there is one.

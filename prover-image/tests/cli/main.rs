@@ -9,6 +9,7 @@ mod documentation;
 mod help;
 /// Models of a hub.
 mod hub;
+mod infer;
 /// The entry point inside pods.
 mod job;
 /// A model made for a test.

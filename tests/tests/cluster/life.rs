@@ -85,6 +85,19 @@ fn applying_the_same_manifest_again_changes_nothing() {
 }
 
 #[test]
+fn several_prompts_share_a_proof() {
+    install();
+    let prompts = r#"{prompts: ["What is 7 + 5?", "What is 2 + 9?"], chat: true, maxNewTokens: 3}"#;
+    apply(&proof_job("both", prompts, ""));
+    wait_for_phase("both", "Succeeded", 240);
+    let status = get("proofjob", "both")["status"].take();
+    assert_eq!(status["inference"]["outputTokens"], 6, "{status}");
+    assert_eq!(status["inference"]["integerMatchesFloat"], "6/6");
+    assert_eq!(status["audit"]["verdict"], "Passed");
+    delete_and_wait("both");
+}
+
+#[test]
 fn a_preset_brings_its_own_model_cache() {
     install();
     kubectl(&["delete", "modelcache", "tiny-chat", "--ignore-not-found", "--wait"]);

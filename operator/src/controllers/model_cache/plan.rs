@@ -6,10 +6,10 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::{Resource, ResourceExt};
-use obelysk_api::crd::model_cache::{CacheProgress, HuggingFace, NewClaim, QualityStatus, Resolved};
+use obelysk_api::crd::model_cache::{AccessMode, CacheProgress, HuggingFace, NewClaim, QualityStatus, Resolved};
 use obelysk_api::crd::proof_job_status::{Attempt as AttemptStatus, Retries};
 use obelysk_api::crd::schema::{KeyRef, S3};
-use obelysk_api::crd::{ModelCache, ModelCacheStatus, ModelPreset, PREFIX};
+use obelysk_api::crd::{ModelCache, ModelCacheStatus, ModelPreset, PREFIX, ProverPool};
 use obelysk_api::exit::FaultClass;
 use obelysk_api::job::{Bucket, Hub, JOB_VERSION, JobSpec, ModelLocation, Progress, StepResult, Work};
 
@@ -32,6 +32,8 @@ const LOOK_AGAIN_SECONDS: i64 = 30;
 pub struct Snapshot {
     /// The preset that the source names.
     pub preset: Option<ModelPreset>,
+    /// The pool that the placement names.
+    pub pool: Option<ProverPool>,
     /// Jobs that carry the cache's label.
     pub jobs: Vec<Job>,
     /// The claim for the model.
@@ -83,11 +85,11 @@ pub fn claim_name(cache: &ModelCache) -> String {
 #[must_use]
 pub fn mounts(cache: &ModelCache, preset: Option<&ModelPreset>, read_only: bool) -> (ModelLocation, Vec<Mount>) {
     let valid = validate(&cache.spec).expect("pods belong to valid caches");
-    let sub_path = match &valid.place {
-        Place::Existing(claim) => claim.sub_path.clone(),
-        Place::New(_) => None,
+    let (sub_path, single_node) = match &valid.place {
+        Place::Existing(claim) => (claim.sub_path.clone(), false),
+        Place::New(claim) => (None, claim.access_mode == AccessMode::ReadWriteOnce),
     };
-    let mut mounts = vec![Mount { claim: claim_name(cache), sub_path, path: MODEL, read_only }];
+    let mut mounts = vec![Mount { claim: claim_name(cache), sub_path, path: MODEL, read_only, single_node }];
     let location = match resolve(&valid.origin, preset) {
         Some(Origin::Bundled(name)) => ModelLocation::Bundled(name),
         Some(Origin::Hub(repository)) => ModelLocation::Hub(hub(&repository)),
@@ -101,7 +103,8 @@ pub fn mounts(cache: &ModelCache, preset: Option<&ModelPreset>, read_only: bool)
                 // One claim for both is mounted once, read-write.
                 ModelLocation::Directory(format!("{MODEL}/{}", source.sub_path.unwrap_or_default()).into())
             } else {
-                mounts.push(Mount { claim: source.name, sub_path: source.sub_path, path: SOURCE, read_only: true });
+                let (claim, sub_path) = (source.name, source.sub_path);
+                mounts.push(Mount { claim, sub_path, path: SOURCE, read_only: true, single_node: false });
                 ModelLocation::Directory(SOURCE.into())
             }
         }
@@ -211,6 +214,9 @@ impl Planner<'_> {
                 }
             }
         }
+        if let (Some(pool), None) = (&valid.pool, &self.snapshot.pool) {
+            return Standing::Waiting("ProverPoolNotFound".into(), format!("no ProverPool {pool} in this cluster"));
+        }
         if let Some(evicting) = valid.evict_after.and_then(|seconds| self.evict(seconds)) {
             return evicting;
         }
@@ -297,6 +303,11 @@ impl Planner<'_> {
                 Some(Standing::Waiting("ClaimNotFound".into(), format!("no claim {} in this namespace", claim.name)))
             }
             (None, Place::New(new)) => {
+                if new.access_mode == AccessMode::ReadWriteOnce {
+                    let line = "the claim is ReadWriteOnce: all pods that read the model run on one node; use \
+                                ReadWriteMany to prove on several";
+                    self.plan.notes.push(Note::warning("SingleNode", line));
+                }
                 self.plan.create_claim = Some(self.new_claim(new));
                 None
             }
@@ -462,6 +473,7 @@ impl Planner<'_> {
             work: if step == FETCH { Work::Fetch } else { Work::Prepare },
         };
         let placement = self.cache.spec.placement.clone().unwrap_or_default();
+        let pool = self.snapshot.pool.as_ref().map(|pool| pool.spec.clone()).unwrap_or_default();
         let attempt = job::Attempt {
             namespace: &namespace,
             owner_name: &name,
@@ -476,9 +488,9 @@ impl Planner<'_> {
             secrets: self.secrets(step),
             gpus: None,
             avoid: Vec::new(),
-            node_selector: placement.node_selector,
+            node_selector: pool.node_selector.into_iter().chain(placement.node_selector).collect(),
             overrides: Default::default(),
-            tolerations: placement.tolerations,
+            tolerations: pool.tolerations.into_iter().chain(placement.tolerations).collect(),
         };
         job::build(attempt, self.settings)
     }

@@ -40,6 +40,8 @@ pub struct Valid {
     pub delete_claim: bool,
     /// Seconds without use after which the created claim goes.
     pub evict_after: Option<i64>,
+    /// The pool whose nodes fetch and prepare.
+    pub pool: Option<String>,
     /// Least agreement with the float engine.
     pub min_top1_agreement: Option<f64>,
 }
@@ -50,13 +52,11 @@ pub struct Valid {
 /// The first field that this version does not act upon.
 pub fn validate(spec: &ModelCacheSpec) -> Result<Valid, Unsupported> {
     let prepare = spec.prepare.clone().unwrap_or_default();
-    let placement = spec.placement.clone().unwrap_or_default();
     let retention = spec.retention.clone().unwrap_or_default();
     let calibration = prepare.quantize.as_ref().is_some_and(|quantize| quantize.calibration.is_some());
     let later = [
         (calibration, "spec.prepare.quantize.calibration", "leave it out: the quantiser has texts of its own"),
         (prepare.profiles.iter().any(|profile| *profile != Profile::Blake3), "spec.prepare.profiles", "use [Blake3]"),
-        (placement.pool_ref.is_some(), "spec.placement.poolRef", "use nodeSelector and tolerations"),
         (
             retention.evict_after_unused_seconds.is_some() && spec.storage.claim.is_none(),
             "spec.retention.evictAfterUnusedSeconds",
@@ -80,6 +80,7 @@ pub fn validate(spec: &ModelCacheSpec) -> Result<Valid, Unsupported> {
         origin,
         place,
         delete_claim: retention.policy != Some(RetentionPolicy::Retain),
+        pool: spec.placement.as_ref().and_then(|placement| placement.pool_ref.as_ref()).map(|pool| pool.name.clone()),
         evict_after: retention.evict_after_unused_seconds,
         min_top1_agreement: min_top1_agreement.map(|text| text.parse().expect("the schema allows decimal numbers")),
     })

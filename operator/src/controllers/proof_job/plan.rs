@@ -409,7 +409,7 @@ impl<'a> Planner<'a> {
         let cache = self.snapshot.cache.as_ref().expect("the model is ready");
         let (location, mut mounts) =
             crate::controllers::model_cache::plan::mounts(cache, self.snapshot.preset.as_ref(), true);
-        mounts.push(Mount { claim: artifacts, sub_path: None, path: ARTIFACTS, read_only: false });
+        mounts.push(Mount { claim: artifacts, sub_path: None, path: ARTIFACTS, read_only: false, single_node: false });
         let digest = self.plan.status.model.as_ref().and_then(|model| model.model_digest.clone()).unwrap_or_default();
         let work = match step {
             PROVE => Work::Prove(Prove {

@@ -88,13 +88,15 @@ fn an_unused_cache_says_so_before_its_jobs_and_then_its_claim_go() {
     assert!(first.delete_jobs.is_empty() && first.delete_claim.is_none(), "the status is read first");
 
     let cache = with_status(&cache, first.status);
+    snapshot.holders = vec!["done-prove-1".into()];
     let second = make(&cache, &snapshot, 601);
-    assert_eq!(second.delete_jobs, ["m-fetch-1"]);
+    assert_eq!(second.delete_jobs, ["m-fetch-1", "done-prove-1"], "finished pods hold a claim too");
     assert_eq!(second.delete_claim, None, "a Job vouches for what is on the claim");
     assert!(second.status.attempts.is_empty());
 
     let cache = with_status(&cache, second.status);
     snapshot.jobs.clear();
+    snapshot.holders.clear();
     let third = make(&cache, &snapshot, 602);
     assert_eq!(third.delete_claim.as_deref(), Some("m-model"));
 

@@ -2,6 +2,7 @@
 
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use kube::core::NamespaceResourceScope;
+use kube::core::object::HasStatus;
 use kube::{Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -87,31 +88,22 @@ fn may_write(context: &Context) -> Result<(), Error> {
     if context.lease.may_write() { Ok(()) } else { Err(Error::NotLeading) }
 }
 
-/// Write a status against the version that the plan was made from: a stale plan is refused by the server.
-async fn write_status<K>(context: &Context, object: &K, status: &impl Serialize) -> Result<(), Error>
+/// Write a status against the version that the plan was made from: a stale plan is refused by the server. The whole status is
+/// replaced: a merge would keep what the plan has removed.
+async fn write_status<K>(context: &Context, object: &K, status: &K::Status) -> Result<(), Error>
 where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + HasStatus + Clone + Serialize,
+    K: DeserializeOwned + Debug,
+    K::Status: Clone,
 {
     may_write(context)?;
     let api: Api<K> = Api::namespaced(context.client.clone(), &object.namespace().unwrap_or_default());
-    // A merge patch keeps fields that are left out; null removes them.
-    let mut status = serde_json::to_value(status).expect("a status is plain data");
-    for field in REMOVABLE {
-        if let Some(map) = status.as_object_mut() {
-            map.entry(*field).or_insert(serde_json::Value::Null);
-        }
-    }
-    let patch = serde_json::json!({
-        "metadata": {"resourceVersion": object.resource_version()},
-        "status": status,
-    });
-    api.patch_status(&object.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await?;
+    let mut object = object.clone();
+    *object.status_mut() = Some(status.clone());
+    api.replace_status(&object.name_any(), &PostParams::default(), &object).await?;
     context.metrics.status_writes.with_label_values(&[&K::kind(&())]).inc();
     Ok(())
 }
-
-/// Fields of a status that may go away again.
-const REMOVABLE: &[&str] = &["completionTime", "nextRetryTime", "retries"];
 
 async fn create<K>(context: &Context, api: &Api<K>, object: &K) -> Result<(), Error>
 where

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Event, Node, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::{Event, Node, PersistentVolumeClaim, Pod, Volume};
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 use obelysk_api::crd::{ModelCache, ModelPreset, PREFIX, ProofJob, ProverPool};
@@ -78,7 +78,25 @@ pub async fn model_cache(context: &Context, object: &ModelCache) -> Result<Cache
     let consumers = count(proof_jobs.iter().filter(uses).count());
     let readers = count(proof_jobs.iter().filter(has_started).count());
     let progress = progress(&jobs, &around).await;
-    Ok(CacheSnapshot { preset, pool, jobs, claim, around, consumers, readers, progress })
+    let phase = object.status.as_ref().and_then(|status| status.phase.as_deref());
+    let holders = match object.metadata.deletion_timestamp.is_some() || phase == Some("Evicting") {
+        true => holders(context, &namespace, &claim_name(object)).await?,
+        false => Vec::new(),
+    };
+    Ok(CacheSnapshot { preset, pool, jobs, claim, around, consumers, readers, holders, progress })
+}
+
+/// Jobs of ProofJobs whose pods mount a claim.
+async fn holders(context: &Context, namespace: &str, claim: &str) -> Result<Vec<String>, Error> {
+    let of_proof_jobs = ListParams::default().labels(&format!("{PREFIX}{}", proof_job::LABEL));
+    let jobs = Api::<Job>::namespaced(context.client.clone(), namespace).list(&of_proof_jobs).await?;
+    let mounts = |job: &&Job| {
+        let pod = job.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
+        let volumes = pod.and_then(|pod| pod.volumes.as_deref()).unwrap_or_default();
+        let of_volume = |volume: &Volume| volume.persistent_volume_claim.as_ref().map(|of| of.claim_name.clone());
+        volumes.iter().filter_map(of_volume).any(|name| name == claim)
+    };
+    Ok(jobs.iter().filter(mounts).map(ResourceExt::name_any).collect())
 }
 
 /// The progress page of the pod that runs, if there is one.

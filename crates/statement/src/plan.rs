@@ -1,6 +1,5 @@
 //! The shape of a proof: everything that follows from the statement alone, and that both sides must agree on.
 
-use crate::Statement;
 use crate::batch::{self, ProductBatch, ZerocheckBatch};
 use crate::layout::{Layout, Role};
 use crate::lookup::{Block, blocks, log_leaves};
@@ -10,6 +9,7 @@ use crate::schedule::{Schedule, first_fold};
 use crate::security::{self, SecurityReport};
 use crate::statement::CompileError;
 use crate::transcript::{Commitments, Transcript, sample_many};
+use crate::{MODULUS, Statement};
 
 /// A commitment's tables with the scheme that commits to them.
 pub struct Committed {
@@ -57,11 +57,18 @@ impl<'a> Plan<'a> {
     /// # Errors
     /// [`CompileError::Unsupported`] for a size that the code cannot hold.
     pub fn new(statement: &'a Statement) -> Result<Self, CompileError> {
+        let blocks = blocks(statement);
+        // Lookups are counted in the field: a value that is in no table would not be missed as often as the modulus.
+        let leaves: u64 = blocks.iter().map(|block| 1u64 << block.log_size).sum();
+        if leaves >= MODULUS.unsigned_abs() {
+            let reason = format!("{leaves} lookups in one proof; the field counts {}", MODULUS - 1);
+            return Err(CompileError::Unsupported(reason));
+        }
         Ok(Self {
             statement,
             weights: Committed::new(statement, Role::Weight)?,
             witness: Committed::new(statement, Role::Witness)?,
-            blocks: blocks(statement),
+            blocks,
             products: batch::products(statement),
             zerochecks: batch::zerochecks(statement),
         })

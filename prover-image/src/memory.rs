@@ -19,9 +19,15 @@ fn free_of_system(meminfo: &str) -> Option<u64> {
 
 /// Limit less use of the control group (cgroup v2) that a container sees as the root of its own.
 fn free_of_group() -> Option<u64> {
-    let read =
-        |name: &str| -> Option<u64> { fs::read_to_string(format!("/sys/fs/cgroup/{name}")).ok()?.trim().parse().ok() };
-    Some(read("memory.max")?.saturating_sub(read("memory.current")?))
+    let read = |name: &str| fs::read_to_string(format!("/sys/fs/cgroup/{name}")).ok();
+    let number = |name: &str| -> Option<u64> { read(name)?.trim().parse().ok() };
+    let cached = read("memory.stat").and_then(|text| cached_of_group(&text)).unwrap_or(0);
+    Some(number("memory.max")?.saturating_sub(number("memory.current")?.saturating_sub(cached)))
+}
+
+/// Pages of files in the text of `memory.stat` that the kernel drops when memory is asked for.
+fn cached_of_group(stat: &str) -> Option<u64> {
+    stat.lines().find_map(|line| line.strip_prefix("inactive_file "))?.trim().parse().ok()
 }
 
 #[cfg(test)]
@@ -32,6 +38,7 @@ mod tests {
     fn the_system_states_what_is_available_in_kibibytes() {
         assert_eq!(free_of_system("MemTotal: 4096 kB\nMemAvailable:    2048 kB\n"), Some(2 << 20));
         assert_eq!(free_of_system("MemTotal: 4096 kB\n"), None);
+        assert_eq!(cached_of_group("anon 7\ninactive_file 4096\nactive_file 8192\n"), Some(4096));
         assert!(available().is_some_and(|bytes| bytes > 1 << 20));
     }
 }

@@ -6,8 +6,9 @@ use std::io;
 use std::path::Path;
 use std::sync::Mutex;
 
+use crate::digest::check;
 use crate::error::HubError;
-use crate::file::{check, fetch, part_of, reserve};
+use crate::file::{fetch, part_of, reserve};
 use crate::repository::RemoteFile;
 use crate::store::Store;
 

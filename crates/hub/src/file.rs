@@ -7,68 +7,17 @@ use std::path::{Path, PathBuf};
 use reqwest::StatusCode;
 use reqwest::blocking::Response;
 use reqwest::header::CONTENT_RANGE;
-use sha1::Sha1;
-use sha2::{Digest, Sha256};
 
 use crate::backoff::{Attempt, Failed};
 use crate::client::chain;
+use crate::digest::{Digests, Hashing};
 use crate::download::Progress;
 use crate::error::HubError;
-use crate::repository::{RemoteFile, StatedDigest};
+use crate::repository::RemoteFile;
 use crate::store::Store;
 
 /// How often a file may arrive wrong.
 const WRONG_MAX: u32 = 3;
-
-/// The digests of a file, computed as it comes.
-struct Digests {
-    sha256: Sha256,
-    /// Of a small file only.
-    git: Option<Sha1>,
-}
-
-impl Digests {
-    fn of(file: &RemoteFile) -> Self {
-        let git = matches!(file.digest, StatedDigest::Git(_)).then(|| {
-            let mut hasher = Sha1::new();
-            hasher.update(format!("blob {}\0", file.bytes));
-            hasher
-        });
-        Self { sha256: Sha256::new(), git }
-    }
-
-    fn update(&mut self, bytes: &[u8]) {
-        self.sha256.update(bytes);
-        if let Some(git) = &mut self.git {
-            git.update(bytes);
-        }
-    }
-
-    /// SHA-256, and what the hub states of the file as it should be.
-    fn finish(self) -> (String, StatedDigest) {
-        let sha256 = hex::encode(self.sha256.finalize());
-        let stated = match self.git {
-            Some(git) => StatedDigest::Git(hex::encode(git.finalize())),
-            None => StatedDigest::Sha256(sha256.clone()),
-        };
-        (sha256, stated)
-    }
-}
-
-/// Hash a file on disk: its SHA-256 if it is the one that the hub states.
-pub(crate) fn check(file: &RemoteFile, path: &Path) -> Result<Result<String, StatedDigest>, HubError> {
-    let mut digests = Digests::of(file);
-    let mut reader = File::open(path).map_err(|error| HubError::io("read", path, error))?;
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match reader.read(&mut buffer).map_err(|error| HubError::io("read", path, error))? {
-            0 => break,
-            read => digests.update(&buffer[..read]),
-        }
-    }
-    let (sha256, stated) = digests.finish();
-    Ok(if stated == file.digest { Ok(sha256) } else { Err(stated) })
-}
 
 /// Where a file's bytes wait for its digest.
 pub(crate) fn part_of(path: &Path) -> PathBuf {
@@ -86,8 +35,7 @@ pub(crate) fn fetch(
 ) -> Result<String, HubError> {
     let part = part_of(path);
     for wrong in 1.. {
-        fetch_part(store, file, &part, progress)?;
-        let actual = match check(file, &part)? {
+        let actual = match fetch_part(store, file, &part, progress)?.judge(file) {
             Ok(sha256) => {
                 publish(&part, path).map_err(|error| HubError::io("rename", &part, error))?;
                 return Ok(sha256);
@@ -108,8 +56,9 @@ pub(crate) fn fetch(
     unreachable!("the loop ends by returning")
 }
 
-/// Make the part as long as the file.
-fn fetch_part(store: &Store, file: &RemoteFile, part: &Path, progress: &dyn Progress) -> Result<(), HubError> {
+/// Make the part as long as the file. Returns its digests.
+fn fetch_part(store: &Store, file: &RemoteFile, part: &Path, progress: &dyn Progress) -> Result<Digests, HubError> {
+    let mut hashing: Option<Hashing> = None;
     store.patience().persist(&store.name_of(&file.path), || {
         let held = match length_of(part, file.bytes) {
             Ok(held) => held,
@@ -124,10 +73,12 @@ fn fetch_part(store: &Store, file: &RemoteFile, part: &Path, progress: &dyn Prog
             Attempt::Hopeless(error) => return (Attempt::Hopeless(error), false),
         };
         let before = held;
-        let outcome = append(response, held, file, part, progress);
+        let outcome = append(response, held, file, part, &mut hashing, progress);
         let after = fs::metadata(part).map_or(0, |metadata| metadata.len());
         (outcome, after > before)
-    })
+    })?;
+    let hashing = hashing.unwrap_or_else(|| Hashing::start(file, part, file.bytes));
+    hashing.finish().map_err(|error| HubError::io("read", part, error))
 }
 
 /// Take the space of a file before its first byte, where the file system can: other writers find the disk full, not this
@@ -154,7 +105,14 @@ fn length_of(part: &Path, bytes: u64) -> std::io::Result<u64> {
 }
 
 /// Append an answer to the part, from byte `held` on.
-fn append(mut response: Response, held: u64, file: &RemoteFile, part: &Path, progress: &dyn Progress) -> Attempt<()> {
+fn append(
+    mut response: Response,
+    held: u64,
+    file: &RemoteFile,
+    part: &Path,
+    hashing: &mut Option<Hashing>,
+    progress: &dyn Progress,
+) -> Attempt<()> {
     let continues = response.status() == StatusCode::PARTIAL_CONTENT;
     if response.status() == StatusCode::RANGE_NOT_SATISFIABLE {
         let _ = fs::remove_file(part);
@@ -177,6 +135,10 @@ fn append(mut response: Response, held: u64, file: &RemoteFile, part: &Path, pro
         progress.lost(held);
         length = 0;
     }
+    let hashing = match hashing.take().filter(|hashing| hashing.length() == length) {
+        Some(running) => hashing.insert(running),
+        None => hashing.insert(Hashing::start(file, part, length)),
+    };
     let mut buffer = vec![0; 1 << 16];
     loop {
         let read = match response.read(&mut buffer) {
@@ -193,6 +155,7 @@ fn append(mut response: Response, held: u64, file: &RemoteFile, part: &Path, pro
         if let Err(error) = output.write_all(&buffer[..read]) {
             return Attempt::Hopeless(HubError::io("write", part, error));
         }
+        hashing.push(&buffer[..read]);
         progress.fetched(read as u64);
     }
     match length == file.bytes {

@@ -7,6 +7,7 @@
 mod backoff;
 mod bucket;
 mod client;
+mod digest;
 mod download;
 mod error;
 mod file;

@@ -1,6 +1,7 @@
 //! Figures, one JSON line each: `name, value, unit`, the spread over runs, the machine and the commit.
 
 mod batch;
+mod download;
 mod shapes;
 mod tiny_chat;
 
@@ -36,6 +37,8 @@ enum Name {
     TinyChat,
     /// One to eight inferences in one proof: what a token costs.
     Batch,
+    /// Goal D1: a download beside what curl reaches.
+    Download,
     /// The shapes of Qwen3-0.6B with random weights: validate, prepare, prove 16 tokens.
     #[value(name = "qwen3-0.6b")]
     Qwen3Small,
@@ -51,6 +54,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     match arguments.name {
         Name::TinyChat => tiny_chat::run(arguments.runs),
         Name::Batch => batch::run(arguments.runs),
+        Name::Download => download::run(arguments.runs),
         Name::Qwen3Small => shapes::run(&shapes::QWEN3_0_6B, arguments.layers),
         Name::Qwen3Large => shapes::run(&shapes::QWEN3_14B, arguments.layers),
         Name::Llama => shapes::run(&shapes::LLAMA3_70B, arguments.layers),
@@ -61,7 +65,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 fn programs() -> Result<PathBuf> {
     let mut build = Command::new(env!("CARGO"));
     build.current_dir(root()).args(["build", "--release", "--quiet"]);
-    for (package, program) in [("obelysk", "obelysk"), ("obelysk-verifier", "obelysk-verify")] {
+    for (package, program) in [
+        ("obelysk", "obelysk"),
+        ("obelysk-verifier", "obelysk-verify"),
+        ("obelysk-stand-in-hub", "obelysk-stand-in-hub"),
+    ] {
         build.args(["--package", package, "--bin", program]);
     }
     process::run(&mut build)?;

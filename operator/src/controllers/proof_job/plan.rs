@@ -452,7 +452,7 @@ impl<'a> Planner<'a> {
             spec,
             mounts,
             cores: valid.cores.clone(),
-            memory: valid.memory.clone(),
+            memory: valid.memory.clone().unwrap_or_else(|| memory_for(cache)),
             secrets: Vec::new(),
             gpus: gpus.cloned(),
             avoid,
@@ -551,4 +551,11 @@ impl<'a> Planner<'a> {
         }
         self.plan
     }
+}
+
+/// Memory of a pod that proves with a model and asks for none.
+fn memory_for(cache: &ModelCache) -> String {
+    const LEAST_MEBIBYTES: i64 = 2048;
+    let resolved = cache.status.as_ref().and_then(|status| status.resolved.as_ref());
+    job::memory_for_commitment(resolved.and_then(|resolved| resolved.bytes).unwrap_or_default(), LEAST_MEBIBYTES)
 }

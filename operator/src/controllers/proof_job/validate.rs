@@ -88,8 +88,8 @@ pub struct Valid {
     pub hardware: Hardware,
     /// Cores of prove pods.
     pub cores: String,
-    /// Memory of prove pods.
-    pub memory: String,
+    /// Memory of prove pods; absent for what the model needs.
+    pub memory: Option<String>,
     /// Whether to audit.
     pub audit: bool,
     /// Artifacts claim that exists.
@@ -102,8 +102,6 @@ pub struct Valid {
 
 /// Cores of a prove pod that asks for none.
 const CORES: &str = "1";
-/// Memory of a prove pod that asks for none.
-const MEMORY: &str = "2Gi";
 
 /// Validate a specification.
 ///
@@ -136,7 +134,7 @@ pub fn validate(spec: &ProofJobSpec) -> Result<Valid, Unsupported> {
             .expect("the schema bounds capture.count"),
         hardware,
         cores: cpu.cores.unwrap_or_else(|| CORES.into()),
-        memory: cpu.memory.unwrap_or_else(|| MEMORY.into()),
+        memory: cpu.memory,
         audit: spec.audit.as_ref().and_then(|audit| audit.enabled).unwrap_or(true),
         artifacts_claim: spec.artifacts.as_ref().and_then(|a| a.claim.as_ref()).map(|claim| claim.name.clone()),
         overrides: spec.pod_overrides.clone().unwrap_or_default(),
@@ -210,7 +208,7 @@ mod tests {
     fn a_plain_job_is_valid() {
         let valid = validate(&spec("{}")).unwrap();
         assert_eq!(valid.model, ModelSource::Cache("tiny-chat".into()));
-        assert_eq!((valid.cores.as_str(), valid.memory.as_str(), valid.audit), ("1", "2Gi", true));
+        assert_eq!((valid.cores.as_str(), valid.memory, valid.audit), ("1", None, true));
     }
 
     #[test]

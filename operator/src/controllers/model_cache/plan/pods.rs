@@ -110,13 +110,11 @@ impl Planner<'_> {
         job::build(attempt, self.settings)
     }
 
-    /// Memory of a pod: preparing holds the integers, their code word and its tree, at most 28 bytes for each weight of
-    /// 2 bytes.
+    /// Memory of a pod: fetching streams, preparing commits.
     fn memory(&self, step: &str) -> String {
         const LEAST_MEBIBYTES: i64 = 1024;
         let bytes = self.plan.status.resolved.as_ref().and_then(|resolved| resolved.bytes).unwrap_or_default();
-        let mebibytes = if step == PREPARE { LEAST_MEBIBYTES + bytes.saturating_mul(14) / (1 << 20) } else { 0 };
-        format!("{}Mi", mebibytes.max(LEAST_MEBIBYTES))
+        job::memory_for_commitment(if step == PREPARE { bytes } else { 0 }, LEAST_MEBIBYTES)
     }
 
     /// The token for the hub or the key for the bucket, for the only pod that talks to it.

@@ -70,6 +70,22 @@ fn a_branch_is_pinned_and_later_commands_need_no_hub() {
 }
 
 #[test]
+fn every_changed_byte_of_a_manifest_is_noticed() {
+    let hub = Hub::of(&["qwen3"]);
+    let pulled = hub.obelysk(&["model", "pull", "--hf-model", "tiny-org/qwen3"], None).ok();
+    let commit = pulled["revision"].as_str().unwrap();
+    let manifest = hub.home.path().join("models/tiny-org--qwen3").join(&commit[..12]).join("manifest.json");
+    let content = fs::read(&manifest).unwrap();
+    for place in (0..content.len()).step_by(13).chain([content.len() - 1]) {
+        let mut changed = content.clone();
+        changed[place] ^= 1;
+        fs::write(&manifest, changed).unwrap();
+        let failure = hub.obelysk(&["model", "show", "--hf-model", "tiny-org/qwen3"], None).fails_with(42);
+        assert!(failure.message.contains("tiny-org--qwen3"), "byte {place}: {failure:?}");
+    }
+}
+
+#[test]
 fn the_first_layers_need_only_their_shards_and_are_another_model() {
     let hub = Hub::of(&["qwen3"]);
     let repository = hub.root.path().join("tiny-org/qwen3");

@@ -95,6 +95,11 @@ impl Remote for Hub<'_> {
         for folder in self.folders(&commit) {
             if folder.join(MANIFEST).is_file() {
                 let manifest = Manifest::read(&folder)?;
+                if manifest.revision != commit {
+                    let path = folder.join(MANIFEST);
+                    let message = format!("{} is damaged: it is of revision {}", path.display(), manifest.revision);
+                    return Err(Failure::new(ExitCode::Cache, message, "run `obelysk model pull` again"));
+                }
                 let name = self.reference.repository();
                 return Ok(Some(ModelFiles::new(name, folder.clone(), folder, manifest)));
             }

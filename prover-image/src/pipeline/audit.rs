@@ -73,7 +73,7 @@ pub fn audit(artifacts: &Artifacts, prepared: &Prepared) -> Result<AuditReport, 
         ("model.json describes the model", description_matches(artifacts, prepared)),
         ("the log replays", replays(artifacts, prepared, &log)),
         ("the statement claims the log's inferences", claims_log(artifacts, &log)),
-        ("the proof holds", verify::verify(artifacts, Some(&prepared.digest)).map(drop)),
+        ("proof.bin proves statement.json", verify::verify(artifacts, Some(&prepared.digest)).map(drop)),
         ("proof.json describes proof and log", facts_match(artifacts, &log)),
     ];
     let mut checks = Vec::new();

@@ -275,8 +275,8 @@ fn an_audit_names_the_file_of_a_changed_byte() {
         ("log/log.jsonl", 100, 42, "log.jsonl"),
         ("log/matrices.bin", 0, 21, "other logits"),
         ("model.json", 100, 21, "model.json"),
-        ("statement.json", 100, 21, "the proof does not hold"),
-        ("proof.bin", 100_000, 21, "proof"),
+        ("statement.json", 100, 21, "statement.json"),
+        ("proof.bin", 100_000, 21, "proof.bin"),
         ("proof.json", 20, 21, "proof.json"),
     ];
     for (file, place, code, words) in found {

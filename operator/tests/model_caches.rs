@@ -210,6 +210,27 @@ fn a_deleted_cache_stays_until_its_readers_are_done() {
 }
 
 #[test]
+fn a_claim_that_stays_keeps_the_jobs_of_others() {
+    let spec = |storage: Value, policy: &str| {
+        let mut cache = ready_cache(json!({"storage": storage, "retention": {"policy": policy}}));
+        cache.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(0)));
+        cache
+    };
+    let snapshot = Snapshot { claim: Some(claim()), holders: vec!["done-prove-1".into()], ..Snapshot::default() };
+    let new = json!({"claim": {"accessMode": "ReadWriteOnce", "size": "1Gi"}});
+    let existing = json!({"existingClaim": {"name": "shared"}});
+    for (cache, deleted) in [
+        (spec(new.clone(), "Delete"), vec!["done-prove-1"]),
+        (spec(new, "Retain"), vec![]),
+        (spec(existing, "Delete"), vec![]),
+    ] {
+        let plan = make(&cache, &snapshot, 1);
+        assert_eq!(plan.delete_jobs, deleted);
+        assert_eq!(plan.delete_claim.is_some(), !deleted.is_empty());
+    }
+}
+
+#[test]
 fn a_model_that_agrees_too_rarely_is_refused_with_the_numbers() {
     let snapshot = Snapshot { claim: Some(claim()), ..Snapshot::default() };
     let refused = ready_cache(json!({"prepare": {"quantize": {"minTop1Agreement": "0.99"}}}));

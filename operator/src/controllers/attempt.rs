@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::batch::v1::{Job, JobCondition};
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, Node, Pod};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
@@ -106,11 +106,14 @@ pub fn judge(job: &Job, around: &Surroundings) -> Option<Attempt> {
     })
 }
 
+/// A condition of a Job, if it holds.
+pub fn condition<'a>(job: &'a Job, kind: &str) -> Option<&'a JobCondition> {
+    let conditions = job.status.as_ref().and_then(|status| status.conditions.as_ref());
+    conditions.into_iter().flatten().find(|condition| condition.type_ == kind && condition.status == "True")
+}
+
 fn outcome(job: &Job, pod: Option<&Pod>, around: &Surroundings) -> Outcome {
-    let has = |kind: &str| {
-        let conditions = job.status.as_ref().and_then(|status| status.conditions.as_ref());
-        conditions.into_iter().flatten().find(|condition| condition.type_ == kind && condition.status == "True")
-    };
+    let has = |kind: &str| condition(job, kind);
     if job.metadata.deletion_timestamp.is_some() {
         return Outcome::Terminating;
     }

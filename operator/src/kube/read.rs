@@ -10,7 +10,7 @@ use obelysk_api::crd::{ModelCache, ModelPreset, PREFIX, ProofJob, ProverPool};
 use obelysk_api::job::Progress;
 
 use super::{Context, Error};
-use crate::controllers::attempt::{Outcome, Surroundings, judge};
+use crate::controllers::attempt::{Outcome, Surroundings, condition, judge};
 use crate::controllers::job::PROGRESS_PORT;
 use crate::controllers::model_cache::plan::{Snapshot as CacheSnapshot, claim_name};
 use crate::controllers::proof_job::observe::Snapshot as JobSnapshot;
@@ -86,7 +86,8 @@ pub async fn model_cache(context: &Context, object: &ModelCache) -> Result<Cache
     Ok(CacheSnapshot { preset, pool, jobs, claim, around, consumers, readers, holders, progress })
 }
 
-/// Jobs of ProofJobs whose pods mount a claim.
+/// Finished Jobs of ProofJobs whose pods mount a claim. What came of them is on record. One that still runs may belong to
+/// another cache on the same claim.
 async fn holders(context: &Context, namespace: &str, claim: &str) -> Result<Vec<String>, Error> {
     let of_proof_jobs = ListParams::default().labels(&format!("{PREFIX}{}", proof_job::LABEL));
     let jobs = Api::<Job>::namespaced(context.client.clone(), namespace).list(&of_proof_jobs).await?;
@@ -96,7 +97,8 @@ async fn holders(context: &Context, namespace: &str, claim: &str) -> Result<Vec<
         let of_volume = |volume: &Volume| volume.persistent_volume_claim.as_ref().map(|of| of.claim_name.clone());
         volumes.iter().filter_map(of_volume).any(|name| name == claim)
     };
-    Ok(jobs.iter().filter(mounts).map(ResourceExt::name_any).collect())
+    let has_finished = |job: &&Job| ["Complete", "Failed"].iter().any(|kind| condition(job, kind).is_some());
+    Ok(jobs.iter().filter(has_finished).filter(mounts).map(ResourceExt::name_any).collect())
 }
 
 /// The progress page of the pod that runs, if there is one.

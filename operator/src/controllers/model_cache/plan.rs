@@ -47,7 +47,7 @@ pub struct Snapshot {
     pub consumers: i32,
     /// Those of them that have started, and read it.
     pub readers: i32,
-    /// Jobs of ProofJobs whose pods mount the claim; observed when the claim is about to go. A claim is not deleted while pods
+    /// Finished Jobs of ProofJobs whose pods mount the claim; observed when the claim may go. A claim is not deleted while pods
     /// mount it, finished ones included.
     pub holders: Vec<String>,
     /// The progress page of the running pod.
@@ -131,7 +131,10 @@ impl Planner<'_> {
         }
         let valid = validate(&self.cache.spec).ok();
         let ours = valid.is_some_and(|valid| valid.delete_claim && matches!(valid.place, Place::New(_)));
-        self.release_claim();
+        self.plan.delete_jobs = self.own_jobs();
+        if ours {
+            self.plan.delete_jobs.extend(self.snapshot.holders.clone());
+        }
         let pods_left = self.snapshot.around.pods.values().any(|pods| !pods.is_empty());
         if !self.snapshot.jobs.is_empty() || pods_left {
             self.plan.finalizer = true;
@@ -144,10 +147,8 @@ impl Planner<'_> {
         self.plan
     }
 
-    /// Nobody reads the model any more: delete the Jobs whose pods mount its claim. What came of them is on record.
-    fn release_claim(&mut self) {
-        let own = self.snapshot.jobs.iter().map(ResourceExt::name_any);
-        self.plan.delete_jobs = own.chain(self.snapshot.holders.iter().cloned()).collect();
+    fn own_jobs(&self) -> Vec<String> {
+        self.snapshot.jobs.iter().map(ResourceExt::name_any).collect()
     }
 
     fn stand(&mut self) -> Standing {
@@ -218,7 +219,8 @@ impl Planner<'_> {
             return Some(Standing::Evicting(line));
         }
         self.plan.status.attempts.clear();
-        self.release_claim();
+        self.plan.delete_jobs = self.own_jobs();
+        self.plan.delete_jobs.extend(self.snapshot.holders.clone());
         let claim = self.snapshot.claim.as_ref().filter(|claim| claim.metadata.deletion_timestamp.is_none());
         if self.snapshot.jobs.is_empty() && claim.is_some() {
             self.plan.delete_claim = Some(claim_name(self.cache));

@@ -51,6 +51,17 @@ pub(crate) enum Attempt<T> {
     Hopeless(HubError),
 }
 
+impl<T> Attempt<T> {
+    /// Go on with what was done.
+    pub(crate) fn and_then<U>(self, next: impl FnOnce(T) -> Attempt<U>) -> Attempt<U> {
+        match self {
+            Self::Done(value) => next(value),
+            Self::Failed(failed) => Attempt::Failed(failed),
+            Self::Hopeless(error) => Attempt::Hopeless(error),
+        }
+    }
+}
+
 impl Patience {
     /// Try until it is done, it is hopeless, or patience has run out without progress. `attempt` says with its second
     /// value whether it got any further.

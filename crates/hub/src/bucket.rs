@@ -7,14 +7,13 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 use reqwest::blocking::{Client as HttpClient, Response};
-use reqwest::header::{ACCEPT_ENCODING, CONTENT_LENGTH, RANGE};
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_LENGTH};
 use rusty_s3::actions::{GetObject, HeadObject, S3Action};
 use rusty_s3::{Bucket as Signer, Credentials, UrlStyle};
 use serde::{Deserialize, Serialize};
-use url::Url;
 
 use crate::backoff::{Attempt, Failed, Patience};
-use crate::client::{asked, chain, connections};
+use crate::client::{ask, asked, body, chain, connections, server};
 use crate::error::HubError;
 use crate::repository::{RemoteFile, StatedDigest, is_hex};
 use crate::selection::select;
@@ -119,8 +118,7 @@ impl Bucket {
             Some(endpoint) => (endpoint.clone(), UrlStyle::Path),
             None => (format!("https://s3.{region}.amazonaws.com"), UrlStyle::VirtualHost),
         };
-        let url = Url::parse(&endpoint).ok().filter(|url| url.has_host() && ["http", "https"].contains(&url.scheme()));
-        let url = url.ok_or_else(|| bad(format!("`{endpoint}` is not the address of a server")))?;
+        let url = server(&endpoint).ok_or_else(|| bad(format!("`{endpoint}` is not the address of a server")))?;
         let signer =
             Signer::new(url, style, location.bucket.clone(), region).map_err(|error| bad(error.to_string()))?;
         let credentials = key.map(|key| match key.session_token {
@@ -142,14 +140,8 @@ impl Bucket {
     /// The bucket does not answer, refuses, or lacks `SHA256SUMS` or a file that it lists.
     pub fn files(&self) -> Result<Vec<RemoteFile>, HubError> {
         let what = format!("{}/{SUMS}", self.location);
-        let text = self.patience.persist(&what, || {
-            let text = match self.get(SUMS, 0) {
-                Attempt::Done(response) => text_of(response),
-                Attempt::Failed(failed) => Attempt::Failed(failed),
-                Attempt::Hopeless(error) => Attempt::Hopeless(error),
-            };
-            (text, false)
-        })?;
+        let text =
+            self.patience.persist(&what, || (self.get(SUMS, 0).and_then(|sums| body(sums, SUMS_BYTES_MAX)), false))?;
         let listed = parse_sums(&text).map_err(|reason| HubError::Protocol { what, reason })?;
         select(&listed).into_iter().map(|file| self.measured(file)).collect()
     }
@@ -167,28 +159,20 @@ impl Bucket {
             Ok(response) => response,
             Err(error) => return Attempt::Failed(Failed::new(unsigned(error))),
         };
-        match self.sort(path, response) {
-            Attempt::Done(response) => {
-                let length = response.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
-                match length.and_then(|length| length.parse().ok()) {
-                    Some(length) => Attempt::Done(length),
-                    None => Attempt::Failed(Failed::new("an answer without a length")),
-                }
+        self.sort(path, response).and_then(|response| {
+            let length = response.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+            match length.and_then(|length| length.parse().ok()) {
+                Some(length) => Attempt::Done(length),
+                None => Attempt::Failed(Failed::new("an answer without a length")),
             }
-            Attempt::Failed(failed) => Attempt::Failed(failed),
-            Attempt::Hopeless(error) => Attempt::Hopeless(error),
-        }
+        })
     }
 
     /// Ask for a file from byte `from` on.
     pub(crate) fn get(&self, path: &str, from: u64) -> Attempt<Response> {
         let key = self.key(path);
         let url = GetObject::new(&self.signer, self.credentials.as_ref(), &key).sign(SIGNED_FOR);
-        let mut request = self.http.get(url).header(ACCEPT_ENCODING, "identity");
-        if from > 0 {
-            request = request.header(RANGE, format!("bytes={from}-"));
-        }
-        match request.send() {
+        match ask(&self.http, url, from).send() {
             Ok(response) => self.sort(path, response),
             Err(error) => Attempt::Failed(Failed::new(unsigned(error))),
         }
@@ -221,17 +205,9 @@ fn unsigned(error: reqwest::Error) -> String {
     chain(&error.without_url())
 }
 
-fn text_of(response: Response) -> Attempt<String> {
-    use std::io::Read;
-    let mut text = String::new();
-    match response.take(SUMS_BYTES_MAX).read_to_string(&mut text) {
-        Ok(_) => Attempt::Done(text),
-        Err(error) => Attempt::Failed(Failed::new(chain(&error))),
-    }
-}
-
 /// Lines `DIGEST  NAME` or `DIGEST *NAME`. Lengths are not known yet.
-fn parse_sums(text: &str) -> Result<Vec<RemoteFile>, String> {
+fn parse_sums(text: &[u8]) -> Result<Vec<RemoteFile>, String> {
+    let text = str::from_utf8(text).map_err(|error| error.to_string())?;
     let parse = |line: &str| {
         let (digest, name) = line.split_once(' ').unwrap_or_default();
         let name = name.strip_prefix([' ', '*']).unwrap_or_default();
@@ -262,13 +238,13 @@ mod tests {
     #[test]
     fn sums_are_read_as_sha256sum_writes_them() {
         let digest = "ab".repeat(32);
-        let files = parse_sums(&format!("{digest}  config.json\n{digest} *./model.safetensors\n\n")).unwrap();
+        let files = parse_sums(format!("{digest}  config.json\n{digest} *./model.safetensors\n\n").as_bytes()).unwrap();
         assert_eq!(
             files.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(),
             ["config.json", "model.safetensors"]
         );
         for bad in ["config.json", &format!("{digest}config.json"), &format!("{}  x", digest.to_uppercase())] {
-            assert!(parse_sums(bad).is_err(), "{bad}");
+            assert!(parse_sums(bad.as_bytes()).is_err(), "{bad}");
         }
     }
 

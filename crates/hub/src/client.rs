@@ -1,5 +1,6 @@
 //! Requests to a hub: redirects followed by hand, so that the token never leaves the hub's host.
 
+use std::io::Read;
 use std::time::Duration;
 
 use reqwest::StatusCode;
@@ -30,8 +31,8 @@ impl Endpoint {
     /// # Errors
     /// [`HubError::BadReference`] for what is no address.
     pub fn new(url: &str, token: Option<String>) -> Result<Self, HubError> {
-        let parsed = Url::parse(url).ok().filter(|url| url.has_host() && ["http", "https"].contains(&url.scheme()));
-        let mut url = parsed.ok_or_else(|| HubError::BadReference(format!("`{url}` is not the address of a hub")))?;
+        let bad = || HubError::BadReference(format!("`{url}` is not the address of a hub"));
+        let mut url = server(url).ok_or_else(bad)?;
         if !url.path().ends_with('/') {
             url.set_path(&format!("{}/", url.path()));
         }
@@ -89,12 +90,9 @@ impl Client {
     pub(crate) fn get(&self, repository: &str, url: &Url, from: u64) -> Attempt<Response> {
         let mut url = url.clone();
         for _ in 0..REDIRECTS_MAX {
-            let mut request: RequestBuilder = self.http.get(url.clone()).header(ACCEPT_ENCODING, "identity");
+            let mut request = ask(&self.http, url.clone(), from);
             if let Some(token) = self.endpoint.token.as_ref().filter(|_| self.endpoint.is_own(&url)) {
                 request = request.header(AUTHORIZATION, format!("Bearer {token}"));
-            }
-            if from > 0 {
-                request = request.header(RANGE, format!("bytes={from}-"));
             }
             let response = match request.send() {
                 Ok(response) => response,
@@ -151,6 +149,29 @@ pub(crate) fn connections(patience: &Patience) -> Result<HttpClient, HubError> {
         .user_agent(concat!("obelysk/", env!("CARGO_PKG_VERSION")))
         .build()
         .map_err(|error| HubError::Protocol { what: "a client".into(), reason: chain(&error) })
+}
+
+/// The address of a server.
+pub(crate) fn server(address: &str) -> Option<Url> {
+    Url::parse(address).ok().filter(|url| url.has_host() && ["http", "https"].contains(&url.scheme()))
+}
+
+/// A request for a file from byte `from` on, as it is stored.
+pub(crate) fn ask(http: &HttpClient, url: Url, from: u64) -> RequestBuilder {
+    let request = http.get(url).header(ACCEPT_ENCODING, "identity");
+    if from > 0 { request.header(RANGE, format!("bytes={from}-")) } else { request }
+}
+
+/// The whole of a short answer.
+pub(crate) fn body(response: Response, bytes_max: u64) -> Attempt<Vec<u8>> {
+    let mut text = Vec::new();
+    match response.take(bytes_max + 1).read_to_end(&mut text) {
+        Ok(read) if read as u64 > bytes_max => {
+            Attempt::Failed(Failed::new(format!("an answer of more than {bytes_max} bytes")))
+        }
+        Ok(_) => Attempt::Done(text),
+        Err(error) => Attempt::Failed(Failed::new(chain(&error))),
+    }
 }
 
 /// The wait that a busy server asks for, in seconds.

@@ -1,17 +1,15 @@
 //! What a repository holds at a revision.
 
 use std::fmt;
-use std::io::Read;
 use std::str::FromStr;
 
-use reqwest::blocking::Response;
 use reqwest::header::LINK;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use crate::backoff::{Attempt, Failed};
-use crate::client::{Client, chain};
+use crate::backoff::Attempt;
+use crate::client::{Client, body};
 use crate::error::HubError;
 
 /// A repository, and a branch, tag or commit of it: `organisation/name` or `organisation/name@revision`.
@@ -155,30 +153,16 @@ impl Client {
 
     /// Ask for JSON; also returns the address of the next page.
     fn json<T: DeserializeOwned>(&self, repository: &str, url: &Url) -> Result<(T, Option<String>), HubError> {
-        let response = self.patience.persist(url.as_str(), || {
-            let attempt = match self.get(repository, url, 0) {
-                Attempt::Done(response) => body(response),
-                Attempt::Failed(failed) => Attempt::Failed(failed),
-                Attempt::Hopeless(error) => Attempt::Hopeless(error),
-            };
+        let (text, link) = self.patience.persist(url.as_str(), || {
+            let attempt = self.get(repository, url, 0).and_then(|response| {
+                let link = response.headers().get(LINK).and_then(|link| link.to_str().ok()).and_then(next_page);
+                body(response, JSON_BYTES_MAX).and_then(|text| Attempt::Done((text, link)))
+            });
             (attempt, false)
         })?;
-        let (text, link) = response;
         let parsed = serde_json::from_slice(&text)
             .map_err(|error| HubError::Protocol { what: url.to_string(), reason: error.to_string() })?;
         Ok((parsed, link))
-    }
-}
-
-fn body(response: Response) -> Attempt<(Vec<u8>, Option<String>)> {
-    let link = response.headers().get(LINK).and_then(|link| link.to_str().ok()).and_then(next_page);
-    let mut text = Vec::new();
-    match response.take(JSON_BYTES_MAX + 1).read_to_end(&mut text) {
-        Ok(read) if read as u64 > JSON_BYTES_MAX => {
-            Attempt::Failed(Failed::new(format!("an answer of more than {JSON_BYTES_MAX} bytes")))
-        }
-        Ok(_) => Attempt::Done((text, link)),
-        Err(error) => Attempt::Failed(Failed::new(chain(&error))),
     }
 }
 

@@ -1,13 +1,17 @@
 //! Observations: everything that a plan depends on.
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event, Node, PersistentVolumeClaim, Pod, Volume};
-use kube::ResourceExt;
 use kube::api::{Api, ListParams};
+use kube::core::ClusterResourceScope;
+use kube::{Resource, ResourceExt};
+use obelysk_api::crd::schema::NameRef;
 use obelysk_api::crd::{ModelCache, ModelPreset, PREFIX, ProofJob, ProverPool};
 use obelysk_api::job::Progress;
+use serde::de::DeserializeOwned;
 
 use super::{Context, Error};
 use crate::controllers::attempt::{Outcome, Surroundings, condition, judge};
@@ -33,12 +37,8 @@ pub async fn proof_job(context: &Context, object: &ProofJob) -> Result<JobSnapsh
         Some(name) => Api::<ModelCache>::namespaced(client.clone(), &namespace).get_opt(name).await?,
         None => None,
     };
-    let preset_name = cache
-        .as_ref()
-        .and_then(|cache| cache.spec.source.preset.as_ref())
-        .or(model.preset.as_ref())
-        .map(|preset| preset.name.clone());
-    let preset = preset(context, preset_name).await?;
+    let preset = cache.as_ref().and_then(|cache| cache.spec.source.preset.as_ref()).or(model.preset.as_ref());
+    let preset: Option<ModelPreset> = named(context, preset).await?;
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &namespace);
     let claim = match object.spec.artifacts.as_ref().and_then(|artifacts| artifacts.claim.as_ref()) {
         Some(_) => None,
@@ -56,12 +56,9 @@ pub async fn proof_job(context: &Context, object: &ProofJob) -> Result<JobSnapsh
 pub async fn model_cache(context: &Context, object: &ModelCache) -> Result<CacheSnapshot, Error> {
     let namespace = object.namespace().unwrap_or_default();
     let name = object.name_any();
-    let preset = preset(context, object.spec.source.preset.as_ref().map(|preset| preset.name.clone())).await?;
-    let pool_ref = object.spec.placement.as_ref().and_then(|placement| placement.pool_ref.as_ref());
-    let pool = match pool_ref {
-        Some(pool) => Api::<ProverPool>::all(context.client.clone()).get_opt(&pool.name).await?,
-        None => None,
-    };
+    let preset: Option<ModelPreset> = named(context, object.spec.source.preset.as_ref()).await?;
+    let placement = object.spec.placement.as_ref();
+    let pool: Option<ProverPool> = named(context, placement.and_then(|placement| placement.pool_ref.as_ref())).await?;
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(context.client.clone(), &namespace);
     let claim = claims.get_opt(&claim_name(object)).await?;
     let (jobs, around) = children(context, &namespace, model_cache::LABEL, &name).await?;
@@ -107,9 +104,13 @@ async fn progress(jobs: &[Job], around: &Surroundings) -> Option<Progress> {
     super::progress::read(&running?.pod_ip?, PROGRESS_PORT).await
 }
 
-async fn preset(context: &Context, name: Option<String>) -> Result<Option<ModelPreset>, Error> {
+/// An object of the cluster, where one is named and there.
+async fn named<K>(context: &Context, name: Option<&NameRef>) -> Result<Option<K>, Error>
+where
+    K: Resource<Scope = ClusterResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
+{
     match name {
-        Some(name) => Ok(Api::<ModelPreset>::all(context.client.clone()).get_opt(&name).await?),
+        Some(name) => Ok(Api::all(context.client.clone()).get_opt(&name.name).await?),
         None => Ok(None),
     }
 }

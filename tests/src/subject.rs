@@ -113,6 +113,16 @@ impl Subject {
         prove(&self.statement, &header, commitment, weights, witness.clone(), honesty).map(|proven| proven.proof)
     }
 
+    /// Whether a proof convinces of a changed claim, with the statement that the claim asks for.
+    pub fn convinces_of(&self, proof: &[u8], change: impl FnOnce(&mut Claim)) -> bool {
+        let mut claim = self.claim();
+        change(&mut claim);
+        match compile(&self.model.description, &claim.inferences()) {
+            Ok(statement) => verify(&statement, &claim.header(), &self.commitment.root(), proof).is_ok(),
+            Err(_) => false,
+        }
+    }
+
     /// Check a proof of these inferences.
     ///
     /// # Errors

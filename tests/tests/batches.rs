@@ -18,12 +18,7 @@ static SUBJECT: LazyLock<(Subject, Vec<u8>)> = LazyLock::new(|| {
 
 fn convinces_of(change: impl FnOnce(&mut Claim)) -> bool {
     let (subject, proof) = &*SUBJECT;
-    let mut claim = subject.claim();
-    change(&mut claim);
-    match compile(&subject.model.description, &claim.inferences()) {
-        Ok(statement) => verify(&statement, &claim.header(), &subject.commitment.root(), proof).is_ok(),
-        Err(_) => false,
-    }
+    subject.convinces_of(proof, change)
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! A bucket with the S3 interface, as far as reading needs it: signed addresses, ranges, lengths.
 
 use std::collections::HashMap;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
@@ -15,10 +14,11 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use rusty_s3::actions::{GetObject, HeadObject, S3Action};
 use rusty_s3::{Bucket, Credentials, UrlStyle};
-use tokio::net::TcpListener;
+use sha2::{Digest, Sha256};
 use url::Url;
 
 use crate::answer::{Answer, send};
+use crate::background::Background;
 use crate::faults::{Faults, take};
 
 /// The region that addresses must be signed for.
@@ -34,9 +34,8 @@ struct State {
 
 /// Buckets that are served in the background of a test, until this is dropped.
 pub struct BucketServer {
-    address: SocketAddr,
     state: Arc<State>,
-    runtime: Option<tokio::runtime::Runtime>,
+    background: Background,
 }
 
 impl BucketServer {
@@ -46,21 +45,16 @@ impl BucketServer {
     /// If the machine has no free port or no threads: tests cannot go on without.
     #[must_use]
     pub fn start(root: PathBuf, key_id: &str, secret: &str) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-        let runtime = runtime.expect("threads for a test server");
-        let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).expect("a free port");
-        let address = listener.local_addr().expect("a listener has an address");
         let credentials = Credentials::new(key_id, secret);
         let state = Arc::new(State { root, credentials, faults: Mutex::default(), sent: Arc::default() });
         let router = Router::new().route("/{bucket}/{*key}", get(object)).with_state(Arc::clone(&state));
-        runtime.spawn(async move { axum::serve(listener, router).await });
-        Self { address, state, runtime: Some(runtime) }
+        Self { state, background: Background::serve(|_| router) }
     }
 
     /// The address to pass as endpoint.
     #[must_use]
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+        self.background.endpoint()
     }
 
     /// Misbehave from now on.
@@ -69,14 +63,6 @@ impl BucketServer {
     /// If a request has panicked.
     pub fn set(&self, faults: Faults) {
         *self.state.faults.lock().expect("requests do not panic") = faults;
-    }
-}
-
-impl Drop for BucketServer {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
     }
 }
 
@@ -144,7 +130,6 @@ fn time_of(text: &str) -> Option<jiff::Timestamp> {
 /// # Panics
 /// If the folder cannot be read or written.
 pub fn write_sums(folder: &FilePath) {
-    use sha2::{Digest, Sha256};
     let mut lines = Vec::new();
     for entry in std::fs::read_dir(folder).expect("a readable folder") {
         let entry = entry.expect("a readable folder");

@@ -5,6 +5,7 @@
 //! it without their token.
 
 mod answer;
+mod background;
 mod bucket;
 mod faults;
 mod repository;
@@ -18,6 +19,7 @@ use axum::Router;
 use axum::routing::{get, post};
 use tokio::net::TcpListener;
 
+use background::Background;
 pub use bucket::{BucketServer, write_sums};
 pub use faults::Faults;
 use repository::Repositories;
@@ -63,9 +65,8 @@ pub(crate) struct State {
 
 /// A server that runs in the background of a test, until it is dropped.
 pub struct Server {
-    address: SocketAddr,
     state: Arc<State>,
-    runtime: Option<tokio::runtime::Runtime>,
+    background: Background,
 }
 
 impl Server {
@@ -75,22 +76,20 @@ impl Server {
     /// If the machine has no free port or no threads: tests cannot go on without.
     #[must_use]
     pub fn start(root: PathBuf, gated: &[(&str, &str)]) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-        let runtime = runtime.expect("threads for a test server");
         let gated = gated.iter().map(|(name, token)| ((*name).to_owned(), (*token).to_owned())).collect();
         let options = Options { root, listen: (Ipv4Addr::LOCALHOST, 0).into(), store: None, gated };
-        let listener = runtime.block_on(TcpListener::bind(options.listen)).expect("a free port for a test server");
-        let address = listener.local_addr().expect("a listener has an address");
-        let state = state(&options, address);
-        let router = router(Arc::clone(&state));
-        runtime.spawn(async move { axum::serve(listener, router).await });
-        Self { address, state, runtime: Some(runtime) }
+        let mut shared = None;
+        let background = Background::serve(|address| {
+            let state = shared.insert(state(&options, address));
+            router(Arc::clone(state))
+        });
+        Self { state: shared.expect("the router was made"), background }
     }
 
     /// The address to pass as endpoint.
     #[must_use]
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+        self.background.endpoint()
     }
 
     /// Misbehave from now on.
@@ -114,14 +113,6 @@ impl Server {
     #[must_use]
     pub fn take_log(&self) -> Vec<Request> {
         std::mem::take(&mut *self.state.log.lock().expect("requests do not panic"))
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use obelysk_hub::{Endpoint, Location};
+use obelysk_statement::compile::ENTRIES_MAX;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{ExitCode, Failure};
@@ -46,9 +47,6 @@ pub struct HubModel {
     /// Address of the hub.
     pub endpoint: String,
 }
-
-/// Most inferences of a log.
-const ENTRIES_MAX: usize = 1000;
 
 impl ModelSource {
     /// A preset, from the public hub if it comes from one.

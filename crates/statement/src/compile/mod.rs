@@ -21,7 +21,7 @@ pub use entries::{Entries, padded_size};
 pub use norm::{carry_bits, carry_positions, limb_names, output_norm};
 pub use softmax::denominator_shift;
 use validate::validate;
-pub use validate::validate_description;
+pub use validate::{ENTRIES_MAX, validate_description};
 
 /// The axes that several operations share.
 pub(crate) struct Axes {
@@ -45,7 +45,8 @@ pub(crate) struct Axes {
     row: AxisId,
 }
 
-/// Compile and check the statement of `inferences`, which share the weights and nothing else. Prover and verifier call this with the same arguments.
+/// Compile and check the statement of `inferences`, which share the weights and nothing else. Prover and verifier call this
+/// with the same arguments.
 ///
 /// # Errors
 /// [`CompileError::Unsupported`] for a description or inferences outside the protocol's limits, otherwise the first

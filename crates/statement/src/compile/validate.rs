@@ -6,14 +6,14 @@ use crate::description::{
 };
 use crate::statement::CompileError;
 
-/// As many inferences as one log holds.
-const MOST_ENTRIES: usize = 1000;
+/// Most inferences in one proof.
+pub const ENTRIES_MAX: usize = 1000;
 
 /// The limits of what a description and its inferences may say.
 pub(super) fn validate(description: &ModelDescription, inferences: &[Inference]) -> Result<(), CompileError> {
     validate_description(description)?;
-    if !(1..=MOST_ENTRIES).contains(&inferences.len()) {
-        let reason = format!("{} inferences in one proof; the limits are 1 to {MOST_ENTRIES}", inferences.len());
+    if !(1..=ENTRIES_MAX).contains(&inferences.len()) {
+        let reason = format!("{} inferences in one proof; the limits are 1 to {ENTRIES_MAX}", inferences.len());
         return Err(CompileError::Unsupported(reason));
     }
     inferences.iter().try_for_each(|inference| validate_inference(description, inference))

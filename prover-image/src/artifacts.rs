@@ -199,12 +199,7 @@ impl Artifacts {
     /// # Errors
     /// A file cannot be read, or the folder cannot be written.
     pub fn finish(&self) -> Result<(), Failure> {
-        self.write(SUMS, self.sums()?.as_bytes())
-    }
-
-    /// What `SHA256SUMS` says of the files that are there.
-    fn sums(&self) -> Result<String, Failure> {
-        Ok(self.list()?.iter().map(|file| format!("{}  {}\n", file.sha256, file.name)).collect())
+        self.write(SUMS, sums(&self.list()?).as_bytes())
     }
 
     /// The files that are there, `SHA256SUMS` apart.
@@ -234,16 +229,17 @@ impl Artifacts {
         let text = String::from_utf8(self.read(SUMS)?).map_err(|error| self.damaged(SUMS, &error.to_string()))?;
         let stated: BTreeMap<&str, &str> =
             text.lines().filter_map(|line| line.split_once("  ")).map(|(digest, name)| (name, digest)).collect();
+        let there = self.list()?;
         for (name, _) in FILES {
-            match stated.get(name) {
-                Some(_) if !self.has(name) => return Err(self.lacks(name)),
-                Some(digest) if *digest != sha256_of_file(&self.path(name))? => {
+            match (stated.get(name), there.iter().find(|file| file.name == name)) {
+                (Some(_), None) => return Err(self.lacks(name)),
+                (Some(digest), Some(file)) if *digest != file.sha256 => {
                     return Err(self.damaged(name, "its SHA-256 differs from SHA256SUMS"));
                 }
                 _ => {}
             }
         }
-        if text == self.sums()? {
+        if text == sums(&there) {
             return Ok(());
         }
         Err(self.damaged(SUMS, "it is not the list of the folder's files"))
@@ -291,6 +287,11 @@ pub fn sha256_of_file(path: &Path) -> Result<String, Failure> {
         .and_then(|mut file| io::copy(&mut file, &mut hasher))
         .map_err(|error| Failure::io("read", path, &error))?;
     Ok(hex::encode(hasher.finalize()))
+}
+
+/// What `SHA256SUMS` says of files.
+fn sums(files: &[Artifact]) -> String {
+    files.iter().map(|file| format!("{}  {}\n", file.sha256, file.name)).collect()
 }
 
 fn remove(path: &Path) -> Result<(), Failure> {

@@ -2,6 +2,23 @@
 
 use std::fs;
 
+use crate::failure::{ExitCode, Failure};
+
+/// Refuse what does not fit, before the system ends this process for it. `what` takes the bytes.
+///
+/// # Errors
+/// [`ExitCode::Unsupported`] with what is needed and what is free.
+pub fn require(what: &str, bytes: u64, hint: &str) -> Result<(), Failure> {
+    match available() {
+        Some(available) if bytes > available => {
+            let (needed, available) = (bytes >> 20, available >> 20);
+            let message = format!("{what} takes about {needed} MiB of memory; {available} MiB are free");
+            Err(Failure::new(ExitCode::Unsupported, message, hint))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Bytes, or `None` where neither is known.
 #[must_use]
 pub fn available() -> Option<u64> {

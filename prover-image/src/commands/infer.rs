@@ -19,7 +19,6 @@ use crate::atomic;
 use crate::console::Answer;
 use crate::failure::{ExitCode, Failure};
 use crate::pipeline::inference::{self, Prompt};
-use crate::pipeline::inputs::Input;
 use crate::pipeline::model_files::{self, ModelFiles};
 use crate::pipeline::prepare::{self, Prepared};
 
@@ -33,7 +32,7 @@ enum Loaded {
 
 /// Answer once, or talk.
 pub fn infer(context: &Context, arguments: &InferArguments) -> Result<Option<Answer>, Failure> {
-    let mut prompts = selection::prompts(&arguments.input)?;
+    let prompts = selection::prompts(&arguments.input)?;
     if prompts.is_empty() && !may_talk(context, arguments) {
         return Err(selection::no_prompt());
     }
@@ -46,8 +45,8 @@ pub fn infer(context: &Context, arguments: &InferArguments) -> Result<Option<Ans
         Engine::Float => Loaded::Float(Box::new(files.float_model()?)),
         Engine::Integer => Loaded::Integer(Box::new(prepare::load_or_prepare(&files, &context.console)?)),
     };
-    match prompts.pop() {
-        Some(input) => answer(context, arguments, &files, &engine, &input).map(Some),
+    match inference::encode(&files, &prompts)?.first() {
+        Some(prompt) => answer(context, arguments, &files, &engine, prompt).map(Some),
         None => converse(&files, &engine, arguments.input.max_new_tokens as usize).map(|()| None),
     }
 }
@@ -63,9 +62,9 @@ fn answer(
     arguments: &InferArguments,
     files: &ModelFiles,
     engine: &Loaded,
-    input: &Input,
+    prompt: &Prompt,
 ) -> Result<Answer, Failure> {
-    let prompt = inference::encode(files, input)?;
+    let tokenizer = ModelTokenizer::open(&files.folder)?;
     let limit = arguments.input.max_new_tokens as usize;
     let is_streamed = !context.console.json() && !arguments.bench;
     let repeats = if arguments.bench { BENCH_REPEATS } else { 1 };
@@ -74,8 +73,8 @@ fn answer(
     for _ in 0..repeats {
         let start = Instant::now();
         output = match is_streamed {
-            true => stream(&ModelTokenizer::open(&files.folder)?, engine, &prompt, limit)?,
-            false => engine.generate(&prompt, limit, |_| {})?,
+            true => stream(&tokenizer, engine, prompt, limit)?,
+            false => engine.generate(prompt, limit, |_| {})?,
         };
         rates.push(output.len() as f64 / start.elapsed().as_secs_f64());
     }
@@ -84,7 +83,7 @@ fn answer(
     }
     rates.sort_by(f64::total_cmp);
     let [minimum, median, maximum] = [rates[0], rates[repeats / 2], rates[repeats - 1]];
-    let mut text = inference::decode(files, &output)?;
+    let mut text = tokenizer.decode(&output);
     let mut json = json!({
         "promptTokens": prompt.tokens,
         "outputTokens": output,

@@ -95,7 +95,7 @@ fn to_text(report: &RunReport) -> String {
 
 /// The inferences after the first, with their texts.
 pub fn further(inferences: &[Inference], texts: &[String]) -> Vec<Value> {
-    let one = |(inference, text): (&Inference, &String)| json!({"promptTokens": inference.prompt_tokens, "outputTokens": inference.output_tokens, "text": text});
+    let one = |(Inference { prompt_tokens, output_tokens }, text): (&Inference, &String)| json!({"promptTokens": prompt_tokens, "outputTokens": output_tokens, "text": text});
     inferences.iter().zip(texts).skip(1).map(one).collect()
 }
 

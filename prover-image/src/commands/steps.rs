@@ -36,10 +36,10 @@ pub fn capture(context: &Context, arguments: &CaptureArguments) -> Result<Answer
         files.validate()?;
         prepare::load_or_prepare(&files, &context.console)
     })?;
-    let prompts = inference::encode_all(&files, &inputs)?;
+    let prompts = inference::encode(&files, &inputs.prompts)?;
     let log = watch.step(Step::Capture, || capture::capture(&artifacts, &prepared, &inputs, &prompts))?;
     let inferences = log.inferences();
-    let texts = inference::decode_all(&files, &log)?;
+    let texts = inference::decode(&files, inferences.iter().map(|answer| &answer.output_tokens[..]))?;
     let folder = artifacts.folder();
     Ok(Answer {
         json: json!({

@@ -6,8 +6,7 @@ use obelysk_model::template::ChatTemplate;
 use obelysk_model::tokenizer::ModelTokenizer;
 use serde::{Deserialize, Serialize};
 
-use super::capture::CapturedLog;
-use super::inputs::{Input, RunInputs};
+use super::inputs::Input;
 use super::model_files::ModelFiles;
 use crate::failure::Failure;
 
@@ -44,48 +43,37 @@ impl FloatAnswer {
     }
 }
 
-/// [`encode`], of all prompts of a run.
+/// From inputs to token ids.
 ///
 /// # Errors
-/// As there.
-pub fn encode_all(files: &ModelFiles, inputs: &RunInputs) -> Result<Vec<Prompt>, Failure> {
-    inputs.prompts.iter().map(|input| encode(files, input)).collect()
-}
-
-/// From an input to token ids.
-///
-/// # Errors
-/// The model has no template, or its tokenizer refuses the text.
-pub fn encode(files: &ModelFiles, input: &Input) -> Result<Prompt, Failure> {
+/// The model has no template, or its tokenizer refuses a text.
+pub fn encode(files: &ModelFiles, inputs: &[Input]) -> Result<Vec<Prompt>, Failure> {
     let stop_tokens = files.config()?.eos_token_ids;
-    let tokens = match input {
-        Input::Tokens(tokens) => tokens.clone(),
-        Input::Prompt { text, chat } => {
-            let tokenizer = ModelTokenizer::open(&files.folder)?;
-            if *chat {
-                tokenizer.encode(&ChatTemplate::open(&files.folder)?.ask(text)?)?
-            } else {
-                tokenizer.encode(text)?
-            }
-        }
+    let has = |kind: fn(&Input) -> bool| inputs.iter().any(kind);
+    let is_text = has(|input| matches!(input, Input::Prompt { .. }));
+    let is_chat = has(|input| matches!(input, Input::Prompt { chat: true, .. }));
+    // Token ids need neither.
+    let tokenizer = is_text.then(|| ModelTokenizer::open(&files.folder)).transpose()?;
+    let template = is_chat.then(|| ChatTemplate::open(&files.folder)).transpose()?;
+    let encode = |text: &str| Ok::<_, Failure>(tokenizer.as_ref().expect("texts have one").encode(text)?);
+    let one = |input: &Input| {
+        let tokens = match input {
+            Input::Tokens(tokens) => tokens.clone(),
+            Input::Prompt { text, chat: true } => encode(&template.as_ref().expect("chats have one").ask(text)?)?,
+            Input::Prompt { text, chat: false } => encode(text)?,
+        };
+        Ok(Prompt { tokens, stop_tokens: stop_tokens.clone() })
     };
-    Ok(Prompt { tokens, stop_tokens })
+    inputs.iter().map(one).collect()
 }
 
-/// From token ids to text.
+/// From the token ids of answers to texts.
 ///
 /// # Errors
 /// The model has no tokenizer.
-pub fn decode(files: &ModelFiles, tokens: &[u32]) -> Result<String, Failure> {
-    Ok(ModelTokenizer::open(&files.folder)?.decode(tokens))
-}
-
-/// [`decode`], of all answers that a log's proof claims.
-///
-/// # Errors
-/// As there.
-pub fn decode_all(files: &ModelFiles, log: &CapturedLog) -> Result<Vec<String>, Failure> {
-    log.inferences().iter().map(|inference| decode(files, &inference.output_tokens)).collect()
+pub fn decode<'a>(files: &ModelFiles, answers: impl IntoIterator<Item = &'a [u32]>) -> Result<Vec<String>, Failure> {
+    let tokenizer = ModelTokenizer::open(&files.folder)?;
+    Ok(answers.into_iter().map(|tokens| tokenizer.decode(tokens)).collect())
 }
 
 /// Let the float engine answer every prompt.
@@ -97,11 +85,12 @@ pub fn decode_all(files: &ModelFiles, log: &CapturedLog) -> Result<Vec<String>, 
 /// Without a prompt.
 pub fn generate(files: &ModelFiles, prompts: &[Prompt], max_new_tokens: u32) -> Result<FloatAnswer, Failure> {
     let engine = files.float_model()?;
+    let tokenizer = ModelTokenizer::open(&files.folder)?;
     let answer = |prompt: &Prompt| {
         let start = Instant::now();
         let output_tokens = engine.generate(&prompt.tokens, max_new_tokens as usize, |_| {})?;
         let tokens_per_second = output_tokens.len() as f64 / start.elapsed().as_secs_f64();
-        let text = decode(files, &output_tokens)?;
+        let text = tokenizer.decode(&output_tokens);
         let prompt_tokens = prompt.tokens.clone();
         Ok(FloatAnswer { prompt_tokens, output_tokens, text, tokens_per_second, further: Vec::new() })
     };

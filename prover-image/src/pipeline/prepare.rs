@@ -189,19 +189,9 @@ pub fn commitment_bytes(weights: u64) -> u64 {
 fn require_memory(folder: &Path) -> Result<(), Failure> {
     let description = quantize::read_description(folder).map_err(|error| damaged(folder, &error.to_string()))?;
     let weights: usize = description.weight_shapes().values().map(|shape| shape.iter().product::<usize>()).sum();
-    let needed = commitment_bytes(weights as u64);
-    match memory::available() {
-        Some(available) if needed > available => {
-            let (needed, available) = (needed >> 20, available >> 20);
-            let message = format!(
-                "a commitment to {weights} weights takes about {needed} MiB of memory; {available} MiB are free"
-            );
-            let hint = "use a machine with more memory, or fewer layers (--layers): larger models need the streaming \
-                        committer, which this version does not have";
-            Err(Failure::new(ExitCode::Unsupported, message, hint))
-        }
-        _ => Ok(()),
-    }
+    let hint = "use a machine with more memory, or fewer layers (--layers): larger models need the streaming committer, which \
+                this version does not have";
+    memory::require(&format!("a commitment to {weights} weights"), commitment_bytes(weights as u64), hint)
 }
 
 fn read_pointer(files: &ModelFiles) -> Result<Option<Pointer>, Failure> {

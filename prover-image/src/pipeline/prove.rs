@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use obelysk_model::integer::IntegerModel;
 use obelysk_prover::{Estimate, Honesty};
-use obelysk_statement::{Claim, Mode, Profile, SPECIFICATION, compile};
+use obelysk_statement::{Claim, Inference, Mode, Profile, SPECIFICATION, Statement, compile};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -34,7 +34,7 @@ pub struct ProofFacts {
     pub weight_binding: String,
     /// Proven bits, all phases composed.
     pub security_bits: f64,
-    /// Time from the captured inference to the proof.
+    /// Time from the captured inference to the proof, without the commitment to the weights.
     pub proving_seconds: f64,
     /// The model that the proof is about.
     pub model_digest: String,
@@ -61,23 +61,21 @@ pub fn random_nonce() -> String {
 /// # Errors
 /// The inference is outside of what can be proven.
 pub fn estimate(prepared: &Prepared, log: &CapturedLog) -> Result<Estimate, Failure> {
-    compile(&prepared.model.description, &log.inferences())
-        .and_then(|statement| obelysk_prover::estimate(&statement))
+    statement(prepared, &log.inferences()).map(|(_, estimate)| estimate)
+}
+
+/// The statement of inferences, and what its proof will take.
+fn statement(prepared: &Prepared, inferences: &[Inference]) -> Result<(Statement, Estimate), Failure> {
+    compile(&prepared.model.description, inferences)
+        .and_then(|statement| obelysk_prover::estimate(&statement).map(|estimate| (statement, estimate)))
         .map_err(|error| Failure::new(ExitCode::Unsupported, error.to_string(), "use a shorter prompt or answer"))
 }
 
-/// Refuse what does not fit memory, before the system ends this process for it. The weights are there already.
+/// The weights are in memory already.
 fn require_memory(estimate: &Estimate) -> Result<(), Failure> {
     let needed = estimate.memory_bytes.saturating_sub(size_of::<i32>() as u64 * estimate.weight_cells);
-    match memory::available() {
-        Some(available) if needed > available => {
-            let message =
-                format!("the proof takes about {} MiB of memory; {} MiB are free", needed >> 20, available >> 20);
-            let hint = "use a machine with more memory, a shorter prompt, or fewer layers (--layers)";
-            Err(Failure::new(ExitCode::Unsupported, message, hint))
-        }
-        _ => Ok(()),
-    }
+    let hint = "use a machine with more memory, a shorter prompt, or fewer layers (--layers)";
+    memory::require("the proof", needed, hint)
 }
 
 /// Prove the log's inferences, all in one proof, check the proof, and write statement, proof and facts.
@@ -98,19 +96,20 @@ pub fn prove(artifacts: &Artifacts, prepared: Prepared, log: &CapturedLog, nonce
         output_tokens: first.output_tokens.clone(),
         further: further.to_vec(),
     };
-    require_memory(&estimate(&prepared, log)?)?;
+    let start = Instant::now();
+    let (statement, estimate) = statement(&prepared, &inferences)?;
+    let compiling = start.elapsed();
+    require_memory(&estimate)?;
     let commitment = prepared.commit()?;
     let root = commitment.root();
     let start = Instant::now();
-    let statement = compile(&prepared.model.description, &inferences)
-        .map_err(|error| Failure::new(ExitCode::Unsupported, error.to_string(), "use a shorter prompt or answer"))?;
     let witness = IntegerModel::new(&prepared.model).witness(&inferences)?;
     let header = claim.header();
     let weights = prepared.model.weights;
     let proof = obelysk_prover::prove(&statement, &header, commitment, weights, witness, Honesty::Checked)
         .map_err(|error| Failure::new(ExitCode::ProofFailed, error.to_string(), "report this with the folder's log"))?
         .proof;
-    let proving_seconds = start.elapsed().as_secs_f64();
+    let proving_seconds = (compiling + start.elapsed()).as_secs_f64();
     let security = obelysk_verifier::verify(&statement, &header, &root, &proof).map_err(|error| {
         let message = format!("the new proof does not verify: {error}");
         Failure::new(ExitCode::SelfVerification, message, "no proof was saved; report this with the folder's log")

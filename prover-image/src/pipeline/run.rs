@@ -88,7 +88,7 @@ pub fn run_on(
         }
         prepare::load_or_prepare(files, observer)
     })?;
-    let prompts = inference::encode_all(files, &request.inputs)?;
+    let prompts = inference::encode(files, &request.inputs.prompts)?;
     let float = infer(&artifacts, &mut watch, request, files, &prompts)?;
     let log = if first <= Step::Capture {
         watch.step(Step::Capture, || capture::capture(&artifacts, &prepared, &request.inputs, &prompts))?
@@ -96,21 +96,22 @@ pub fn run_on(
         capture::read(&artifacts, &prepared.digest)?
     };
     let digest = prepared.digest.clone();
-    let proof = if first <= Step::Prove {
+    // A proof consumes the model.
+    let (proof, prepared) = if first <= Step::Prove {
         let nonce = request.nonce.clone().unwrap_or_else(prove::random_nonce);
-        watch.step(Step::Prove, || prove::prove(&artifacts, prepared, &log, &nonce))?
+        (watch.step(Step::Prove, || prove::prove(&artifacts, prepared, &log, &nonce))?, None)
     } else {
-        prove::read(&artifacts, &log, request.nonce.as_deref())?
+        (prove::read(&artifacts, &log, request.nonce.as_deref())?, Some(prepared))
     };
     let verification = watch.step(Step::Verify, || verify::verify_and_record(&artifacts, &digest))?;
     let audit = optional(&mut watch, request, Step::Audit, || {
-        // The proof has consumed the model.
-        let report = audit::audit(&artifacts, &prepare::load_or_prepare(files, observer)?)?;
+        let prepared = prepared.map_or_else(|| prepare::load_or_prepare(files, observer), Ok)?;
+        let report = audit::audit(&artifacts, &prepared)?;
         report.failure().map_or(Ok(report), Err)
     })?;
     optional(&mut watch, request, Step::Submit, || submit::dry_run(&artifacts))?;
 
-    let texts = inference::decode_all(files, &log)?;
+    let texts = inference::decode(files, log.inferences().iter().map(|answer| &answer.output_tokens[..]))?;
     let steps = watch.into_steps();
     record.steps.extend(steps.iter().cloned());
     artifacts.write_json(RUN, &record)?;

@@ -22,6 +22,7 @@ impl Compiler<'_> {
     pub(super) fn head(&mut self, outputs: OutputRows, roots: TableId, stream: &Stream) {
         let Axes { entry, position, hidden, vocabulary, row, .. } = self.axes;
         let description = self.description;
+        let (output_rows, input_axes, axes) = ([entry, row], [entry, row, hidden], [entry, row, vocabulary]);
         let OutputRows { positions, tokens } = outputs;
         let (rows, width) = (self.builder.size(row), self.builder.size(position));
         let builder = &mut self.builder;
@@ -31,11 +32,11 @@ impl Compiler<'_> {
             PublicTensor::OneHot { columns: positions, rows, width },
             Interval::new(0, 1),
         );
-        let limbs = Limbs::new(builder, "head_input", &[entry, row, hidden], &description.hidden_norm);
+        let limbs = Limbs::new(builder, "head_input", &input_axes, &description.hidden_norm);
         builder.product(
             "head_input: stream at the output positions",
-            &[entry, row, hidden],
-            crate::Linear { terms: limbs.terms(&[entry, row, hidden]), constant: 0 },
+            &input_axes,
+            crate::Linear { terms: limbs.terms(&input_axes), constant: 0 },
             vec![contraction(
                 1,
                 &at(selected, &[entry, row, position]),
@@ -43,20 +44,19 @@ impl Compiler<'_> {
             )],
             &[position],
         );
-        let normed = self.norm("head_norm", &description.hidden_norm, roots, &[entry, row], &[hidden], &limbs);
+        let normed = self.norm("head_norm", &description.hidden_norm, roots, &output_rows, &[hidden], &limbs);
 
         let bound = self.weight_bound("head_weight");
         let builder = &mut self.builder;
         let weight = builder.weight("head_weight", &[vocabulary, hidden], bound);
         let vocabulary_size = description.shape.vocabulary;
         let below = PublicTensor::Below { bounds: Arc::clone(&tokens), rows, width: vocabulary_size };
-        let below = builder.public("lower ids", &[entry, row, vocabulary], below, Interval::new(0, 1));
+        let below = builder.public("lower ids", &axes, below, Interval::new(0, 1));
         let claimed = PublicTensor::OneHot { columns: tokens, rows, width: vocabulary_size };
-        let claimed = builder.public("output tokens", &[entry, row, vocabulary], claimed, Interval::new(0, 1));
+        let claimed = builder.public("output tokens", &axes, claimed, Interval::new(0, 1));
 
-        let best_low = at(builder.unsigned("best.low", &[entry, row], LIMB_BITS), &[entry, row]);
-        let best_high = at(builder.signed("best.high", &[entry, row], LIMB_BITS), &[entry, row]);
-        let axes = [entry, row, vocabulary];
+        let best_low = at(builder.unsigned("best.low", &output_rows, LIMB_BITS), &output_rows);
+        let best_high = at(builder.signed("best.high", &output_rows, LIMB_BITS), &output_rows);
         let low = at(builder.unsigned("logit_gap.low", &axes, LIMB_BITS), &axes);
         let high = at(builder.unsigned("logit_gap.high", &axes, LIMB_BITS), &axes);
         let unit = 1 << LIMB_BITS;
@@ -64,12 +64,12 @@ impl Compiler<'_> {
             "logit_gap: best minus logit",
             &axes,
             linear(&[(unit, &best_high), (1, &best_low), (-1, &at(below, &axes)), (-unit, &high), (-1, &low)], 0),
-            vec![contraction(1, &at(normed, &[entry, row, hidden]), &at(weight, &[vocabulary, hidden]))],
+            vec![contraction(1, &at(normed, &input_axes), &at(weight, &[vocabulary, hidden]))],
             &[hidden],
         );
         builder.product(
             "logit_gap: none at the output token",
-            &[entry, row],
+            &output_rows,
             linear(&[], 0),
             vec![contraction(unit, &at(claimed, &axes), &high), contraction(1, &at(claimed, &axes), &low)],
             &[vocabulary],

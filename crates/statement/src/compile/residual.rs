@@ -58,6 +58,7 @@ impl Compiler<'_> {
     pub(super) fn residual(&mut self, tokens: Vec<u32>) -> Stream {
         let Axes { layer, source_layer, entry, position, hidden, vocabulary, .. } = self.axes;
         let description = self.description;
+        let stream_axes = [entry, position, hidden];
         let embedding_bound = self.weight_bound("embedding");
         let builder = &mut self.builder;
 
@@ -68,14 +69,14 @@ impl Compiler<'_> {
         let magnitude = embedding_bound.magnitude;
         let embedded = builder.witness(
             "embedded",
-            &[entry, position, hidden],
+            &stream_axes,
             Interval::new(-magnitude, magnitude),
             Certificate::Lemma("row of a weight"),
         );
         builder.product(
             "embedded: row of the token",
-            &[entry, position, hidden],
-            linear(&[(1, &at(embedded, &[entry, position, hidden]))], 0),
+            &stream_axes,
+            linear(&[(1, &at(embedded, &stream_axes))], 0),
             vec![contraction(1, &at(one_hot, &[entry, position, vocabulary]), &at(weight, &[vocabulary, hidden]))],
             &[vocabulary],
         );
@@ -91,7 +92,7 @@ impl Compiler<'_> {
         let earlier = builder.public("earlier layers", &[layer, source_layer], earlier, Interval::new(0, 1));
         let earlier = at(earlier, &[layer, source_layer]);
         let mut input = attention.terms(&axes);
-        input.push((-1, at(embedded, &[entry, position, hidden])));
+        input.push((-1, at(embedded, &stream_axes)));
         let source = |tensor| at(tensor, &[source_layer, entry, position, hidden]);
         let branches = attention_branch.terms(source).into_iter().chain(feed_forward_branch.terms(source));
         builder.product(
@@ -116,7 +117,7 @@ impl Compiler<'_> {
             magnitude + layers * (attention_branch.range().magnitude() + feed_forward_branch.range().magnitude());
         let output = builder.witness(
             "stream_output",
-            &[entry, position, hidden],
+            &stream_axes,
             Interval::new(-magnitude, magnitude),
             Certificate::Lemma("sum of bounded terms"),
         );
@@ -124,12 +125,12 @@ impl Compiler<'_> {
             tensor,
             index: vec![Index::Sum, Index::Axis(entry), Index::Axis(position), Index::Axis(hidden)],
         };
-        let mut sum = vec![(-1, at(output, &[entry, position, hidden])), (1, at(embedded, &[entry, position, hidden]))];
+        let mut sum = vec![(-1, at(output, &stream_axes)), (1, at(embedded, &stream_axes))];
         sum.extend(attention_branch.terms(over_layers));
         sum.extend(feed_forward_branch.terms(over_layers));
         builder.zero(
             "stream_output: embedding and all branches",
-            &[entry, position, hidden],
+            &stream_axes,
             crate::Linear { terms: sum, constant: 0 },
         );
         Stream { attention, feed_forward, attention_branch, feed_forward_branch, output }

@@ -1,14 +1,13 @@
 //! Models of a bucket. Their revision is what `SHA256SUMS` lists; `refs/now` keeps it, so that later commands need no network and
 //! mean the same files.
 
-use std::fs;
 use std::path::PathBuf;
 
 use obelysk_hub::{AccessKey, Bucket, Location, Patience, RemoteFile, StatedDigest, Store, download};
 
 use super::manifest::{MANIFEST, Manifest, ManifestFile, described};
 use super::report::{Report, warn_of_memory};
-use super::{ModelFiles, Remote};
+use super::{ModelFiles, Remote, pinned};
 use crate::atomic;
 use crate::failure::{ExitCode, Failure};
 use crate::home::Home;
@@ -40,18 +39,8 @@ impl<'a> BucketFolder<'a> {
 
 impl Remote for BucketFolder<'_> {
     fn find(&self) -> Result<Option<ModelFiles>, Failure> {
-        let path = self.pin();
-        let revision = match fs::read_to_string(&path) {
-            Ok(text) => text.trim().to_owned(),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Failure::io("read", &path, &error)),
-        };
-        let folder = self.folder(&revision);
-        if !folder.join(MANIFEST).is_file() {
-            return Ok(None);
-        }
-        let manifest = Manifest::read(&folder)?;
-        Ok(Some(ModelFiles::new(self.location.to_string(), folder.clone(), folder, manifest)))
+        let Some(revision) = pinned(&self.pin())? else { return Ok(None) };
+        ModelFiles::kept(self.location.to_string(), self.folder(&revision), &revision)
     }
 
     fn fetch(&self, observer: &dyn Observer) -> Result<ModelFiles, Failure> {
@@ -59,11 +48,8 @@ impl Remote for BucketFolder<'_> {
         let files = bucket.files()?;
         if !files.iter().any(|file| file.path.ends_with(".safetensors")) {
             let message = format!("{} lists no weights in safetensors files", self.location);
-            return Err(Failure::new(
-                ExitCode::Unsupported,
-                message,
-                "list config, tokenizer and weights in SHA256SUMS",
-            ));
+            let hint = "list config, tokenizer and weights in SHA256SUMS";
+            return Err(Failure::new(ExitCode::Unsupported, message, hint));
         }
         warn_of_memory(observer, &files);
         let revision = Manifest::of(files.iter().map(listed).collect()).revision;

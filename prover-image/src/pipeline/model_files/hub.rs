@@ -11,7 +11,7 @@ use obelysk_model::decoder::expected_tensors;
 
 use super::manifest::{MANIFEST, Manifest, described};
 use super::report::{Report, warn_of_memory};
-use super::{INDEX, ModelFiles, Remote, directory};
+use super::{INDEX, ModelFiles, Remote, directory, pinned};
 use crate::atomic;
 use crate::failure::{ExitCode, Failure};
 use crate::home::{Home, short};
@@ -80,12 +80,7 @@ impl<'a> Hub<'a> {
         if revision.len() == 40 && revision.chars().all(|c| c.is_ascii_hexdigit()) {
             return Ok(Some(revision.clone()));
         }
-        let path = self.pin();
-        match fs::read_to_string(&path) {
-            Ok(text) => Ok(Some(text.trim().to_owned())),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Failure::io("read", &path, &error)),
-        }
+        pinned(&self.pin())
     }
 }
 
@@ -93,15 +88,8 @@ impl Remote for Hub<'_> {
     fn find(&self) -> Result<Option<ModelFiles>, Failure> {
         let Some(commit) = self.pinned()? else { return Ok(None) };
         for folder in self.folders(&commit) {
-            if folder.join(MANIFEST).is_file() {
-                let manifest = Manifest::read(&folder)?;
-                if manifest.revision != commit {
-                    let path = folder.join(MANIFEST);
-                    let message = format!("{} is damaged: it is of revision {}", path.display(), manifest.revision);
-                    return Err(Failure::new(ExitCode::Cache, message, "run `obelysk model pull` again"));
-                }
-                let name = self.reference.repository();
-                return Ok(Some(ModelFiles::new(name, folder.clone(), folder, manifest)));
+            if let Some(found) = ModelFiles::kept(self.reference.repository(), folder, &commit)? {
+                return Ok(Some(found));
             }
         }
         Ok(None)

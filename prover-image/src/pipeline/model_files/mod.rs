@@ -8,7 +8,7 @@ mod manifest;
 mod report;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use obelysk_model::checkpoint::Checkpoint;
 use obelysk_model::config::ModelConfig;
@@ -127,6 +127,15 @@ trait Remote {
     fn fetch(&self, observer: &dyn Observer) -> Result<ModelFiles, Failure>;
 }
 
+/// The revision that a pin keeps, if there is one.
+fn pinned(path: &Path) -> Result<Option<String>, Failure> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text.trim().to_owned())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Failure::io("read", path, &error)),
+    }
+}
+
 fn open(
     home: &Home,
     selection: &ModelSelection,
@@ -167,6 +176,20 @@ impl ModelFiles {
             self.layers = Some(layers);
         }
         self
+    }
+
+    /// What HOME keeps of a revision in a folder.
+    fn kept(name: String, folder: PathBuf, revision: &str) -> Result<Option<Self>, Failure> {
+        if !folder.join(MANIFEST).is_file() {
+            return Ok(None);
+        }
+        let manifest = Manifest::read(&folder)?;
+        if manifest.revision != revision {
+            let path = folder.join(MANIFEST);
+            let message = format!("{} is damaged: it is of revision {}", path.display(), manifest.revision);
+            return Err(Failure::new(ExitCode::Cache, message, "run `obelysk model pull` again"));
+        }
+        Ok(Some(Self::new(name, folder.clone(), folder, manifest)))
     }
 
     fn is_there(&self) -> bool {

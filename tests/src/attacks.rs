@@ -161,10 +161,13 @@ fn excess_in_place_of_value(
     named: &NamedRelation,
 ) -> Option<Attack> {
     let Relation::Vanishing { left, right } = &named.relation else { return None };
-    let [(1, excess)] = left.terms.as_slice() else { return None };
+    let (_, excess) = left.terms.iter().find(|(unit, _)| *unit == 1)?;
     let tensor = statement.tensor(excess.tensor).name.as_str();
-    let by = if tensor.ends_with(".above") { -1 } else { 1 };
-    (tensor.ends_with(".above") || tensor.ends_with(".below")).then_some(())?;
+    let by = match tensor.strip_suffix(".low").unwrap_or(tensor).rsplit_once('.')? {
+        (_, "above") => -1,
+        (_, "below") => 1,
+        _ => return None,
+    };
     let (_, value) = right.terms.iter().find(|(unit, _)| unit.abs() == 1)?;
     let value = &statement.tensor(value.tensor).name;
     let middle = places(witness[value].len()).into_iter().find(|&place| witness[tensor][place] == 0)?;

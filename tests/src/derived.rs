@@ -48,6 +48,50 @@ pub fn qwen2(largest: f32) -> TempDir {
     folder
 }
 
+/// A model with activation spikes inside of its first feed-forward block: one channel's gate and up projection are `2^bits` times
+/// as large, and what reads their product is `2^(2 bits)` times as small.
+///
+/// # Panics
+/// If the source is not a fixture with weights in bfloat16.
+#[must_use]
+pub fn spiked(source: &Path, bits: i16) -> TempDir {
+    const CHANNEL: usize = 3;
+    let folder = tempfile::tempdir().expect("a folder for a test");
+    for file in fs::read_dir(source).expect("a folder").map(|entry| entry.expect("a readable folder").path()) {
+        let is_weights = file.extension().is_some_and(|kind| kind == "safetensors");
+        if file.is_file() && !is_weights {
+            fs::copy(&file, folder.path().join(file.file_name().expect("a file"))).expect("a folder for a test");
+        }
+    }
+    let bytes = fs::read(source.join("model.safetensors")).expect("weights");
+    let tensors = SafeTensors::deserialize(&bytes).expect("weights");
+    let scaled = |name: &str, by: i16| {
+        let view = tensors.tensor(&format!("model.layers.0.mlp.{name}_proj.weight")).expect("a gated block");
+        let columns = view.shape()[1];
+        let mut entries = view.data().to_vec();
+        for (place, entry) in entries.chunks_exact_mut(2).enumerate() {
+            let channel = if name == "down" { place % columns } else { place / columns };
+            let value = u16::from_le_bytes([entry[0], entry[1]]);
+            // A power of two is added to the exponent, which zero has none of.
+            if channel == CHANNEL && value & 0x7fff != 0 {
+                entry.copy_from_slice(&value.wrapping_add_signed(by << 7).to_le_bytes());
+            }
+        }
+        (view.shape().to_vec(), entries)
+    };
+    let changed: HashMap<String, (Vec<usize>, Vec<u8>)> = [("gate", bits), ("up", bits), ("down", -2 * bits)]
+        .map(|(name, by)| (format!("model.layers.0.mlp.{name}_proj.weight"), scaled(name, by)))
+        .into();
+    let views = tensors.iter().map(|(name, view)| match changed.get(name) {
+        Some((shape, entries)) => {
+            (name.to_owned(), TensorView::new(Dtype::BF16, shape.clone(), entries).expect("as many entries"))
+        }
+        None => (name.to_owned(), view),
+    });
+    write(folder.path(), views);
+    folder
+}
+
 /// A model with ranges so narrow that activations are clamped, whatever the quantiser chose. Its answers are worth
 /// nothing; its arithmetic is that of any other model.
 ///

@@ -4,10 +4,11 @@ use std::path::Path;
 
 use obelysk_model::float::FloatModel;
 use obelysk_model::quality;
+use obelysk_model::template::ChatTemplate;
 use obelysk_model::tokenizer::ModelTokenizer;
 use obelysk_prover::Honesty;
-use obelysk_tests::derived::{narrowed, qwen2};
-use obelysk_tests::subject::{Subject, fixture};
+use obelysk_tests::derived::{narrowed, qwen2, spiked};
+use obelysk_tests::subject::{Subject, fixture, tiny_chat};
 
 /// Longer than the windows of the fixtures.
 const PROMPT: std::ops::Range<u32> = 5..24;
@@ -58,6 +59,30 @@ fn qwen2_with_biases_is_proven_and_follows_the_float_engine() {
         println!("{quality:?}");
         assert!((quality.perplexity_int / quality.perplexity_float - 1.0).abs() <= 0.01, "{quality:?}");
     }
+}
+
+fn has_limbs(subject: &Subject) -> bool {
+    subject.model.description.feed_forward.hidden_low_bits > 0
+}
+
+#[test]
+fn activation_spikes_are_proven_in_limbs_with_norms_around_blocks_too() {
+    let folder = spiked(&fixture("gemma2"), 4);
+    assert!(has_limbs(&is_proven(folder.path())));
+}
+
+#[test]
+fn activation_spikes_cost_no_quality() {
+    let folder = spiked(&tiny_chat(), 4);
+    let subject = is_proven(folder.path());
+    assert!(has_limbs(&subject));
+    let float = FloatModel::open(folder.path()).unwrap();
+    let tokenizer = ModelTokenizer::open(folder.path()).unwrap();
+    let template = ChatTemplate::open(folder.path()).unwrap();
+    let quality = quality::compare(&float, &subject.model, &tokenizer, Some(&template)).unwrap();
+    println!("{quality:?}");
+    assert!((quality.perplexity_int / quality.perplexity_float - 1.0).abs() <= 0.01, "{quality:?}");
+    assert!(quality.top1_agreement >= 0.99, "{quality:?}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Gated feed-forward block.
 
+use obelysk_statement::compile::carry_limbs;
 use obelysk_statement::description::TABLE_BITS;
 use obelysk_statement::relation::Interval;
 
@@ -24,7 +25,34 @@ impl IntegerModel<'_> {
         let products: Vec<i32> = activation.iter().zip(&up).map(|(activation, up)| activation * up).collect();
         let rounding = (format.hidden_rounding, Interval::signed(format.hidden_bits));
         let inner = Rounded::all("feed_forward_hidden", &products, rounding, recorder);
-        recorder.record("feed_forward_hidden", &inner);
-        project(&inner, self.weight("down_weight", layer), shape.intermediate)
+        let down = self.weight("down_weight", layer);
+        match format.hidden_low_bits {
+            0 => {
+                recorder.record("feed_forward_hidden", &inner);
+                project(&inner, down, shape.intermediate)
+            }
+            bits => {
+                recorder.record_limbs("feed_forward_hidden", &inner, bits);
+                self.project_limbs(&inner, down, recorder)
+            }
+        }
+    }
+
+    /// `inner` times `down`, divided by a power of two and rounded down: the high limbs' accumulators and the carry from those
+    /// of the low limbs.
+    fn project_limbs(&self, inner: &[i32], down: &[i32], recorder: &mut Recorder) -> Vec<i32> {
+        let bits = self.description.feed_forward.hidden_low_bits;
+        let width = self.description.shape.intermediate;
+        let mask = (1 << bits) - 1;
+        let low: Vec<i32> = inner.iter().map(|value| value & mask).collect();
+        let low = project(&low, down, width);
+        let carry: Vec<i32> = low.iter().map(|sum| sum >> bits).collect();
+        let remainder: Vec<i32> = low.iter().map(|sum| sum & mask).collect();
+        recorder.record_limbs("feed_forward_carry", &carry, carry_limbs(self.description)[0]);
+        recorder.record("feed_forward_carry.remainder", &remainder);
+        let high: Vec<i32> = inner.iter().map(|value| value >> bits).collect();
+        let mut accumulators = project(&high, down, width);
+        accumulators.iter_mut().zip(&carry).for_each(|(sum, carry)| *sum += carry);
+        accumulators
     }
 }

@@ -32,6 +32,17 @@ impl Recorder {
         }
     }
 
+    /// Record `2^low_bits high + low`, the low limb not negative.
+    pub(super) fn record_limbs(&mut self, name: &str, values: &[i32], low_bits: u32) {
+        if self.is_on() {
+            let mask = (1 << low_bits) - 1;
+            let low: Vec<i32> = values.iter().map(|value| value & mask).collect();
+            self.record(&format!("{name}.low"), &low);
+            let high: Vec<i32> = values.iter().map(|value| value >> low_bits).collect();
+            self.record(&format!("{name}.high"), &high);
+        }
+    }
+
     /// Count roundings and those of them that were clamped, on or off.
     pub(super) fn count(&mut self, clamped: usize, all: usize) {
         self.clamped[0] += clamped;

@@ -51,13 +51,7 @@ impl IntegerModel<'_> {
         for (entry, added) in stream.iter_mut().zip(&branch) {
             *entry += added;
         }
-        if recorder.is_on() {
-            let mask = (1 << format.low_bits) - 1;
-            let low: Vec<i32> = branch.iter().map(|value| value & mask).collect();
-            recorder.record(&format!("{branch_name}.low"), &low);
-            let high: Vec<i32> = branch.iter().map(|value| value >> format.low_bits).collect();
-            recorder.record(&format!("{branch_name}.high"), &high);
-        }
+        recorder.record_limbs(&branch_name, &branch, format.low_bits);
     }
 
     /// Record the limbs of the stream, the input of a norm.

@@ -1,5 +1,6 @@
 //! Roundings: the nearest integer to a quotient, clamped to a range where it can lie outside.
 
+use obelysk_statement::compile::EXCESS_LIMB_BITS;
 use obelysk_statement::description::Rounding;
 use obelysk_statement::relation::Interval;
 
@@ -57,7 +58,11 @@ impl Rounded {
         let clamped = self.above.iter().chain(&self.below).filter(|&&excess| excess > 0).count();
         recorder.count(clamped, self.value.len());
         recorder.record(&format!("{name}.remainder"), &self.remainder);
-        if self.rounding.excess_bits > 0 {
+        if self.rounding.excess_bits > EXCESS_LIMB_BITS {
+            for (side, excess) in [("above", &self.above), ("below", &self.below)] {
+                recorder.record_limbs(&format!("{name}.{side}"), excess, EXCESS_LIMB_BITS);
+            }
+        } else if self.rounding.excess_bits > 0 {
             recorder.record(&format!("{name}.above"), &self.above);
             recorder.record(&format!("{name}.below"), &self.below);
         }

@@ -17,7 +17,7 @@ pub(super) const ACCUMULATORS: f64 = 0.7 * (1u64 << 30) as f64;
 /// Widest rounding.
 const WIDEST_SHIFT: u32 = 16;
 /// Widest excess.
-const WIDEST_EXCESS: u32 = 16;
+const WIDEST_EXCESS: u32 = 28;
 
 /// What calibration leads to expect of activations, as real numbers.
 pub(super) struct Expected {
@@ -37,6 +37,8 @@ impl Expected {
 pub(super) struct Size {
     /// Largest for any input.
     pub(super) bound: f64,
+    /// Largest that the intervals of the proof allow, not less.
+    pub(super) proven: f64,
     /// Largest that is expected.
     pub(super) expected: f64,
 }
@@ -68,7 +70,7 @@ impl Size {
         let excess_bits =
             if excess <= 0.0 { 0 } else { (1..=WIDEST_EXCESS).find(|&bits| excess < power(bits) - 1.0)? };
         let outside = if excess_bits > 0 { power(excess_bits) } else { 0.0 };
-        let fits = self.bound + power(shift) * (range + outside + 1.0) < WINDOW;
+        let fits = self.proven + power(shift) * (range + outside + 1.0) < WINDOW;
         fits.then_some((Rounding { shift, excess_bits }, if excess_bits > 0 { range } else { largest }))
     }
 }
@@ -155,7 +157,7 @@ pub(super) fn project<'a>(
         let extremes = survey.at(weight_fraction);
         let total = input.fraction + weight_fraction;
         let bound = input.product(extremes) + largest_bias * power_of(total) + 1.0;
-        let size = Size { bound, expected: output.expected * power_of(total) };
+        let size = Size { bound, proven: bound, expected: output.expected * power_of(total) };
         let Some((rounding, largest)) = size.rounding(output.limit, output.range, PROJECTION_LOSS) else { continue };
         if total >= rounding.shift {
             let round = |bias: &[f64]| bias.iter().map(|entry| (entry * power_of(total)).round() as i32).collect();

@@ -249,7 +249,7 @@ impl Scores {
         let unit = config.score_scale / power_of(scale);
         let entries = shape.head_dim as f64 * power(2 * (rotation.bits - 1));
         let bound = rotation.largest_product(shape).min(entries);
-        let size = Size { bound, expected: expected.of("score") / unit };
+        let size = Size { bound, proven: entries, expected: expected.of("score") / unit };
         let steps = |rounding: &Rounding| power(rounding.shift) * unit;
         let exact = (1..=16u32).map(Rounding::exact).find(|rounding| {
             let largest = bound / power(rounding.shift) + 1.0;
@@ -260,8 +260,7 @@ impl Scores {
         let clamped = (1..=16u32)
             .filter(|&shift| size.expected / power(shift) + 1.0 <= range - 1.0)
             .filter_map(|shift| {
-                let window = Size { bound: entries, ..size };
-                let (rounding, _) = window.clamped_to(shift, range - 1.0, range)?;
+                let (rounding, _) = size.clamped_to(shift, range - 1.0, range)?;
                 Some(rounding)
             })
             .find(|rounding| Self::fits(config, shape, steps(rounding), range));

@@ -34,7 +34,7 @@ use formats::{
 };
 use heads::{Heads, Scores};
 use stack::Stack;
-use stream::{BranchBounds, Joining, StreamFormat};
+use stream::{Accumulators, BranchBounds, Joining, StreamFormat};
 use write::Weights;
 
 pub use file::{DESCRIPTION_FILE, WEIGHTS_FILE, digest_of_weights, encode, read_description};
@@ -68,7 +68,7 @@ pub struct Piece<'a> {
 }
 
 /// The kinds of quantisation that give other integers for the same checkpoint count up.
-pub const QUANTIZER: u32 = 2;
+pub const QUANTIZER: u32 = 3;
 
 /// Bits of normalised hidden vectors, signed.
 const NORMED_BITS: u32 = 14;
@@ -122,15 +122,16 @@ pub fn quantize_into<E: From<ModelError>>(
     let mean_largest = (value.largest * slack + 1.0).min(mean_range);
     let mass = |row: &[i32]| row.iter().map(|&weight| f64::from(weight).abs()).sum::<f64>();
     let output_rows = real.output.groups_at(output.fraction, 1, |_, row| mass(row) * mean_largest)?;
-    let down_rows = real.down.groups_at(inner.down.fraction, 1, |layer, row| {
-        let bounds = &inner.largest[layer * shape.intermediate..][..shape.intermediate];
-        row.iter().zip(bounds).map(|(&weight, bound)| f64::from(weight).abs() * bound).sum::<f64>()
-    })?;
+    let attention = Accumulators {
+        fraction: value.fraction + output.fraction,
+        largest: output_rows,
+        proven: output.bound.row_mass as f64 * mean_range,
+    };
     let gains = real.branch_gains.as_ref();
     let attention_output = BranchBounds::choose(
         "attention",
         &shape,
-        (value.fraction + output.fraction, output_rows),
+        attention,
         gains.map(|[attention, _]| attention.as_slice()),
         config.rms_norm_eps,
         &expected,
@@ -138,7 +139,7 @@ pub fn quantize_into<E: From<ModelError>>(
     let feed_forward_output = BranchBounds::choose(
         "feed_forward",
         &shape,
-        (inner.fraction + inner.down.fraction, down_rows),
+        inner.accumulators(&shape, &real)?,
         gains.map(|[_, feed_forward]| feed_forward.as_slice()),
         config.rms_norm_eps,
         &expected,
@@ -216,6 +217,7 @@ pub fn quantize_into<E: From<ModelError>>(
             up_bits: inner.up_bits,
             hidden_rounding: inner.rounding,
             hidden_bits: inner.bits,
+            hidden_low_bits: inner.low_bits,
         },
         head_fraction: head.fraction,
         weights: weights.bounds(),

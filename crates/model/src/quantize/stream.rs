@@ -28,10 +28,22 @@ pub(super) struct BranchBounds {
     pub(super) fraction: u32,
     /// Largest magnitude per layer and channel.
     pub(super) largest: Vec<f64>,
+    /// Largest magnitude that the intervals of the proof allow.
+    pub(super) proven: f64,
     /// Largest magnitude that is expected, a real number.
     pub(super) expected: f64,
     /// The norm in between, and its gains.
     pub(super) norm: Option<(BranchNorm, Gain)>,
+}
+
+/// Accumulators of a block's output projection.
+pub(super) struct Accumulators {
+    /// Fractional bits.
+    pub(super) fraction: u32,
+    /// Largest magnitude per layer and channel.
+    pub(super) largest: Vec<f64>,
+    /// Largest magnitude that the intervals of the proof allow.
+    pub(super) proven: f64,
 }
 
 /// What joins in the stream.
@@ -97,12 +109,12 @@ impl StreamFormat {
 }
 
 impl BranchBounds {
-    /// Bounds of accumulators of `fraction` fractional bits, per layer and channel, and of what their norm and `gain`
-    /// make of them where the model has one. `block` is the block's name in tensors.
+    /// Bounds of accumulators, and of what their norm and `gain` make of them where the model has one. `block` is the
+    /// block's name in tensors.
     pub(super) fn choose(
         block: &str,
         shape: &Shape,
-        (fraction, largest): (u32, Vec<f64>),
+        accumulators: Accumulators,
         gain: Option<&[f64]>,
         epsilon: f64,
         expected: &Expected,
@@ -110,11 +122,13 @@ impl BranchBounds {
         /// Largest integer gain.
         const LARGEST_GAIN: f64 = ((1 << 14) - 1) as f64;
         let branch = expected.of(&format!("{block}_branch"));
-        let Some(gain) = gain else { return Ok(Self { fraction, largest, expected: branch, norm: None }) };
+        let Accumulators { fraction, largest, proven } = accumulators;
+        let Some(gain) = gain else { return Ok(Self { fraction, largest, proven, expected: branch, norm: None }) };
         let name = format!("the output of {}", block.replace('_', "-"));
         let limbs = Limbs::of_width(shape.hidden, 2).ok_or_else(|| unsupported(&name))?;
         let size = Size {
             bound: largest.iter().copied().fold(0.0, f64::max),
+            proven,
             expected: expected.of(&format!("{block}_output")) * power_of(fraction),
         };
         let (rounding, _) = size
@@ -127,9 +141,11 @@ impl BranchBounds {
         let epsilon = epsilon * shape.hidden as f64 * unit * unit;
         let (norm, normed) = norm(shape.hidden, limbs, NORMED_BITS, epsilon, squares.fold(0.0, f64::max))?;
         let gain = Gain::choose(&name, gain, LARGEST_GAIN)?;
+        let largest: Vec<f64> = gain.entries.iter().map(|&gain| f64::from(gain).abs() * normed.range).collect();
         Ok(Self {
             fraction: normed.fraction + gain.fraction,
-            largest: gain.entries.iter().map(|&gain| f64::from(gain).abs() * normed.range).collect(),
+            proven: largest.iter().copied().fold(0.0, f64::max),
+            largest,
             expected: branch,
             norm: Some((BranchNorm { rounding, norm }, gain)),
         })
@@ -144,7 +160,7 @@ impl BranchBounds {
         // More bits than the target needs where the excess over fewer would be too wide.
         let (bits, rounding) = (2..=BRANCH_BITS).filter(|&bits| target < power(bits - 1)).find_map(|bits| {
             let end = power(bits - 1);
-            let (rounding, _) = Size { bound, expected }.clamped_to(shift, end - 1.0, end)?;
+            let (rounding, _) = Size { bound, proven: self.proven, expected }.clamped_to(shift, end - 1.0, end)?;
             Some((bits, rounding))
         })?;
         let low_bits = (bits / 2).max(1);

@@ -1,7 +1,7 @@
 //! Grouped-query attention: projections, scores, and means of the values.
 
 use super::builder::{at, contraction};
-use super::residual::Stream;
+use super::residual::{Accumulator, Stream};
 use super::rotary::{HeadNorm, Projection};
 use super::{Axes, Compiler};
 use crate::description::{PROBABILITY_BITS, Rounding};
@@ -89,8 +89,12 @@ impl Compiler<'_> {
             contraction(1, &at(probability, &pairs), &at(value, &[layer, entry, key_position, kv_head, channel]));
         builder.product("attention_mean: weights times values", &mean_axes, output, vec![product], &[key_position]);
 
-        let projection = contraction(1, &at(mean, &mean_axes), &at(output_weight, &output_axes));
+        let accumulator = Accumulator {
+            projection: contraction(1, &at(mean, &mean_axes), &at(output_weight, &output_axes)),
+            summed: vec![kv_head, group, channel],
+            added: Vec::new(),
+        };
         let norm = description.branch_norms.as_ref().map(|norms| &norms.attention);
-        self.branch("attention", &stream.attention_branch, norm, roots, projection, &[kv_head, group, channel]);
+        self.branch("attention", &stream.attention_branch, norm, roots, accumulator);
     }
 }

@@ -11,6 +11,7 @@ mod residual;
 mod rotary;
 mod rounding;
 mod softmax;
+mod two_limbs;
 mod validate;
 
 use crate::axis::AxisId;
@@ -18,7 +19,9 @@ use crate::description::{Inference, ModelDescription, WeightBound};
 use crate::statement::{CompileError, Statement};
 use builder::Builder;
 pub use entries::{Entries, padded_size};
+pub use feed_forward::carry_limbs;
 pub use norm::{carry_bits, carry_positions, limb_names, output_norm};
+pub use rounding::EXCESS_LIMB_BITS;
 pub use softmax::denominator_shift;
 use validate::validate;
 pub use validate::{ENTRIES_MAX, validate_description};

@@ -6,18 +6,25 @@ use std::sync::Arc;
 use super::builder::{Builder, at, contraction, linear, monomial};
 use super::norm::Limbs;
 use super::rounding::minus;
+use super::two_limbs::TwoLimbs;
 use super::{Axes, Compiler};
 use crate::axis::AxisId;
-use crate::description::{Branch, BranchNorm};
+use crate::description::{Branch, BranchNorm, Rounding};
 use crate::public::PublicTensor;
-use crate::relation::{Access, Certificate, Contraction, Index, Interval, TensorId};
+use crate::relation::{Access, Certificate, Contraction, Index, Interval, Linear, TensorId};
 use crate::table::TableId;
 
-/// A branch output `2^low_bits high + low` per layer.
+/// A branch output per layer, and how it is rounded.
 pub(super) struct BranchOutput {
-    pub(super) low: TensorId,
-    pub(super) high: TensorId,
-    format: Branch,
+    limbs: TwoLimbs,
+    rounding: Rounding,
+}
+
+/// What is rounded to the output of a block: a sum of products, and what is added to it.
+pub(super) struct Accumulator {
+    pub(super) projection: Contraction,
+    pub(super) summed: Vec<AxisId>,
+    pub(super) added: Vec<(i64, Access)>,
 }
 
 /// What the other operations need of the stream.
@@ -36,20 +43,8 @@ pub(super) struct Stream {
 
 impl BranchOutput {
     fn new(builder: &mut Builder, name: &str, axes: &[AxisId], format: Branch) -> Self {
-        Self {
-            low: builder.unsigned(&format!("{name}.low"), axes, format.low_bits),
-            high: builder.signed(&format!("{name}.high"), axes, format.high_bits),
-            format,
-        }
-    }
-
-    /// The branch's value as weighted accesses.
-    pub(super) fn terms(&self, address: impl Fn(TensorId) -> Access) -> Vec<(i64, Access)> {
-        vec![(1 << self.format.low_bits, address(self.high)), (1, address(self.low))]
-    }
-
-    fn range(&self) -> Interval {
-        Interval::signed(self.format.low_bits + self.format.high_bits)
+        let Branch { rounding, low_bits, high_bits } = format;
+        Self { limbs: TwoLimbs::new(builder, name, axes, [low_bits, high_bits]), rounding }
     }
 }
 
@@ -94,27 +89,27 @@ impl Compiler<'_> {
         let mut input = attention.terms(&axes);
         input.push((-1, at(embedded, &stream_axes)));
         let source = |tensor| at(tensor, &[source_layer, entry, position, hidden]);
-        let branches = attention_branch.terms(source).into_iter().chain(feed_forward_branch.terms(source));
+        let branches = attention_branch.limbs.terms(source).into_iter().chain(feed_forward_branch.limbs.terms(source));
         builder.product(
             "attention_input: embedding and earlier branches",
             &axes,
-            crate::Linear { terms: input, constant: 0 },
+            Linear { terms: input, constant: 0 },
             branches.map(|(coefficient, branch)| contraction(coefficient, &earlier, &branch)).collect(),
             &[source_layer],
         );
 
         let mut difference = feed_forward.terms(&axes);
         difference.extend(attention.terms(&axes).into_iter().map(|(c, limb)| (-c, limb)));
-        difference.extend(attention_branch.terms(|tensor| at(tensor, &axes)).into_iter().map(|(c, limb)| (-c, limb)));
+        difference.extend(attention_branch.limbs.at(&axes).into_iter().map(|(c, limb)| (-c, limb)));
         builder.zero(
             "feed_forward_input: attention input and branch",
             &axes,
-            crate::Linear { terms: difference, constant: 0 },
+            Linear { terms: difference, constant: 0 },
         );
 
         let layers = i64::try_from(description.shape.layers).expect("validated");
-        let magnitude =
-            magnitude + layers * (attention_branch.range().magnitude() + feed_forward_branch.range().magnitude());
+        let magnitude = magnitude
+            + layers * (attention_branch.limbs.range().magnitude() + feed_forward_branch.limbs.range().magnitude());
         let output = builder.witness(
             "stream_output",
             &stream_axes,
@@ -126,52 +121,55 @@ impl Compiler<'_> {
             index: vec![Index::Sum, Index::Axis(entry), Index::Axis(position), Index::Axis(hidden)],
         };
         let mut sum = vec![(-1, at(output, &stream_axes)), (1, at(embedded, &stream_axes))];
-        sum.extend(attention_branch.terms(over_layers));
-        sum.extend(feed_forward_branch.terms(over_layers));
-        builder.zero(
-            "stream_output: embedding and all branches",
-            &stream_axes,
-            crate::Linear { terms: sum, constant: 0 },
-        );
+        sum.extend(attention_branch.limbs.terms(over_layers));
+        sum.extend(feed_forward_branch.limbs.terms(over_layers));
+        builder.zero("stream_output: embedding and all branches", &stream_axes, Linear { terms: sum, constant: 0 });
         Stream { attention, feed_forward, attention_branch, feed_forward_branch, output }
     }
 }
 
 impl Compiler<'_> {
-    /// State that the branch of block `name` is its output projection, rounded; in between it is normalised over the
-    /// hidden axis and scaled where the model does so.
+    /// State that the branch of block `name` is the accumulator of its output projection, rounded; in between it is normalised
+    /// over the hidden axis and scaled where the model does so.
     pub(super) fn branch(
         &mut self,
         name: &str,
         branch: &BranchOutput,
         norm: Option<&BranchNorm>,
         roots: TableId,
-        projection: Contraction,
-        summed: &[AxisId],
+        accumulator: Accumulator,
     ) {
         let Axes { layer, entry, position, hidden, .. } = self.axes;
         let axes = [layer, entry, position, hidden];
-        let terms = branch.terms(|tensor| at(tensor, &axes));
-        let rounding = branch.format.rounding;
+        let terms = branch.limbs.at(&axes);
+        let rounding = branch.rounding;
         let builder = &mut self.builder;
         let Some(BranchNorm { rounding: output_rounding, norm }) = norm else {
-            let output = builder.rounded(&format!("{name}_branch"), &axes, rounding, &terms, branch.range());
-            builder.product(&format!("{name}_branch: projection"), &axes, output, vec![projection], summed);
+            let output = builder.rounded(&format!("{name}_branch"), &axes, rounding, &terms, branch.limbs.range());
+            accumulator.state(builder, &format!("{name}_branch: projection"), &axes, output);
             return;
         };
         let output_name = format!("{name}_output");
         let limbs = Limbs::new(builder, &output_name, &axes, norm);
         let output = builder.rounded(&output_name, &axes, *output_rounding, &limbs.terms(&axes), limbs.range());
-        builder.product(&format!("{name}_output: projection"), &axes, output, vec![projection], summed);
+        accumulator.state(builder, &format!("{name}_output: projection"), &axes, output);
         let unit = self.norm(&format!("{name}_output_norm"), norm, roots, &[layer, entry, position], &[hidden], &limbs);
 
         let gain_name = format!("{name}_output_gain");
         let bound = self.weight_bound(&gain_name);
         let builder = &mut self.builder;
         let gain = builder.weight_entries(&gain_name, &[layer, hidden], bound);
-        let output = builder.rounded(&format!("{name}_branch"), &axes, rounding, &terms, branch.range());
+        let output = builder.rounded(&format!("{name}_branch"), &axes, rounding, &terms, branch.limbs.range());
         let mut monomials = vec![monomial(1, &[&at(unit, &axes), &at(gain, &[layer, hidden])])];
         monomials.extend(minus(&output));
         builder.rows(&format!("{name}_branch: norm times gain"), &axes, monomials);
+    }
+}
+
+impl Accumulator {
+    /// State that this is `output`.
+    fn state(self, builder: &mut Builder, name: &str, axes: &[AxisId], mut output: Linear) {
+        output.terms.extend(self.added.into_iter().map(|(coefficient, access)| (-coefficient, access)));
+        builder.product(name, axes, output, vec![self.projection], &self.summed);
     }
 }

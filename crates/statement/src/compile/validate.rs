@@ -114,13 +114,16 @@ pub fn validate_description(description: &ModelDescription) -> Result<(), Compil
         ("mean bits", attention.mean_bits),
         ("score bits", attention.score_bits),
         ("up bits", feed_forward.up_bits),
-        ("hidden bits", feed_forward.hidden_bits),
+        ("hidden bits", feed_forward.hidden_bits.saturating_sub(feed_forward.hidden_low_bits)),
         ("gate fraction", feed_forward.gate_fraction),
     ];
     for (name, value) in bits {
         if !(1..=16).contains(&value) {
             return unsupported(format!("{name} = {value}; the limits are 1 to 16"));
         }
+    }
+    if feed_forward.hidden_low_bits > 12 {
+        return unsupported(format!("hidden low bits = {}; the limits are 0 to 12", feed_forward.hidden_low_bits));
     }
     let steps = [attention.score_step, attention.score_cap.map_or(1, |cap| cap.step)];
     if steps.iter().any(|&step| step == 0 || step >> 48 != 0) {
@@ -149,10 +152,10 @@ fn is_sound(bound: &WeightBound) -> bool {
 }
 
 fn validate_rounding(name: &str, rounding: Rounding) -> Result<(), CompileError> {
-    if (1..=16).contains(&rounding.shift) && rounding.excess_bits <= 16 {
+    if (1..=16).contains(&rounding.shift) && rounding.excess_bits <= 28 {
         return Ok(());
     }
-    Err(CompileError::Unsupported(format!("{name}: {rounding:?}; shifts are 1 to 16, excess bits at most 16")))
+    Err(CompileError::Unsupported(format!("{name}: {rounding:?}; shifts are 1 to 16, excess bits at most 28")))
 }
 
 fn validate_rotary(rotary: &Rotary) -> Result<(), CompileError> {

@@ -225,6 +225,9 @@ pub struct FeedForward {
     pub hidden_rounding: Rounding,
     /// Bits of that product, signed.
     pub hidden_bits: u32,
+    /// How many of them a low limb holds; 0 where the product has one limb. Accumulators of the output projection lose them:
+    /// they are divided by `2^hidden_low_bits` and rounded down.
+    pub hidden_low_bits: u32,
 }
 
 /// Certified bounds of a weight tensor.

@@ -2,4 +2,5 @@
 
 pub mod attacks;
 pub mod derived;
+pub mod generated;
 pub mod subject;

@@ -4,7 +4,8 @@ use obelysk_statement::description::{Rounding, Shape};
 
 use super::RealWeights;
 use super::formats::{
-    Expected, Input, Output, Projection, Scaled, Size, power, power_of, project, share_bits, unsupported,
+    Expected, FINEST_FRACTION, Input, Output, Projection, Scaled, Size, power, power_of, project, share_bits,
+    unsupported,
 };
 use super::stack::inner;
 use super::stream::Accumulators;
@@ -15,6 +16,8 @@ const INNER_BITS: std::ops::RangeInclusive<u32> = 12..=15;
 /// Bits of precision that the product may lose for never being clamped.
 const INNER_LOSS: u32 = 2;
 
+/// Most fractional bits of a gate, whose activation is a table.
+const FINEST_GATE: u32 = 16;
 /// Bits of a low limb. A product of two numbers of 16 bits has 31: with a high limb of 15 bits, nothing that is worth a bit of
 /// either factor is rounded away.
 const LOW_BITS: u32 = 8;
@@ -37,14 +40,15 @@ pub(super) struct Inner<'a> {
 }
 
 impl<'a> Inner<'a> {
-    /// One limb, or two where a few large products leave too few bits to all others: calibration has seen both.
+    /// Formats that give accumulators at most `finest` fractional bits. One limb, or two where a few large products leave too few bits to all others: calibration has seen both.
     pub(super) fn choose(
         shape: &Shape,
         real: &'a RealWeights,
         normed: Input,
+        finest: u32,
         expected: &Expected,
     ) -> Result<Self, ModelError> {
-        let with = |low_bits| Self::with_low_bits(low_bits, shape, real, normed, expected);
+        let with = |low_bits| Self::with_low_bits(low_bits, shape, real, normed, finest, expected);
         let one = with(0);
         let enough = |one: &Self| expected.extremes.small_hidden() * power(one.fraction) >= power(SIGNIFICANT_BITS);
         if one.as_ref().is_ok_and(enough) {
@@ -63,11 +67,13 @@ impl<'a> Inner<'a> {
         shape: &Shape,
         real: &'a RealWeights,
         normed: Input,
+        finest: u32,
         expected: &Expected,
     ) -> Result<Self, ModelError> {
-        let output = Output { expected: expected.of("gate"), limit: power(15) - 1.0, range: power(15) };
+        let output =
+            Output { expected: expected.of("gate"), limit: power(15) - 1.0, range: power(15), finest: FINEST_GATE };
         let gate = project("gate projection", (&real.gate, &real.gate.survey()?), None, normed, &output)?;
-        if !(1..=16).contains(&gate.fraction) {
+        if gate.fraction < 1 {
             return Err(unsupported("the gate projection"));
         }
         let (high_bits, down) = share_bits("feed-forward output", &real.down.survey()?, INNER_BITS)?;
@@ -75,7 +81,8 @@ impl<'a> Inner<'a> {
         let survey = real.up.survey()?;
         for up_bits in (12..=16u32).rev() {
             let limit = power(up_bits - 1);
-            let output = Output { expected: expected.of("up"), limit: limit - 1.0, range: limit };
+            let output =
+                Output { expected: expected.of("up"), limit: limit - 1.0, range: limit, finest: FINEST_FRACTION };
             let up = project("up projection", (&real.up, &survey), None, normed, &output)?;
             // For a vector x of norm N: |g.x u.x| <= (|g||u| + |g.u|) N^2 / 2, and the activation shrinks.
             let aligned = gate.stack.pairs_at(gate.weight_fraction, (up.stack, up.weight_fraction), |gate, up| {
@@ -90,7 +97,8 @@ impl<'a> Inner<'a> {
             let bound = products.iter().copied().fold(0.0, f64::max);
             let size = Size { bound, proven, expected: expected.of("feed_forward_hidden") * power_of(total) };
             let range = power(bits - 1);
-            let Some((rounding, _)) = size.rounding(range - 1.0, range, INNER_LOSS) else { continue };
+            let least = total.saturating_sub((finest + low_bits).saturating_sub(down.fraction));
+            let Some((rounding, _)) = size.rounding(least, range - 1.0, range, INNER_LOSS) else { continue };
             if total >= rounding.shift {
                 let largest = |product: &f64| (product / power(rounding.shift) + 1.0).min(range);
                 return Ok(Self {

@@ -16,6 +16,8 @@ const WINDOW: f64 = (1u64 << 31) as f64 - 2.0;
 pub(super) const ACCUMULATORS: f64 = 0.7 * (1u64 << 30) as f64;
 /// Widest rounding.
 const WIDEST_SHIFT: u32 = 16;
+/// More fractional bits than any accumulator has.
+pub(super) const FINEST_FRACTION: u32 = 40;
 /// Widest excess.
 const WIDEST_EXCESS: u32 = 28;
 
@@ -44,11 +46,12 @@ pub(super) struct Size {
 }
 
 impl Size {
-    /// The finest rounding to outputs of at most `limit`, and the largest output. The relation that states it allows for
-    /// `range`. Clamping is worth it where it spares more than `loss` bits.
-    pub(super) fn rounding(self, limit: f64, range: f64, loss: u32) -> Option<(Rounding, f64)> {
-        let exact = (1..=WIDEST_SHIFT).find_map(|shift| self.rounding_by(shift, self.bound, limit, range));
-        let clamped = (1..=WIDEST_SHIFT).find_map(|shift| self.rounding_by(shift, self.expected, limit, range));
+    /// The finest rounding by at least `least` bits to outputs of at most `limit`, and the largest output. The relation that
+    /// states it allows for `range`. Clamping is worth it where it spares more than `loss` bits.
+    pub(super) fn rounding(self, least: u32, limit: f64, range: f64, loss: u32) -> Option<(Rounding, f64)> {
+        let shifts = least.max(1)..=WIDEST_SHIFT;
+        let exact = shifts.clone().find_map(|shift| self.rounding_by(shift, self.bound, limit, range));
+        let clamped = shifts.clone().find_map(|shift| self.rounding_by(shift, self.expected, limit, range));
         match (exact, clamped) {
             (Some(exact), Some(clamped)) if exact.0.shift > clamped.0.shift + loss => Some(clamped),
             (Some(exact), _) => Some(exact),
@@ -139,6 +142,8 @@ pub(super) struct Output {
     pub(super) limit: f64,
     /// Magnitude of the format that the proof checks.
     pub(super) range: f64,
+    /// Most fractional bits.
+    pub(super) finest: u32,
 }
 
 /// Bits of precision that a projection may lose for never being clamped.
@@ -158,7 +163,10 @@ pub(super) fn project<'a>(
         let total = input.fraction + weight_fraction;
         let bound = input.product(extremes) + largest_bias * power_of(total) + 1.0;
         let size = Size { bound, proven: bound, expected: output.expected * power_of(total) };
-        let Some((rounding, largest)) = size.rounding(output.limit, output.range, PROJECTION_LOSS) else { continue };
+        let least = total.saturating_sub(output.finest);
+        let Some((rounding, largest)) = size.rounding(least, output.limit, output.range, PROJECTION_LOSS) else {
+            continue;
+        };
         if total >= rounding.shift {
             let round = |bias: &[f64]| bias.iter().map(|entry| (entry * power_of(total)).round() as i32).collect();
             return Ok(Projection {
@@ -228,6 +236,13 @@ impl Limbs {
     pub(super) fn range(self) -> f64 {
         self.ones() * power(self.bits - 1)
     }
+}
+
+/// Most fractional bits of vectors of `width` entries whose norm adds `epsilon` to their mean square: what it adds to the sum of
+/// squares is below `2^28`.
+pub(super) fn finest_before_norm(width: usize, epsilon: f64) -> u32 {
+    let added = |fraction: u32| epsilon * width as f64 * power_of(2 * fraction);
+    (0..=FINEST_FRACTION).rev().find(|&fraction| added(fraction) < power(28) - 1.0).unwrap_or(0)
 }
 
 /// Largest sum of squares that a norm can read.

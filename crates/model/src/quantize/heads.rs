@@ -5,7 +5,10 @@ use obelysk_statement::description::{HeadNorms, PROBABILITY_BITS, Rounding, Scor
 use obelysk_statement::functions::STEP_FRACTION;
 
 use super::RealWeights;
-use super::formats::{Expected, Input, Limbs, Output, Projection, Size, norm, power, power_of, project, unsupported};
+use super::formats::{
+    Expected, FINEST_FRACTION, Input, Limbs, Output, Projection, Size, finest_before_norm, norm, power, power_of,
+    project, unsupported,
+};
 use super::stack::{finest_scale, inner};
 use crate::config::ModelConfig;
 use crate::error::ModelError;
@@ -75,7 +78,8 @@ impl<'a> Heads<'a> {
             true => (HEAD_LIMBS.limit(), HEAD_LIMBS.range()),
             false => (power(PROJECTED_BITS - 1) - 2.0, power(PROJECTED_BITS - 1)),
         };
-        let output = |name: &str| Output { expected: expected.of(name), limit, range };
+        let finest = if with_norms { finest_before_norm(shape.head_dim, config.rms_norm_eps) } else { FINEST_FRACTION };
+        let output = |name: &str| Output { expected: expected.of(name), limit, range, finest };
         let stack = (&real.query, &real.query.survey()?);
         let query = project("query projection", stack, real.query_bias.as_deref(), normed, &output("query"))?;
         let stack = (&real.key, &real.key.survey()?);

@@ -5,6 +5,7 @@
 //! model, on any number of threads. Checkpoints are read in pieces or layer by layer, and integers are written in pieces,
 //! so memory does not grow with the depth of the model.
 
+mod branches;
 mod feed_forward;
 mod file;
 mod formats;
@@ -28,13 +29,10 @@ use crate::config::{self, ModelConfig};
 use crate::decoder::{self, LayerNorm};
 use crate::error::ModelError;
 use crate::float;
-use feed_forward::Inner;
-use formats::{
-    Expected, Input, Limbs, Output, Projection, norm, power, project, scale_within, share_bits, unsupported,
-};
+use branches::{Blocks, Branches};
+use formats::{Expected, Limbs, norm, power, scale_within, unsupported};
 use heads::{Heads, Scores};
 use stack::Stack;
-use stream::{Accumulators, BranchBounds, Joining, StreamFormat};
 use write::Weights;
 
 pub use file::{DESCRIPTION_FILE, WEIGHTS_FILE, digest_of_weights, encode, read_description};
@@ -72,8 +70,6 @@ pub const QUANTIZER: u32 = 3;
 
 /// Bits of normalised hidden vectors, signed.
 const NORMED_BITS: u32 = 14;
-/// Bits of weighted means of values, at most and at least.
-const MEAN_BITS: std::ops::RangeInclusive<u32> = 12..=14;
 
 /// Quantise a checkpoint into memory.
 ///
@@ -114,43 +110,9 @@ pub fn quantize_into<E: From<ModelError>>(
     let heads = Heads::choose(config, &shape, &real, normed, &expected)?;
     let scores = Scores::choose(config, &shape, &heads.rotation, &expected)?;
     let slack = probability_slack(&shape, scores.step)?;
-    let (mean_bits, output) = share_bits("attention output", &real.output.survey()?, MEAN_BITS)?;
-    let mean_range = power(mean_bits - 1);
-    let (value_bits, value) = project_values(&real, normed, (mean_bits, slack), &expected)?;
-    let inner = Inner::choose(&shape, &real, normed, &expected)?;
-
-    let mean_largest = (value.largest * slack + 1.0).min(mean_range);
-    let mass = |row: &[i32]| row.iter().map(|&weight| f64::from(weight).abs()).sum::<f64>();
-    let output_rows = real.output.groups_at(output.fraction, 1, |_, row| mass(row) * mean_largest)?;
-    let attention = Accumulators {
-        fraction: value.fraction + output.fraction,
-        largest: output_rows,
-        proven: output.bound.row_mass as f64 * mean_range,
-    };
-    let gains = real.branch_gains.as_ref();
-    let attention_output = BranchBounds::choose(
-        "attention",
-        &shape,
-        attention,
-        gains.map(|[attention, _]| attention.as_slice()),
-        config.rms_norm_eps,
-        &expected,
-    )?;
-    let feed_forward_output = BranchBounds::choose(
-        "feed_forward",
-        &shape,
-        inner.accumulators(&shape, &real)?,
-        gains.map(|[_, feed_forward]| feed_forward.as_slice()),
-        config.rms_norm_eps,
-        &expected,
-    )?;
-    let joining = Joining {
-        embedding: &real.embedding.largest_of_columns()?,
-        attention: &attention_output,
-        feed_forward: &feed_forward_output,
-        smallest: expected.extremes.smallest_stream(),
-    };
-    let stream = StreamFormat::choose(&shape, &joining)?;
+    let branches = Branches::choose(Blocks { config, shape: &shape, real: &real, normed, slack, expected: &expected })?;
+    let Branches { value_bits, value, mean_bits, output, inner, attention_output, feed_forward_output, stream } =
+        branches;
     let unit = power(stream.residual.fraction);
     let epsilon = config.rms_norm_eps * shape.hidden as f64 * unit * unit;
     let (hidden_norm, normed) = norm(shape.hidden, stream.limbs, NORMED_BITS, epsilon, stream.sum_of_squares)?;
@@ -257,28 +219,6 @@ fn rotary(config: &ModelConfig) -> Result<Rotary, ModelError> {
         }
     });
     Ok(Rotary { theta: theta as u64, scaling })
-}
-
-/// The value projection and the bits of values. The weights of a mean sum to `slack` at most, which is less than two: a mean
-/// of values that are never clamped has the bits of the values, if their bound leaves room for it; one of clamped values
-/// has one more.
-fn project_values<'a>(
-    real: &'a RealWeights,
-    normed: Input,
-    (mean_bits, slack): (u32, f64),
-    expected: &Expected,
-) -> Result<(u32, Projection<'a>), ModelError> {
-    let stack = (&real.value, &real.value.survey()?);
-    let choose = |limit: f64, range: f64| {
-        let output = Output { expected: expected.of("value"), limit, range };
-        project("value projection", stack, real.value_bias.as_deref(), normed, &output)
-    };
-    let range = power(mean_bits - 1);
-    let whole = choose(range / slack - 2.0, range)?;
-    if whole.rounding.excess_bits == 0 {
-        return Ok((mean_bits, whole));
-    }
-    Ok((mean_bits - 1, choose(range / 2.0 - 1.0, range / 2.0)?))
 }
 
 /// How far above one the softmax weights of a row can sum, from the cells of the logarithm's table and from rounding.

@@ -3,7 +3,9 @@
 use obelysk_statement::description::{Branch, BranchNorm, Residual, Shape, WeightBound};
 
 use super::NORMED_BITS;
-use super::formats::{Expected, LARGEST_SQUARES, Limbs, PROJECTION_LOSS, Size, norm, power, power_of, unsupported};
+use super::formats::{
+    Expected, LARGEST_SQUARES, Limbs, PROJECTION_LOSS, Size, finest_before_norm, norm, power, power_of, unsupported,
+};
 use super::heads::Gain;
 use crate::error::ModelError;
 
@@ -131,8 +133,9 @@ impl BranchBounds {
             proven,
             expected: expected.of(&format!("{block}_output")) * power_of(fraction),
         };
+        let least = fraction.saturating_sub(finest_before_norm(shape.hidden, epsilon));
         let (rounding, _) = size
-            .rounding(limbs.limit(), limbs.range(), PROJECTION_LOSS)
+            .rounding(least, limbs.limit(), limbs.range(), PROJECTION_LOSS)
             .filter(|(rounding, _)| rounding.shift <= fraction)
             .ok_or_else(|| unsupported(&name))?;
         let entry = |bound: &f64| (bound / power(rounding.shift) + 1.0).min(limbs.range());

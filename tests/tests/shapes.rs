@@ -1,0 +1,68 @@
+//! Any shape of any architecture, not only those of published models.
+
+use obelysk_model::float::FloatModel;
+use obelysk_model::quality;
+use obelysk_model::tokenizer::ModelTokenizer;
+use obelysk_prover::Honesty;
+use obelysk_tests::generated::Shape;
+use obelysk_tests::subject::Subject;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRng, TestRunner};
+
+/// Shapes of each architecture that are tried.
+const CASES: u32 = 4;
+
+/// Shapes of an architecture, as odd as its rules allow.
+fn shapes(architecture: &'static str) -> impl Strategy<Value = Shape> {
+    let widths = (1usize..4, 9usize..140, 5usize..160, 1usize..4, 1usize..5, 1usize..20);
+    let rest =
+        (512usize..600, 1usize..9, any::<bool>(), prop_oneof![Just(0.03f32), Just(0.1), Just(0.4)], any::<u64>());
+    (widths, rest).prop_map(move |(widths, (vocabulary, window, tied, spread, seed))| {
+        let (layers, hidden, intermediate, kv_heads, group, half_head) = widths;
+        let tied = tied || architecture == "Gemma2";
+        Shape {
+            architecture,
+            layers,
+            hidden,
+            intermediate,
+            kv_heads,
+            group,
+            half_head,
+            vocabulary,
+            window,
+            tied,
+            spread,
+            seed,
+        }
+    })
+}
+
+#[test]
+fn checkpoints_of_any_shape_are_proven_and_follow_the_float_engine() {
+    for architecture in ["Llama", "Mistral", "Phi3", "Gemma2", "Qwen2", "Qwen3"] {
+        let config = Config {
+            cases: std::env::var("CASES").map_or(CASES, |c| c.parse().unwrap()),
+            failure_persistence: None,
+            max_shrink_iters: 0,
+            ..Config::default()
+        };
+        let random = TestRng::deterministic_rng(config.rng_algorithm);
+        TestRunner::new_with_rng(config, random)
+            .run(&shapes(architecture), |shape| {
+                let folder = shape.checkpoint();
+                let subject = Subject::new(folder.path(), &[&(5..17).collect::<Vec<_>>()], 2);
+                let proof = subject.prove(&subject.witness, Honesty::Checked).unwrap();
+                subject.verify(&proof).unwrap();
+                let float = FloatModel::open(folder.path()).unwrap();
+                let tokenizer = ModelTokenizer::open(folder.path()).unwrap();
+                let quality = quality::compare(&float, &subject.model, &tokenizer, None).unwrap();
+                println!(
+                    "{shape:?}: perplexity {} became {}, {} clamped",
+                    quality.perplexity_float, quality.perplexity_int, quality.saturation_rate
+                );
+                prop_assert!(quality.mean_kl <= 0.5, "{:?}", quality);
+                Ok(())
+            })
+            .unwrap();
+    }
+}

@@ -10,13 +10,18 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRng, TestRunner};
 
 /// Shapes of each architecture that are tried.
-const CASES: u32 = 4;
+const CASES: u32 = 3;
 
 /// Shapes of an architecture, as odd as its rules allow.
 fn shapes(architecture: &'static str) -> impl Strategy<Value = Shape> {
     let widths = (1usize..4, 9usize..140, 5usize..160, 1usize..4, 1usize..5, 1usize..20);
-    let rest =
-        (512usize..600, 1usize..9, any::<bool>(), prop_oneof![Just(0.03f32), Just(0.1), Just(0.4)], any::<u64>());
+    let rest = (
+        512usize..600,
+        1usize..9,
+        any::<bool>(),
+        prop_oneof![Just(0.003f32), Just(0.03), Just(0.1), Just(0.4)],
+        any::<u64>(),
+    );
     (widths, rest).prop_map(move |(widths, (vocabulary, window, tied, spread, seed))| {
         let (layers, hidden, intermediate, kv_heads, group, half_head) = widths;
         let tied = tied || architecture == "Gemma2";
@@ -40,12 +45,7 @@ fn shapes(architecture: &'static str) -> impl Strategy<Value = Shape> {
 #[test]
 fn checkpoints_of_any_shape_are_proven_and_follow_the_float_engine() {
     for architecture in ["Llama", "Mistral", "Phi3", "Gemma2", "Qwen2", "Qwen3"] {
-        let config = Config {
-            cases: std::env::var("CASES").map_or(CASES, |c| c.parse().unwrap()),
-            failure_persistence: None,
-            max_shrink_iters: 0,
-            ..Config::default()
-        };
+        let config = Config { cases: CASES, failure_persistence: None, max_shrink_iters: 0, ..Config::default() };
         let random = TestRng::deterministic_rng(config.rng_algorithm);
         TestRunner::new_with_rng(config, random)
             .run(&shapes(architecture), |shape| {
@@ -60,7 +60,7 @@ fn checkpoints_of_any_shape_are_proven_and_follow_the_float_engine() {
                     "{shape:?}: perplexity {} became {}, {} clamped",
                     quality.perplexity_float, quality.perplexity_int, quality.saturation_rate
                 );
-                prop_assert!(quality.mean_kl <= 0.5, "{:?}", quality);
+                prop_assert!(quality.mean_kl <= 0.05, "{:?}", quality);
                 Ok(())
             })
             .unwrap();

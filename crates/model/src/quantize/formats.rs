@@ -11,7 +11,7 @@ use super::stack::{Extremes, Stack, Survey};
 use crate::error::ModelError;
 
 /// Every pair of sides of a relation must differ by less than this.
-const WINDOW: f64 = (1u64 << 31) as f64 - 2.0;
+pub(super) const WINDOW: f64 = (1u64 << 31) as f64 - 2.0;
 /// Accumulators up to here leave room for an excess: a third of the window.
 pub(super) const ACCUMULATORS: f64 = 0.7 * (1u64 << 30) as f64;
 /// Widest rounding.

@@ -6,8 +6,8 @@ use obelysk_statement::functions::STEP_FRACTION;
 
 use super::RealWeights;
 use super::formats::{
-    Expected, FINEST_FRACTION, Input, Limbs, Output, Projection, Size, finest_before_norm, norm, power, power_of,
-    project, unsupported,
+    Expected, Input, Limbs, Output, Projection, Size, WINDOW, finest_before_norm, norm, power, power_of, project,
+    unsupported,
 };
 use super::stack::{finest_scale, inner};
 use crate::config::ModelConfig;
@@ -64,6 +64,11 @@ struct Unrotated {
     norms: Vec<f64>,
 }
 
+/// Most fractional bits of rotated queries and keys: a step of the exponential is at most the widest rounding of their products.
+const FINEST_ROTATED: u32 = 11;
+/// Most fractional bits of queries and keys before the rotation.
+const FINEST_PROJECTED: u32 = 13;
+
 impl<'a> Heads<'a> {
     pub(super) fn choose(
         config: &ModelConfig,
@@ -78,7 +83,8 @@ impl<'a> Heads<'a> {
             true => (HEAD_LIMBS.limit(), HEAD_LIMBS.range()),
             false => (power(PROJECTED_BITS - 1) - 2.0, power(PROJECTED_BITS - 1)),
         };
-        let finest = if with_norms { finest_before_norm(shape.head_dim, config.rms_norm_eps) } else { FINEST_FRACTION };
+        let finest =
+            if with_norms { finest_before_norm(shape.head_dim, config.rms_norm_eps) } else { FINEST_PROJECTED };
         let output = |name: &str| Output { expected: expected.of(name), limit, range, finest };
         let stack = (&real.query, &real.query.survey()?);
         let query = project("query projection", stack, real.query_bias.as_deref(), normed, &output("query"))?;
@@ -203,7 +209,8 @@ impl Rotation {
         for fraction in (6..=14u32).rev() {
             let turned = power(fraction) + 1.0;
             let head = |head: &Unrotated| {
-                let shift = (1..=16u32).find(|&shift| head.pair * turned / power(shift) <= limit)?;
+                let least = (head.fraction + fraction).saturating_sub(FINEST_ROTATED).max(1);
+                let shift = (least..=16).find(|&shift| head.pair * turned / power(shift) <= limit)?;
                 let sides = 2.0 * head.range * power(fraction) + power(shift) * (power(bits - 1) + 1.0);
                 let output = (head.fraction + fraction).checked_sub(shift)?;
                 let norm = |norm: &f64| norm * turned / power(shift) + 0.5 * width.sqrt();
@@ -255,7 +262,8 @@ impl Scores {
         let bound = rotation.largest_product(shape).min(entries);
         let size = Size { bound, proven: entries, expected: expected.of("score") / unit };
         let steps = |rounding: &Rounding| power(rounding.shift) * unit;
-        let exact = (1..=16u32).map(Rounding::exact).find(|rounding| {
+        let window = |shift: u32| entries + power(shift) * (power(SCORE_BITS - 1) + 1.0) < WINDOW;
+        let exact = (1..=16u32).filter(|&shift| window(shift)).map(Rounding::exact).find(|rounding| {
             let largest = bound / power(rounding.shift) + 1.0;
             Self::fits(config, shape, steps(rounding), largest)
         });

@@ -127,16 +127,21 @@ impl BranchBounds {
         let Accumulators { fraction, largest, proven } = accumulators;
         let Some(gain) = gain else { return Ok(Self { fraction, largest, proven, expected: branch, norm: None }) };
         let name = format!("the output of {}", block.replace('_', "-"));
-        let limbs = Limbs::of_width(shape.hidden, 2).ok_or_else(|| unsupported(&name))?;
+        let widest = Limbs::of_width(shape.hidden, 2).ok_or_else(|| unsupported(&name))?;
         let size = Size {
             bound: largest.iter().copied().fold(0.0, f64::max),
             proven,
             expected: expected.of(&format!("{block}_output")) * power_of(fraction),
         };
         let least = fraction.saturating_sub(finest_before_norm(shape.hidden, epsilon));
-        let (rounding, _) = size
-            .rounding(least, limbs.limit(), limbs.range(), PROJECTION_LOSS)
-            .filter(|(rounding, _)| rounding.shift <= fraction)
+        // Narrower limbs where small numbers have to lose more bits than the widest limbs allow.
+        let (limbs, rounding) = (6..=widest.bits)
+            .rev()
+            .map(|bits| Limbs { count: widest.count, bits })
+            .find_map(|limbs| {
+                let (rounding, _) = size.rounding(least, limbs.limit(), limbs.range(), PROJECTION_LOSS)?;
+                (rounding.shift <= fraction).then_some((limbs, rounding))
+            })
             .ok_or_else(|| unsupported(&name))?;
         let entry = |bound: &f64| (bound / power(rounding.shift) + 1.0).min(limbs.range());
         let squares = largest.chunks_exact(shape.hidden).map(|layer| layer.iter().map(|b| entry(b) * entry(b)).sum());

@@ -40,7 +40,8 @@ pub(super) struct Inner<'a> {
 }
 
 impl<'a> Inner<'a> {
-    /// Formats that give accumulators at most `finest` fractional bits. One limb, or two where a few large products leave too few bits to all others: calibration has seen both.
+    /// Formats that give accumulators at most `finest` fractional bits. One limb, or two where a few large products leave too
+    /// few bits to all others: calibration has seen both.
     pub(super) fn choose(
         shape: &Shape,
         real: &'a RealWeights,
@@ -97,7 +98,7 @@ impl<'a> Inner<'a> {
             let bound = products.iter().copied().fold(0.0, f64::max);
             let size = Size { bound, proven, expected: expected.of("feed_forward_hidden") * power_of(total) };
             let range = power(bits - 1);
-            let least = total.saturating_sub((finest + low_bits).saturating_sub(down.fraction));
+            let least = total.saturating_sub(finest.saturating_sub(down.fraction));
             let Some((rounding, _)) = size.rounding(least, range - 1.0, range, INNER_LOSS) else { continue };
             if total >= rounding.shift {
                 let largest = |product: &f64| (product / power(rounding.shift) + 1.0).min(range);

@@ -36,10 +36,16 @@ impl Home {
         &self.root
     }
 
+    /// The folder of all models.
+    #[must_use]
+    pub fn models(&self) -> PathBuf {
+        self.root.join("models")
+    }
+
     /// Files of one revision of a model, named by organisation and name, and by the first 12 digits of its revision.
     #[must_use]
     pub fn model(&self, organisation: &str, name: &str, revision: &str) -> PathBuf {
-        self.root.join("models").join(format!("{organisation}--{name}")).join(short(revision))
+        self.models().join(format!("{organisation}--{name}")).join(short(revision))
     }
 
     /// The default folder of a run's results, named after its inputs so that a repeated command finds it again.

@@ -26,7 +26,7 @@ pub struct JobSpec {
     pub owner: String,
     /// Number of this attempt, from 1.
     pub attempt: u32,
-    /// Folder of models: written by `fetch` and `prepare`, else read-only.
+    /// Folder of models: written by `fetch`, `prepare` and `remove`, else read-only.
     pub home: PathBuf,
     /// Where the model comes from.
     pub model: ModelLocation,
@@ -102,6 +102,18 @@ pub enum Work {
     Prove(Prove),
     /// Verify again in a fresh process, audit, complete the folder.
     Finish(Finish),
+    /// Take a model off `home`.
+    Remove(Remove),
+}
+
+/// What to take off `home`. Nothing outside of it goes, and nothing there is as good as removed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum Remove {
+    /// The files of one revision of the model, what was prepared from them, and the pins to it. Others share `home`.
+    Revision(String),
+    /// Every model, with what an unfinished download left: nobody shares `home`.
+    Everything,
 }
 
 /// Input of a proof.

@@ -76,6 +76,7 @@ fn name(work: &Work) -> &'static str {
         Work::Prepare => "prepare",
         Work::Prove(_) => "prove",
         Work::Finish(_) => "finish",
+        Work::Remove(_) => "remove",
     }
 }
 

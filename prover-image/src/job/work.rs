@@ -1,10 +1,10 @@
-//! The four kinds of work. Each reports what an earlier attempt finished instead of doing it again.
+//! The kinds of work. Each reports what an earlier attempt finished instead of doing it again.
 
 use std::path::Path;
 
 use obelysk_api::job::{
     AuditResult, Bucket, Finish, Hub, InferenceResult, Input, JobSpec, ModelLocation, ModelResult, ProofResult, Prove,
-    Quality, StepResult, Work,
+    Quality, Remove, StepResult, Work,
 };
 use obelysk_hub::{Endpoint, Location};
 use obelysk_statement::Inference;
@@ -30,6 +30,7 @@ pub fn work(spec: &JobSpec, lifeline: &Lifeline) -> Result<StepResult, Failure> 
         Work::Prepare => pod.prepare(),
         Work::Prove(prove) => pod.prove(prove),
         Work::Finish(finish) => pod.finish(finish),
+        Work::Remove(remove) => pod.remove(remove),
     }
 }
 
@@ -148,6 +149,15 @@ impl Pod<'_> {
         artifacts.finish()?;
         result.artifacts = artifacts.list()?;
         Ok(result)
+    }
+
+    fn remove(&self, work: &Remove) -> Result<StepResult, Failure> {
+        let mut watch = Stopwatch::new(self.lifeline);
+        watch.step(Step::Model, || match work {
+            Remove::Revision(revision) => model_files::remove(&self.home, &self.selection(), revision),
+            Remove::Everything => model_files::remove_all(&self.home),
+        })?;
+        Ok(StepResult::default())
     }
 }
 

@@ -22,6 +22,8 @@ use crate::home::short;
 use crate::memory;
 
 const PROFILE: Profile = Profile::Blake3;
+/// Folder, beside a model's files, of what was prepared from them.
+pub(super) const PREPARED_FOLDER: &str = "quant";
 const POINTER: &str = "prepared.json";
 const QUALITY: &str = "quality.json";
 
@@ -90,7 +92,7 @@ fn quantize(files: &ModelFiles, observer: &dyn Observer) -> Result<(String, Path
     let (config, checkpoint) = (files.config()?, files.checkpoint()?);
     let template = ChatTemplate::open(&files.folder).ok();
     let calibration = Calibration::of(&ModelTokenizer::open(&files.folder)?, template.as_ref())?;
-    atomic::create_named_folder(&files.derived.join("quant"), |temporary| {
+    atomic::create_named_folder(&files.derived.join(PREPARED_FOLDER), |temporary| {
         let path = temporary.join(WEIGHTS_FILE);
         let file = File::create(&path).map_err(|error| Failure::io("write", &path, &error))?;
         let mut output = BufWriter::new(file);
@@ -207,11 +209,11 @@ fn read_pointer(files: &ModelFiles) -> Result<Option<Pointer>, Failure> {
 }
 
 fn pointer_path(files: &ModelFiles) -> PathBuf {
-    files.derived.join("quant").join(POINTER)
+    files.derived.join(PREPARED_FOLDER).join(POINTER)
 }
 
 fn quant_folder(files: &ModelFiles, core_digest: &str) -> PathBuf {
-    files.derived.join("quant").join(short(core_digest))
+    files.derived.join(PREPARED_FOLDER).join(short(core_digest))
 }
 
 fn commitment_path(folder: &Path) -> PathBuf {
@@ -219,7 +221,8 @@ fn commitment_path(folder: &Path) -> PathBuf {
 }
 
 fn damaged(path: &Path, reason: &str) -> Failure {
-    let folder = path.ancestors().find(|folder| folder.ends_with("quant")).unwrap_or(path).display().to_string();
+    let folder =
+        path.ancestors().find(|folder| folder.ends_with(PREPARED_FOLDER)).unwrap_or(path).display().to_string();
     let message = format!("{} is damaged: {reason}", path.display());
     Failure::new(ExitCode::Cache, message, format!("remove {folder}: it is made again when it is needed"))
 }

@@ -9,8 +9,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use obelysk_api::job::{
-    Finish, Input, JOB_VARIABLE, JOB_VERSION, JobSpec, ModelLocation, Progress, Prove, RESULT_BYTES_MAX, StepResult,
-    Work,
+    Finish, Input, JOB_VARIABLE, JOB_VERSION, JobSpec, ModelLocation, Progress, Prove, RESULT_BYTES_MAX, Remove,
+    StepResult, Work,
 };
 
 use crate::model::copy_of_tiny_chat;
@@ -170,6 +170,83 @@ fn caches_of_one_model_on_one_volume_share_its_files() {
     }
     assert!(sent[0] > 0);
     assert_eq!(sent[1], 0, "the second cache finds the files of the first");
+}
+
+#[test]
+fn a_removed_model_leaves_the_others_of_its_volume_alone() {
+    let volumes = Volumes::new();
+    let digest = volumes.prepared();
+    let root = tempfile::tempdir().unwrap();
+    fs::create_dir(root.path().join("org")).unwrap();
+    crate::model::copy_of_fixture(&root.path().join("org"), "qwen3");
+    let hub = obelysk_stand_in_hub::Server::start(root.path().into(), &[]);
+    let of_hub = |work: Work| JobSpec {
+        model: ModelLocation::Hub(obelysk_api::job::Hub {
+            reference: "org/qwen3".into(),
+            endpoint: Some(hub.endpoint()),
+            layers: None,
+        }),
+        ..volumes.spec(work)
+    };
+    let (code, fetched) = volumes.run(&of_hub(Work::Fetch));
+    assert_eq!(code, 0, "{fetched:?}");
+    assert_eq!(volumes.run(&of_hub(Work::Prepare)).0, 0);
+    let models = volumes.path("home/models");
+    let names = || fs::read_dir(&models).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
+    assert_eq!(names().len(), 2);
+
+    let of_another = of_hub(Work::Remove(Remove::Revision("0".repeat(40))));
+    assert_eq!(volumes.run(&of_another).0, 0, "nothing there is as good as removed");
+    assert_eq!(names().len(), 2, "another revision is another model");
+
+    let remove = of_hub(Work::Remove(Remove::Revision(fetched.model.unwrap().revision)));
+    for _ in 0..2 {
+        let (code, removed) = volumes.run(&remove);
+        assert_eq!(code, 0, "{removed:?}");
+        assert!(removed.succeeded);
+        assert_eq!(names(), ["obelysk--tiny-chat"], "files, pin and what was prepared are gone");
+    }
+    let (code, proved) = volumes.run(&volumes.prove(&digest));
+    assert_eq!(code, 0, "{proved:?}");
+
+    let (code, removed) = volumes.run(&volumes.spec(Work::Remove(Remove::Everything)));
+    assert_eq!(code, 0, "{removed:?}");
+    assert_eq!(fs::read_dir(volumes.path("home")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_source_volume_keeps_its_files_when_its_model_is_removed() {
+    let volumes = Volumes::new();
+    let source = copy_of_tiny_chat(volumes.folder.path());
+    let inside = copy_of_tiny_chat(&{
+        fs::create_dir(volumes.path("home")).unwrap();
+        volumes.path("home")
+    });
+    for folder in [source, inside] {
+        let before = fs::read_dir(&folder).unwrap().count();
+        let of = |work: Work| JobSpec { model: ModelLocation::Directory(folder.clone()), ..volumes.spec(work) };
+        let (code, prepared) = volumes.run(&of(Work::Prepare));
+        assert_eq!(code, 0, "{prepared:?}");
+        let revision = prepared.model.unwrap().revision;
+        let (code, removed) = volumes.run(&of(Work::Remove(Remove::Revision(revision))));
+        assert_eq!(code, 0, "{removed:?}");
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), before);
+        assert!(!volumes.path("home/models/local--tiny").exists());
+    }
+}
+
+#[test]
+fn a_link_that_leads_out_of_the_volume_is_not_followed() {
+    let volumes = Volumes::new();
+    let elsewhere = volumes.path("elsewhere/models/obelysk--tiny-chat/0000");
+    fs::create_dir_all(&elsewhere).unwrap();
+    fs::create_dir(volumes.path("home")).unwrap();
+    std::os::unix::fs::symlink(volumes.path("elsewhere/models"), volumes.path("home/models")).unwrap();
+    for remove in [Remove::Revision("0000".into()), Remove::Everything] {
+        let (code, result) = volumes.run(&volumes.spec(Work::Remove(remove)));
+        assert_eq!(code, 10, "{result:?}");
+        assert!(elsewhere.exists());
+    }
 }
 
 #[test]

@@ -28,7 +28,7 @@ impl<'a> BucketFolder<'a> {
         if self.location.prefix.is_empty() { "all".into() } else { self.location.prefix.replace('/', "--") }
     }
 
-    fn folder(&self, revision: &str) -> PathBuf {
+    pub(super) fn folder(&self, revision: &str) -> PathBuf {
         self.home.model(&self.location.bucket, &self.name(), revision)
     }
 

@@ -60,7 +60,7 @@ impl<'a> Hub<'a> {
     }
 
     /// Where the whole model lies, and where the part of it that is asked for.
-    fn folders(&self, commit: &str) -> [PathBuf; 2] {
+    pub(super) fn folders(&self, commit: &str) -> [PathBuf; 2] {
         let whole = self.home.model(&self.reference.organisation, &self.reference.name, commit);
         let part = match self.layers {
             Some(layers) => whole.with_file_name(format!("{}-first-{layers}", short(commit))),

@@ -5,6 +5,7 @@ mod bundled;
 mod directory;
 mod hub;
 mod manifest;
+mod remove;
 mod report;
 
 use std::fs;
@@ -27,6 +28,7 @@ use bundled::Bundled;
 use hub::Hub;
 use manifest::MANIFEST;
 pub use manifest::{Manifest, ManifestFile};
+pub use remove::{remove, remove_all};
 
 const INDEX: &str = "model.safetensors.index.json";
 const SINGLE_SHARD: &str = "model.safetensors";

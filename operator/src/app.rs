@@ -13,7 +13,7 @@ use kube::runtime::controller::{Action, Controller};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher;
 use kube::{Client, ResourceExt};
-use obelysk_api::crd::{ModelCache, PREFIX, ProofJob};
+use obelysk_api::crd::{ModelCache, PREFIX, ProofJob, ProofJobStatus};
 
 use crate::controllers::proof_job::validate::ModelSource;
 use crate::controllers::{model_cache, proof_job};
@@ -89,6 +89,7 @@ async fn run_controllers(context: Arc<Context>) {
         .watches(Api::<Pod>::all(client.clone()), labelled(model_cache::LABEL), |pod| {
             owner_of(&pod, model_cache::LABEL)
         })
+        .watches(Api::<ProofJob>::all(client.clone()), config(), cache_of)
         .run(reconcile_model_cache, retry, Arc::clone(&context))
         .for_each(
             |result| async move { log(result.map(|(object, _)| object.name).map_err(|error| error.to_string())) },
@@ -118,6 +119,16 @@ fn of_cache(store: Store<ProofJob>) -> impl Fn(ModelCache) -> Vec<ObjectRef<Proo
         let jobs = store.state().into_iter().filter(|job| job.namespace() == namespace && names(job));
         jobs.map(|job| ObjectRef::from_obj(job.as_ref())).collect()
     }
+}
+
+/// The ModelCache that a ProofJob waits for or has read. Between its start and its end nothing changes for the cache.
+fn cache_of(job: ProofJob) -> Option<ObjectRef<ModelCache>> {
+    let is_under_way = |status: &ProofJobStatus| status.start_time.is_some() && status.completion_time.is_none();
+    if job.status.as_ref().is_some_and(is_under_way) {
+        return None;
+    }
+    let source = ModelSource::of(&job.spec.model)?;
+    Some(ObjectRef::new(&source.cache_name()).within(&job.namespace()?))
 }
 
 async fn reconcile_proof_job(object: Arc<ProofJob>, context: Arc<Context>) -> Result<Action, Error> {

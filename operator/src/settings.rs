@@ -24,6 +24,9 @@ pub struct Settings {
     /// Hub of models that name none; empty for the public one.
     #[arg(long, env = "OBELYSK_HUB_ENDPOINT", default_value = "")]
     pub hub_endpoint: String,
+    /// Let ModelCaches keep models on the disks of nodes: needs the right to create and delete PersistentVolumes.
+    #[arg(long, env = "OBELYSK_NODE_LOCAL")]
+    pub node_local: bool,
     /// Namespace of the leader's Lease.
     #[arg(long, env = "OBELYSK_NAMESPACE", default_value = "default")]
     pub namespace: String,

@@ -242,3 +242,161 @@ fn a_model_that_agrees_too_rarely_is_refused_with_the_numbers() {
     let accepted = ready_cache(json!({"prepare": {"quantize": {"minTop1Agreement": "0.97"}}}));
     assert_eq!(ready(&make(&accepted, &snapshot, 1)).0, "True");
 }
+
+#[test]
+fn a_claim_that_another_made_outlives_the_cache() {
+    let cache = deleted(ready_cache(json!({})), 0);
+    let foreign = PersistentVolumeClaim::default();
+    let plan = make(&cache, &Snapshot { claim: Some(foreign), ..Snapshot::default() }, 1);
+    assert!(!plan.finalizer && plan.delete_claim.is_none());
+}
+
+fn deleted(mut cache: ModelCache, second: i64) -> ModelCache {
+    cache.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(second)));
+    cache
+}
+
+/// A prepared cache on a claim that others may use too.
+fn on_shared_claim(number: u32, source: &str, revision: &str, policy: Option<&str>) -> ModelCache {
+    let mut cache = ready_cache(json!({
+        "source": {"huggingFace": {"repo": source}},
+        "storage": {"existingClaim": {"name": "shared", "subPath": "models"}},
+        "retention": {"policy": policy},
+    }));
+    cache.metadata.name = Some(format!("m{number}"));
+    cache.metadata.uid = Some(format!("00000000-0000-0000-0000-00000000000{number}"));
+    let status = cache.status.as_mut().unwrap();
+    status.resolved = serde_json::from_value(json!({"revision": revision})).unwrap();
+    cache
+}
+
+/// The Job of a plan, ended, with its pod.
+fn ended(plan: &Plan, succeeded: bool, snapshot: &Snapshot) -> Snapshot {
+    let mut job = plan.create_job.clone().unwrap();
+    let kind = if succeeded { "Complete" } else { "Failed" };
+    job.status = serde_json::from_value(json!({"conditions": [{"type": kind, "status": "True"}]})).unwrap();
+    let pod = serde_json::from_value(json!({
+        "metadata": {"name": "pod"},
+        "spec": {"nodeName": "a", "containers": []},
+        "status": {"containerStatuses": [{
+            "name": "main", "ready": false, "restartCount": 0, "image": "", "imageID": "",
+            "state": {"terminated": {"exitCode": 0, "message": json!({"succeeded": succeeded}).to_string()}},
+        }]},
+    }));
+    let mut snapshot = Snapshot { jobs: vec![job], ..snapshot.clone() };
+    snapshot.around.pods.insert(snapshot.jobs[0].metadata.name.clone().unwrap(), vec![pod.unwrap()]);
+    snapshot
+}
+
+fn warned(plan: &Plan) -> bool {
+    plan.notes.iter().any(|note| note.warning && note.reason == "FilesLeft")
+}
+
+#[test]
+fn the_last_holder_of_a_model_removes_it_from_a_shared_claim() {
+    let cache = deleted(on_shared_claim(1, "a/b", "abc", Some("Delete")), 0);
+    let others = vec![
+        on_shared_claim(2, "c/d", "def", None),
+        // Gone but for somebody else's finalizer.
+        ModelCache {
+            metadata: k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta {
+                finalizers: None,
+                ..deleted(on_shared_claim(3, "a/b", "abc", None), 0).metadata
+            },
+            ..on_shared_claim(3, "a/b", "abc", None)
+        },
+    ];
+    let mut snapshot = Snapshot { claim: Some(claim()), others, ..Snapshot::default() };
+    let first = make(&cache, &snapshot, 1);
+    assert!(first.finalizer);
+    assert_eq!(first.status.phase.as_deref(), Some("Removing"));
+    let job = serde_json::to_value(first.create_job.as_ref().unwrap()).unwrap();
+    assert_eq!(job["metadata"]["name"], "m1-remove-1");
+    let container = &job["spec"]["template"]["spec"]["containers"][0];
+    assert_eq!(container["volumeMounts"][0]["subPath"], "models");
+    let spec: Value = serde_json::from_str(container["env"][0]["value"].as_str().unwrap()).unwrap();
+    assert_eq!(spec["work"], json!({"remove": {"revision": "abc"}}));
+    assert_eq!(spec["model"]["hub"]["reference"], "a/b");
+
+    // A cache of the same model that comes now fetches it when it is gone.
+    let cache = with_status(&cache, first.status.clone());
+    let mut late = on_shared_claim(4, "a/b", "abc", None);
+    late.status = None;
+    let of_late = Snapshot { claim: Some(claim()), others: vec![cache.clone()], ..Snapshot::default() };
+    assert_eq!(ready(&make(&late, &of_late, 2)).1, "PreviousChildrenTerminating");
+
+    snapshot = ended(&first, true, &snapshot);
+    snapshot.others.push(late);
+    let last = make(&cache, &snapshot, 3);
+    assert!(!last.finalizer && last.delete_claim.is_none());
+    assert_eq!(last.delete_jobs, ["m1-remove-1"]);
+    assert!(last.notes.iter().any(|note| note.reason == "ModelRemoved"));
+}
+
+#[test]
+fn a_model_that_another_cache_holds_is_kept() {
+    let cache = deleted(on_shared_claim(1, "a/b", "abc", Some("Delete")), 5);
+    let unresolved = |mut cache: ModelCache| {
+        cache.status = None;
+        cache
+    };
+    for other in [
+        on_shared_claim(2, "a/b", "abc", None),
+        on_shared_claim(2, "a/b", "older", None),
+        on_shared_claim(2, "mirror/b", "abc", None),
+        unresolved(on_shared_claim(2, "a/b", "", None)),
+        deleted(on_shared_claim(2, "a/b", "abc", None), 6),
+    ] {
+        let snapshot = Snapshot { claim: Some(claim()), others: vec![cache.clone(), other], ..Snapshot::default() };
+        let plan = make(&cache, &snapshot, 7);
+        assert!(!plan.finalizer && plan.create_job.is_none());
+        let note = plan.notes.iter().find(|note| note.reason == "SharedModelKept").unwrap();
+        assert!(note.message.ends_with("also held by m2"), "{}", note.message);
+    }
+    // Of two that are being deleted the later one removes, when the earlier one has no readers any more.
+    let earlier = deleted(on_shared_claim(2, "a/b", "abc", None), 4);
+    let snapshot = Snapshot { claim: Some(claim()), others: vec![earlier], ..Snapshot::default() };
+    let plan = make(&cache, &snapshot, 7);
+    assert!(plan.finalizer && plan.create_job.is_none());
+    assert!(plan.status.progress.unwrap().summary.unwrap().contains("waits for m2"));
+}
+
+#[test]
+fn files_on_a_claim_that_existed_stay_unless_their_removal_is_asked_for() {
+    let snapshot = Snapshot { claim: Some(claim()), ..Snapshot::default() };
+    for policy in [None, Some("Retain")] {
+        let plan = make(&deleted(on_shared_claim(1, "a/b", "abc", policy), 0), &snapshot, 1);
+        assert!(!plan.finalizer && plan.create_job.is_none() && !warned(&plan));
+    }
+    let mut elsewhere = on_shared_claim(2, "a/b", "abc", None);
+    elsewhere.spec.storage.existing_claim.as_mut().unwrap().sub_path = None;
+    let snapshot = Snapshot { others: vec![elsewhere], ..snapshot };
+    let asked = deleted(on_shared_claim(1, "a/b", "abc", Some("Delete")), 0);
+    assert!(make(&asked, &snapshot, 1).create_job.is_some(), "the same model in another folder is another copy");
+}
+
+#[test]
+fn a_removal_that_cannot_be_is_given_up() {
+    let mut cache = deleted(on_shared_claim(1, "a/b", "abc", Some("Delete")), 0);
+    let mut snapshot = Snapshot { claim: Some(claim()), ..Snapshot::default() };
+    for attempt in 1..=3 {
+        let plan = make(&cache, &snapshot, attempt);
+        assert_eq!(plan.create_job.as_ref().unwrap().metadata.name, Some(format!("m1-remove-{attempt}")));
+        let failed = make(&with_status(&cache, plan.status.clone()), &ended(&plan, false, &snapshot), attempt);
+        cache = with_status(&cache, failed.status.clone());
+        assert_eq!(failed.finalizer, attempt < 3);
+        assert_eq!(warned(&failed), attempt == 3);
+    }
+
+    let mut unfetched = deleted(on_shared_claim(1, "a/b", "abc", Some("Delete")), 0);
+    unfetched.status.as_mut().unwrap().resolved = None;
+    let mut of_preset = deleted(on_shared_claim(1, "a/b", "abc", Some("Delete")), 0);
+    of_preset.spec.source = serde_json::from_value(json!({"preset": {"name": "gone"}})).unwrap();
+    for cache in [unfetched, of_preset] {
+        let plan = make(&cache, &snapshot, 1);
+        assert!(!plan.finalizer && plan.create_job.is_none() && warned(&plan));
+    }
+    snapshot.claim = None;
+    let plan = make(&deleted(on_shared_claim(1, "a/b", "abc", Some("Delete")), 0), &snapshot, 1);
+    assert!(!plan.finalizer && !warned(&plan), "the files went with the claim");
+}

@@ -9,10 +9,12 @@ use kube::ResourceExt;
 use obelysk_api::exit::{ExitCode, FaultClass, class_of_status};
 use obelysk_api::job::StepResult;
 
+use super::job::HOSTNAME;
+
 /// An attempt with what is known of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attempt {
-    /// Kind of Job: `fetch`, `prepare`, `prove`, `finish`.
+    /// Kind of Job: `fetch`, `prepare`, `remove`, `prove`, `finish`.
     pub step: String,
     /// Number, from 1.
     pub number: i32,
@@ -77,6 +79,21 @@ pub struct Surroundings {
     pub nodes: BTreeMap<String, Node>,
     /// Message of the newest `FailedCreate` event by the name of the Job.
     pub failed_creates: BTreeMap<String, String>,
+}
+
+impl Surroundings {
+    /// The label of a node by which pods are placed; its name where it has none.
+    #[must_use]
+    pub fn hostname(&self, node: &str) -> String {
+        let label = self.nodes.get(node).and_then(|node| node.labels().get(HOSTNAME));
+        label.map_or_else(|| node.to_owned(), Clone::clone)
+    }
+
+    /// The node of a label.
+    #[must_use]
+    pub fn node_of(&self, hostname: &str) -> Option<&Node> {
+        self.nodes.iter().find(|(name, _)| self.hostname(name) == hostname).map(|(_, node)| node)
+    }
 }
 
 /// Label with the kind of Job.

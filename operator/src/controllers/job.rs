@@ -35,6 +35,8 @@ const GROUP: i64 = 65532;
 /// A node that stops reporting keeps its pods for this long.
 const NODE_PATIENCE_SECONDS: i64 = 30;
 
+/// Label by which pods are placed on a node.
+pub const HOSTNAME: &str = "kubernetes.io/hostname";
 /// Label of the pods of a volume that attaches to one node at a time.
 const VOLUME: &str = "proving.obelysk.dev/volume";
 
@@ -82,6 +84,8 @@ pub struct Attempt<'a> {
     pub gpus: Option<(i32, Vec<String>)>,
     /// Nodes to stay away from.
     pub avoid: Vec<String>,
+    /// The nodes that will do, if not all.
+    pub only_on: Vec<String>,
     /// Node selector.
     pub node_selector: BTreeMap<String, String>,
     /// Additions.
@@ -288,7 +292,10 @@ fn affinity(attempt: &Attempt) -> Option<Affinity> {
         expressions.push(requirement(crate::scheduling::gpu::PRODUCT, "In", products.clone()));
     }
     if !attempt.avoid.is_empty() {
-        expressions.push(requirement("kubernetes.io/hostname", "NotIn", attempt.avoid.clone()));
+        expressions.push(requirement(HOSTNAME, "NotIn", attempt.avoid.clone()));
+    }
+    if !attempt.only_on.is_empty() {
+        expressions.push(requirement(HOSTNAME, "In", attempt.only_on.clone()));
     }
     let node_affinity = (!expressions.is_empty()).then(|| NodeAffinity {
         required_during_scheduling_ignored_during_execution: Some(NodeSelector {
@@ -299,7 +306,7 @@ fn affinity(attempt: &Attempt) -> Option<Affinity> {
     // A pod that carries the label itself may be the first.
     let pod_affinity = single_node_volume(attempt).map(|claim| PodAffinity {
         required_during_scheduling_ignored_during_execution: Some(vec![PodAffinityTerm {
-            topology_key: "kubernetes.io/hostname".into(),
+            topology_key: HOSTNAME.into(),
             label_selector: Some(LabelSelector {
                 match_labels: Some([(VOLUME.to_owned(), claim.to_owned())].into()),
                 ..LabelSelector::default()

@@ -13,7 +13,7 @@ use crate::controllers::Note;
 use crate::controllers::model_cache::{FINALIZER, plan as cache_plan};
 use crate::controllers::proof_job::plan as job_plan;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use kube::runtime::events::{Event, EventType};
 use obelysk_api::crd::{ModelCache, ProofJob};
 
@@ -57,6 +57,7 @@ pub async fn model_cache(context: &Context, object: &ModelCache, plan: &cache_pl
     let namespace = object.namespace().unwrap_or_default();
     let jobs: Api<Job> = Api::namespaced(context.client.clone(), &namespace);
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(context.client.clone(), &namespace);
+    let volumes: Api<PersistentVolume> = Api::all(context.client.clone());
     let deleting = object.metadata.deletion_timestamp.is_some();
     if !deleting && plan.finalizer && !cache_plan::has_finalizer(object) {
         set_finalizers(context, object, true).await?;
@@ -68,6 +69,9 @@ pub async fn model_cache(context: &Context, object: &ModelCache, plan: &cache_pl
     for name in &plan.delete_jobs {
         delete(context, &jobs, name).await?;
     }
+    if let Some(volume) = &plan.create_volume {
+        create(context, &volumes, volume).await?;
+    }
     if let Some(claim) = &plan.create_claim {
         create(context, &claims, claim).await?;
     }
@@ -76,6 +80,9 @@ pub async fn model_cache(context: &Context, object: &ModelCache, plan: &cache_pl
     }
     if let Some(name) = &plan.delete_claim {
         delete(context, &claims, name).await?;
+    }
+    if let Some(name) = &plan.delete_volume {
+        delete(context, &volumes, name).await?;
     }
     if cache_plan::has_finalizer(object) && !plan.finalizer {
         set_finalizers(context, object, false).await?;

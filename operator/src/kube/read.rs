@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Event, Node, PersistentVolumeClaim, Pod, Volume};
+use k8s_openapi::api::core::v1::{Event, Node, PersistentVolume, PersistentVolumeClaim, Pod, Volume};
 use kube::api::{Api, ListParams};
 use kube::core::ClusterResourceScope;
 use kube::{Resource, ResourceExt};
@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use super::{Context, Error};
 use crate::controllers::attempt::{Outcome, Surroundings, condition, judge};
 use crate::controllers::job::PROGRESS_PORT;
-use crate::controllers::model_cache::plan::{Snapshot as CacheSnapshot, claim_name};
+use crate::controllers::model_cache::plan::{Snapshot as CacheSnapshot, claim_name, volume_name};
 use crate::controllers::proof_job::observe::Snapshot as JobSnapshot;
 use crate::controllers::proof_job::validate::ModelSource;
 use crate::controllers::{conditions, model_cache, proof_job};
@@ -44,7 +44,7 @@ pub async fn proof_job(context: &Context, object: &ProofJob) -> Result<JobSnapsh
         Some(_) => None,
         None => claims.get_opt(&format!("{}-artifacts", object.name_any())).await?,
     };
-    let (jobs, around) = children(context, &namespace, proof_job::LABEL, &object.name_any()).await?;
+    let (jobs, around) = children(context, &namespace, proof_job::LABEL, &object.name_any(), true).await?;
     let progress = progress(&jobs, &around).await;
     Ok(JobSnapshot { cache, preset, jobs, claim, around, progress })
 }
@@ -57,11 +57,25 @@ pub async fn model_cache(context: &Context, object: &ModelCache) -> Result<Cache
     let namespace = object.namespace().unwrap_or_default();
     let name = object.name_any();
     let preset: Option<ModelPreset> = named(context, object.spec.source.preset.as_ref()).await?;
-    let placement = object.spec.placement.as_ref();
-    let pool: Option<ProverPool> = named(context, placement.and_then(|placement| placement.pool_ref.as_ref())).await?;
+    let storage = &object.spec.storage;
+    let placement = object.spec.placement.as_ref().and_then(|placement| placement.pool_ref.as_ref());
+    let pool_ref = storage.node_local.as_ref().map(|local| &local.pool_ref).or(placement);
+    let pool: Option<ProverPool> = named(context, pool_ref).await?;
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(context.client.clone(), &namespace);
     let claim = claims.get_opt(&claim_name(object)).await?;
-    let (jobs, around) = children(context, &namespace, model_cache::LABEL, &name).await?;
+    let is_on_disks = storage.node_local.is_some() && context.settings.node_local;
+    let volume = match is_on_disks {
+        true => Api::<PersistentVolume>::all(context.client.clone()).get_opt(&volume_name(object)).await?,
+        false => None,
+    };
+    let others = match storage.existing_claim {
+        Some(_) => Api::namespaced(context.client.clone(), &namespace).list(&ListParams::default()).await?.items,
+        None => Vec::new(),
+    };
+    // Copies need the nodes, and what is to be deleted waits for pods, also where there is no Job.
+    let is_going = object.metadata.deletion_timestamp.is_some();
+    let always = is_on_disks || is_going;
+    let (jobs, around) = children(context, &namespace, model_cache::LABEL, &name, always).await?;
     let proof_jobs =
         Api::<ProofJob>::namespaced(context.client.clone(), &namespace).list(&ListParams::default()).await?;
     let uses = |job: &&ProofJob| {
@@ -76,11 +90,11 @@ pub async fn model_cache(context: &Context, object: &ModelCache) -> Result<Cache
     let readers = count(proof_jobs.iter().filter(has_started).count());
     let progress = progress(&jobs, &around).await;
     let phase = object.status.as_ref().and_then(|status| status.phase.as_deref());
-    let holders = match object.metadata.deletion_timestamp.is_some() || phase == Some("Evicting") {
+    let holders = match is_going || phase == Some("Evicting") {
         true => holders(context, &namespace, &claim_name(object)).await?,
         false => Vec::new(),
     };
-    Ok(CacheSnapshot { preset, pool, jobs, claim, around, consumers, readers, holders, progress })
+    Ok(CacheSnapshot { preset, pool, jobs, claim, volume, others, around, consumers, readers, holders, progress })
 }
 
 /// Finished Jobs of ProofJobs whose pods mount a claim. What came of them is on record. One that still runs may belong to
@@ -115,17 +129,19 @@ where
     }
 }
 
-/// Jobs of an owner, with their pods, the nodes, and why pods could not be created.
+/// Jobs of an owner, with their pods, the nodes, and why pods could not be created. Where there are no Jobs, pods and nodes
+/// are read only if they are `always` needed.
 async fn children(
     context: &Context,
     namespace: &str,
     label: &str,
     owner: &str,
+    always: bool,
 ) -> Result<(Vec<Job>, Surroundings), Error> {
     let client = &context.client;
     let ours = ListParams::default().labels(&format!("{PREFIX}{label}={owner}"));
     let jobs = Api::<Job>::namespaced(client.clone(), namespace).list(&ours).await?.items;
-    if jobs.is_empty() && label == model_cache::LABEL {
+    if jobs.is_empty() && !always {
         return Ok((jobs, Surroundings::default()));
     }
     let mut pods: BTreeMap<String, Vec<Pod>> = BTreeMap::new();

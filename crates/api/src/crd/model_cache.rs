@@ -40,7 +40,7 @@ pub struct ModelCacheSpec {
     /// How it is quantised and committed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prepare: Option<Prepare>,
-    /// What happens to the volume in the end.
+    /// What happens to the model in the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention: Option<Retention>,
 }
@@ -104,7 +104,7 @@ pub struct Storage {
     /// A volume claim that exists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub existing_claim: Option<ClaimRef>,
-    /// Disks of the pool's nodes.
+    /// Disks of the pool's nodes, where the operator's chart allows them (`nodeLocal.enabled`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node_local: Option<NodeLocal>,
 }
@@ -138,9 +138,9 @@ pub enum AccessMode {
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NodeLocal {
-    /// A ProverPool.
+    /// A ProverPool with `cacheRoot`.
     pub pool_ref: NameRef,
-    /// Number of nodes that keep a copy.
+    /// Number of nodes that keep a copy; 1 if absent, and never more than the pool has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub replicas: Option<i32>,
@@ -210,11 +210,11 @@ pub enum Profile {
     StarknetPoseidon,
 }
 
-/// What happens to the volume.
+/// What happens to the model in the end.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Default, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Retention {
-    /// Whether a created claim outlives the ModelCache.
+    /// Whether the model outlives the ModelCache.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<RetentionPolicy>,
     /// Evict after this long without use.
@@ -223,12 +223,14 @@ pub struct Retention {
     pub evict_after_unused_seconds: Option<i64>,
 }
 
-/// Whether a created claim outlives the ModelCache.
+/// Whether a model outlives its ModelCache. Absent: `Delete` for a claim that was made for it and for the disks of nodes,
+/// `Retain` for a claim that existed.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
 pub enum RetentionPolicy {
     /// It stays.
     Retain,
-    /// It is deleted.
+    /// It is deleted: a claim that was made for it; else the model's files, on an existing claim when no other ModelCache
+    /// holds the same model there.
     Delete,
 }
 
@@ -260,6 +262,10 @@ pub struct ModelCacheStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub claim_name: Option<String>,
+    /// Nodes whose disks have a copy of the model, by their label `kubernetes.io/hostname`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "super::schema::nodes")]
+    pub nodes: Vec<String>,
     /// Number of ProofJobs that name this cache and are not finished.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consumers: Option<i32>,

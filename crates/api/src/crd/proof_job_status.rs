@@ -165,7 +165,7 @@ pub enum StepState {
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Default, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Attempt {
-    /// Kind of Job: `fetch`, `prepare`, `prove` or `finish`.
+    /// Kind of Job: `fetch`, `prepare`, `remove`, `prove` or `finish`.
     #[schemars(length(max = 16))]
     pub step: String,
     /// Number, from 1.

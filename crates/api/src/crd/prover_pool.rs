@@ -18,7 +18,10 @@ use super::schema::Toleration;
     shortname = "pp",
     category = "obelysk",
     printcolumn(name = "Resource", type_ = "string", json_path = ".spec.resourceName"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = Rule::new("!has(self.spec.cacheRoot) || (self.spec.cacheRoot.startsWith('/') && !self.spec.cacheRoot.contains('..'))")
+        .message("spec.cacheRoot must be an absolute path without '..', such as /var/lib/obelysk")
+        .reason(Reason::FieldValueInvalid).field_path(".spec.cacheRoot"),
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ProverPoolSpec {
@@ -30,6 +33,10 @@ pub struct ProverPoolSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub tolerations: Vec<Toleration>,
+    /// Folder for models on the disks of the pool's nodes (`storage.nodeLocal`). The administrator makes it on each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    pub cache_root: Option<String>,
     /// Runtime class of pods with GPUs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]

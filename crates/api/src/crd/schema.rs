@@ -111,6 +111,14 @@ pub fn conditions(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// Schema of a set of nodes.
+pub fn nodes(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array", "maxItems": 1000, "x-kubernetes-list-type": "set",
+        "items": {"type": "string", "maxLength": 253}
+    })
+}
+
 /// Schema of a small map of strings.
 pub fn string_map(_: &mut SchemaGenerator) -> Schema {
     json_schema!({

@@ -1,20 +1,25 @@
 //! What to do about a ModelCache: a pure function of the specification, what was observed, and the time.
 
+mod copies;
 mod pods;
+mod removal;
 
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PersistentVolumeClaimSpec, VolumeResourceRequirements};
+use k8s_openapi::api::core::v1::{
+    PersistentVolume, PersistentVolumeClaim, PersistentVolumeClaimSpec, VolumeResourceRequirements,
+};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
-use obelysk_api::crd::model_cache::{AccessMode, CacheProgress, NewClaim, QualityStatus, Resolved};
+use obelysk_api::crd::model_cache::{AccessMode, CacheProgress, QualityStatus, Resolved};
 use obelysk_api::crd::proof_job_status::{Attempt as AttemptStatus, Retries};
 use obelysk_api::crd::{ModelCache, ModelCacheStatus, ModelPreset, PREFIX, ProverPool};
 use obelysk_api::exit::FaultClass;
 use obelysk_api::job::{Progress, StepResult};
 
-pub use pods::mounts;
+pub use copies::volume_name;
+pub use pods::{home, mounts};
 
 use super::validate::{Origin, Place, Valid, origin, validate};
 use super::{FETCH, FINALIZER, LABEL, PREPARE};
@@ -35,12 +40,16 @@ const LOOK_AGAIN_SECONDS: i64 = 30;
 pub struct Snapshot {
     /// The preset that the source names.
     pub preset: Option<ModelPreset>,
-    /// The pool that the placement names.
+    /// The pool that the placement or the storage names.
     pub pool: Option<ProverPool>,
     /// Jobs that carry the cache's label.
     pub jobs: Vec<Job>,
     /// The claim for the model.
     pub claim: Option<PersistentVolumeClaim>,
+    /// The volume on the disks of nodes.
+    pub volume: Option<PersistentVolume>,
+    /// ModelCaches of the namespace that keep a model on the same claim.
+    pub others: Vec<ModelCache>,
     /// Pods, nodes and events.
     pub around: Surroundings,
     /// Unfinished ProofJobs that name the cache.
@@ -59,6 +68,8 @@ pub struct Snapshot {
 pub struct Plan {
     /// Status to write, if it differs.
     pub status: ModelCacheStatus,
+    /// A volume to create, before the claim.
+    pub create_volume: Option<PersistentVolume>,
     /// A claim to create.
     pub create_claim: Option<PersistentVolumeClaim>,
     /// A Job to create.
@@ -67,6 +78,8 @@ pub struct Plan {
     pub delete_jobs: Vec<String>,
     /// A claim to delete.
     pub delete_claim: Option<String>,
+    /// A volume to delete, after the claim.
+    pub delete_volume: Option<String>,
     /// Whether the finalizer should be there.
     pub finalizer: bool,
     /// Events to publish.
@@ -88,7 +101,7 @@ pub fn claim_name(cache: &ModelCache) -> String {
 enum Standing {
     Waiting(String, String),
     Working(&'static str, String),
-    Ready,
+    Ready(String),
     Evicting(String),
     Stalled(String, String),
 }
@@ -120,31 +133,9 @@ struct Planner<'a> {
 }
 
 impl Planner<'_> {
-    /// The cache is being deleted: its readers end first, then its Jobs, then the claim goes.
-    fn let_go(mut self) -> Plan {
-        if self.snapshot.readers > 0 {
-            let summary = format!("being deleted; {} ProofJobs still read it", self.snapshot.readers);
-            self.plan.status.progress = Some(progress(None, &summary, None));
-            self.plan.finalizer = true;
-            self.plan.look_again_seconds = 10;
-            return self.plan;
-        }
-        let valid = validate(&self.cache.spec).ok();
-        let ours = valid.is_some_and(|valid| valid.delete_claim && matches!(valid.place, Place::New(_)));
-        self.plan.delete_jobs = self.own_jobs();
-        if ours {
-            self.plan.delete_jobs.extend(self.snapshot.holders.clone());
-        }
-        let pods_left = self.snapshot.around.pods.values().any(|pods| !pods.is_empty());
-        if !self.snapshot.jobs.is_empty() || pods_left {
-            self.plan.finalizer = true;
-            self.plan.look_again_seconds = 2;
-            return self.plan;
-        }
-        if ours && self.snapshot.claim.as_ref().is_some_and(|claim| claim.metadata.deletion_timestamp.is_none()) {
-            self.plan.delete_claim = Some(claim_name(self.cache));
-        }
-        self.plan
+    /// Whether a claim was made for this cache.
+    fn made(&self, claim: &PersistentVolumeClaim) -> bool {
+        claim.labels().get(&format!("{PREFIX}{LABEL}")) == Some(&self.cache.name_any())
     }
 
     fn own_jobs(&self) -> Vec<String> {
@@ -157,6 +148,11 @@ impl Planner<'_> {
             Err(unsupported) => return Standing::Stalled("Unsupported".into(), unsupported.to_string()),
         };
         self.plan.finalizer = true;
+        if matches!(valid.place, Place::Nodes(_)) && !self.settings.node_local {
+            let line = "spec.storage.nodeLocal is switched off in this cluster: ask the administrator for \
+                        nodeLocal.enabled: true in the values of the chart proving-operator, or use claim or existingClaim";
+            return Standing::Stalled("Unsupported".into(), line.into());
+        }
         self.plan.status.claim_name = Some(claim_name(self.cache));
         self.count_consumers();
         if let Origin::Preset(name) = &valid.origin {
@@ -177,18 +173,32 @@ impl Planner<'_> {
         if let (Some(pool), None) = (&valid.pool, &self.snapshot.pool) {
             return Standing::Waiting("ProverPoolNotFound".into(), format!("no ProverPool {pool} in this cluster"));
         }
+        if matches!(valid.place, Place::Nodes(_))
+            && let Some(waiting) = self.reserve_disks()
+        {
+            return waiting;
+        }
         if let Some(evicting) = valid.evict_after.and_then(|seconds| self.evict(seconds)) {
             return evicting;
         }
         if let Some(waiting) = self.claim(&valid) {
             return waiting;
         }
-        for step in [FETCH, PREPARE] {
-            if let Err(standing) = self.run(step) {
-                return standing;
-            }
+        let least = valid.min_top1_agreement;
+        let standing = match &valid.place {
+            Place::Nodes(local) => match least.and_then(|least| self.below(least)) {
+                Some(below) => below,
+                None => self.copies(local),
+            },
+            _ => match self.run(FETCH).and_then(|()| self.run(PREPARE)) {
+                Err(standing) => standing,
+                Ok(()) => Standing::Ready("ready".into()),
+            },
+        };
+        match standing {
+            Standing::Ready(_) => least.and_then(|least| self.below(least)).unwrap_or(standing),
+            other => other,
         }
-        valid.min_top1_agreement.and_then(|least| self.below(least)).unwrap_or(Standing::Ready)
     }
 
     /// A use begins and ends when the number of consumers leaves and reaches zero.
@@ -248,17 +258,11 @@ impl Planner<'_> {
                 "PreviousChildrenTerminating".into(),
                 format!("claim {} is being deleted", claim.name_any()),
             )),
-            (Some(claim), Place::New(_))
-                if claim.labels().get(&format!("{PREFIX}{LABEL}")) != Some(&self.cache.name_any()) =>
-            {
-                Some(Standing::Waiting(
-                    "NameConflict".into(),
-                    format!(
-                        "claim {} exists and is not of this ModelCache; use storage.existingClaim",
-                        claim.name_any()
-                    ),
-                ))
-            }
+            (Some(claim), Place::New(_) | Place::Nodes(_)) if !self.made(claim) => Some(Standing::Waiting(
+                "NameConflict".into(),
+                format!("claim {} exists and is not of this ModelCache; use storage.existingClaim", claim.name_any()),
+            )),
+            (Some(_), Place::Existing(_)) => self.wait_for_removal(),
             (Some(_), _) => None,
             (None, Place::Existing(claim)) => {
                 Some(Standing::Waiting("ClaimNotFound".into(), format!("no claim {} in this namespace", claim.name)))
@@ -269,13 +273,18 @@ impl Planner<'_> {
                                 ReadWriteMany to prove on several";
                     self.plan.notes.push(Note::warning("SingleNode", line));
                 }
-                self.plan.create_claim = Some(self.new_claim(new));
+                let class = new.storage_class_name.clone().or_else(|| self.settings.storage_class());
+                self.plan.create_claim = Some(self.new_claim(&format!("{:?}", new.access_mode), class, &new.size));
+                None
+            }
+            (None, Place::Nodes(_)) => {
+                self.plan.create_claim = Some(self.claim_on_disks());
                 None
             }
         }
     }
 
-    fn new_claim(&self, new: &NewClaim) -> PersistentVolumeClaim {
+    fn new_claim(&self, access_mode: &str, storage_class_name: Option<String>, size: &str) -> PersistentVolumeClaim {
         PersistentVolumeClaim {
             metadata: ObjectMeta {
                 name: Some(claim_name(self.cache)),
@@ -284,10 +293,10 @@ impl Planner<'_> {
                 ..ObjectMeta::default()
             },
             spec: Some(PersistentVolumeClaimSpec {
-                access_modes: Some(vec![format!("{:?}", new.access_mode)]),
-                storage_class_name: new.storage_class_name.clone().or_else(|| self.settings.storage_class()),
+                access_modes: Some(vec![access_mode.to_owned()]),
+                storage_class_name,
                 resources: Some(VolumeResourceRequirements {
-                    requests: Some([("storage".to_owned(), Quantity(new.size.clone()))].into()),
+                    requests: Some([("storage".to_owned(), Quantity(size.to_owned()))].into()),
                     limits: None,
                 }),
                 ..PersistentVolumeClaimSpec::default()
@@ -418,16 +427,17 @@ impl Planner<'_> {
         let status = &mut self.plan.status;
         let was_ready = conditions::is_true(&status.conditions, "Ready");
         let done = |step: &str| status.attempts.iter().any(|a| a.step == step && a.reason == "Succeeded");
-        let (fetched, prepared) = (done(FETCH), done(PREPARE));
+        let has_copy = !status.nodes.is_empty();
+        let (fetched, prepared) = (done(FETCH) || has_copy, done(PREPARE) || has_copy);
         let (phase, reason, summary, percent) = match &standing {
             Standing::Waiting(reason, message) => ("Pending", reason.clone(), message.clone(), None),
             Standing::Working(FETCH, line) => ("Downloading", "Fetching".to_owned(), line.clone(), Some(0)),
             Standing::Working(_, line) => ("Preparing", "Preparing".to_owned(), line.clone(), None),
-            Standing::Ready => ("Ready", "Prepared".to_owned(), "ready".to_owned(), Some(100)),
+            Standing::Ready(line) => ("Ready", "Prepared".to_owned(), line.clone(), Some(100)),
             Standing::Evicting(line) => ("Evicting", "Unused".to_owned(), line.clone(), None),
             Standing::Stalled(reason, message) => ("Failed", reason.clone(), message.clone(), None),
         };
-        let ready = matches!(standing, Standing::Ready);
+        let ready = matches!(standing, Standing::Ready(_));
         let stalled = matches!(standing, Standing::Stalled(..));
         status.observed_generation = Some(generation);
         status.phase = Some(phase.into());

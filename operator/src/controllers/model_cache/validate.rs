@@ -1,6 +1,8 @@
 //! From a specification to what this version can do.
 
-use obelysk_api::crd::model_cache::{HuggingFace, ModelCacheSpec, NewClaim, Profile, RetentionPolicy, Source};
+use obelysk_api::crd::model_cache::{
+    HuggingFace, ModelCacheSpec, NewClaim, NodeLocal, Profile, RetentionPolicy, Source, Storage,
+};
 use obelysk_api::crd::schema::{ClaimRef, S3};
 
 use crate::controllers::proof_job::validate::Unsupported;
@@ -27,6 +29,8 @@ pub enum Place {
     New(NewClaim),
     /// A claim that exists.
     Existing(ClaimRef),
+    /// Disks of nodes.
+    Nodes(NodeLocal),
 }
 
 /// A specification that can be acted upon.
@@ -36,8 +40,8 @@ pub struct Valid {
     pub origin: Origin,
     /// Storage.
     pub place: Place,
-    /// Whether a created claim goes with the cache.
-    pub delete_claim: bool,
+    /// Whether the model goes with the cache.
+    pub delete_model: bool,
     /// Seconds without use after which the created claim goes.
     pub evict_after: Option<i64>,
     /// The pool whose nodes fetch and prepare.
@@ -67,23 +71,42 @@ pub fn validate(spec: &ModelCacheSpec) -> Result<Valid, Unsupported> {
         return Err(Unsupported { field, advice });
     }
     let origin = origin(&spec.source)?;
-    let storage = &spec.storage;
-    let place = match (&storage.claim, &storage.existing_claim) {
-        (Some(claim), _) => Place::New(claim.clone()),
-        (None, Some(claim)) => Place::Existing(claim.clone()),
-        (None, None) => {
-            return Err(Unsupported { field: "spec.storage.nodeLocal", advice: "use claim or existingClaim" });
+    let place = place(&spec.storage)?;
+    let placement = spec.placement.as_ref().and_then(|placement| placement.pool_ref.as_ref());
+    let pool = match &place {
+        Place::Nodes(local) if placement.is_some_and(|placement| *placement != local.pool_ref) => {
+            let advice = "leave it out: storage.nodeLocal.poolRef says which nodes";
+            return Err(Unsupported { field: "spec.placement.poolRef", advice });
         }
+        Place::Nodes(local) => Some(&local.pool_ref),
+        _ => placement,
+    };
+    // Whoever brought a claim decides when something on it goes.
+    let delete_model = match &place {
+        Place::Existing(_) => retention.policy == Some(RetentionPolicy::Delete),
+        Place::New(_) | Place::Nodes(_) => retention.policy != Some(RetentionPolicy::Retain),
     };
     let min_top1_agreement = prepare.quantize.and_then(|quantize| quantize.min_top1_agreement);
     Ok(Valid {
         origin,
+        pool: pool.map(|pool| pool.name.clone()),
         place,
-        delete_claim: retention.policy != Some(RetentionPolicy::Retain),
-        pool: spec.placement.as_ref().and_then(|placement| placement.pool_ref.as_ref()).map(|pool| pool.name.clone()),
+        delete_model,
         evict_after: retention.evict_after_unused_seconds,
         min_top1_agreement: min_top1_agreement.map(|text| text.parse().expect("the schema allows decimal numbers")),
     })
+}
+
+/// The place that a storage names.
+fn place(storage: &Storage) -> Result<Place, Unsupported> {
+    let Storage { claim, existing_claim, node_local } = storage;
+    let places = [
+        claim.clone().map(Place::New),
+        existing_claim.clone().map(Place::Existing),
+        node_local.clone().map(Place::Nodes),
+    ];
+    let advice = "set one of claim, existingClaim, nodeLocal";
+    places.into_iter().flatten().next().ok_or(Unsupported { field: "spec.storage", advice })
 }
 
 /// The origin that a source names.
@@ -117,7 +140,7 @@ mod tests {
     fn bundled_models_and_volumes_and_hubs_are_sources() {
         let valid = validate(&spec(r#"{"bundled":{"name":"tiny-chat"}}"#, CLAIM)).unwrap();
         assert_eq!(valid.origin, Origin::Bundled("tiny-chat".into()));
-        assert!(valid.delete_claim);
+        assert!(valid.delete_model);
         assert!(validate(&spec(r#"{"existingClaim":{"name":"models"}}"#, CLAIM)).is_ok());
         let hub = validate(&spec(r#"{"huggingFace":{"repo":"a/b"}}"#, CLAIM)).unwrap();
         assert!(matches!(hub.origin, Origin::Hub(repository) if repository.repo == "a/b"));
@@ -127,11 +150,32 @@ mod tests {
 
     #[test]
     fn later_sources_and_storage_are_refused_by_name() {
-        for (source, storage, field) in [
-            ("{}", CLAIM, "spec.source"),
-            (r#"{"bundled":{"name":"x"}}"#, r#"{"nodeLocal":{"poolRef":{"name":"p"}}}"#, "spec.storage.nodeLocal"),
-        ] {
+        for (source, storage, field) in
+            [("{}", CLAIM, "spec.source"), (r#"{"bundled":{"name":"x"}}"#, "{}", "spec.storage")]
+        {
             assert_eq!(validate(&spec(source, storage)).unwrap_err().field, field);
+        }
+    }
+
+    #[test]
+    fn a_model_on_nodes_has_one_pool() {
+        let mut spec = spec(r#"{"bundled":{"name":"x"}}"#, r#"{"nodeLocal":{"poolRef":{"name":"p"}}}"#);
+        let placement = |pool: &str| serde_json::from_str(&format!(r#"{{"poolRef":{{"name":"{pool}"}}}}"#)).unwrap();
+        for same in [None, Some(placement("p"))] {
+            spec.placement = same;
+            assert_eq!(validate(&spec).unwrap().pool.as_deref(), Some("p"));
+        }
+        spec.placement = Some(placement("q"));
+        assert_eq!(validate(&spec).unwrap_err().field, "spec.placement.poolRef");
+    }
+
+    #[test]
+    fn files_on_a_claim_that_existed_go_only_if_that_is_asked_for() {
+        let mut spec = spec(r#"{"bundled":{"name":"x"}}"#, r#"{"existingClaim":{"name":"shared"}}"#);
+        for (retention, deleted) in [("{}", false), (r#"{"policy":"Retain"}"#, false), (r#"{"policy":"Delete"}"#, true)]
+        {
+            spec.retention = serde_json::from_str(retention).unwrap();
+            assert_eq!(validate(&spec).unwrap().delete_model, deleted, "{retention}");
         }
     }
 }

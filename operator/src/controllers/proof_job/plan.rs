@@ -152,7 +152,7 @@ impl<'a> Planner<'a> {
         let products = match &valid.hardware {
             Hardware::Cpu => None,
             Hardware::Gpu(wanted) => {
-                let nodes: Vec<_> = self.snapshot.around.nodes.values().cloned().collect();
+                let nodes = self.nodes_with_model();
                 match gpu::fit(wanted, &nodes) {
                     Fit::Products(products) => Some((wanted.count, products)),
                     Fit::None(message) if self.attempts.is_empty() => {
@@ -438,10 +438,15 @@ impl<'a> Planner<'a> {
         let failed_gpu = |a: &&obelysk_api::crd::proof_job_status::Attempt| {
             a.step == step && a.class.as_deref() == Some(FaultClass::Gpu.name())
         };
-        let avoid = match valid.avoid_failed_nodes {
+        let only_on = cache.status.as_ref().map(|status| status.nodes.clone()).unwrap_or_default();
+        let mut avoid: Vec<String> = match valid.avoid_failed_nodes {
             true => self.plan.status.attempts.iter().filter(failed_gpu).filter_map(|a| a.node_name.clone()).collect(),
             false => Vec::new(),
         };
+        // A suspicious node is better than none.
+        if !only_on.is_empty() && only_on.iter().all(|node| avoid.contains(node)) {
+            avoid.clear();
+        }
         let attempt = job::Attempt {
             namespace: &self.namespace(),
             owner_name: &self.name(),
@@ -456,6 +461,7 @@ impl<'a> Planner<'a> {
             secrets: Vec::new(),
             gpus: gpus.cloned(),
             avoid,
+            only_on,
             node_selector: Default::default(),
             overrides: valid.overrides.clone(),
             tolerations: Vec::new(),

@@ -1,16 +1,19 @@
 //! The pods of a ModelCache: what they mount, what they may use, and which secrets they get.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::batch::v1::Job;
 use kube::{Resource, ResourceExt};
 use obelysk_api::crd::model_cache::{AccessMode, HuggingFace};
-use obelysk_api::crd::schema::{KeyRef, S3};
+use obelysk_api::crd::schema::{KeyRef, S3, Toleration};
 use obelysk_api::crd::{ModelCache, ModelPreset};
-use obelysk_api::job::{Bucket, Hub, JOB_VERSION, JobSpec, ModelLocation, Work};
+use obelysk_api::job::{Bucket, Hub, JOB_VERSION, JobSpec, ModelLocation, Remove, Work};
 
+use super::copies::{folder_on_disks, is_on_disks};
 use super::{Planner, claim_name};
 use crate::controllers::job::{self, MODEL, Mount, SOURCE, TERMINATION_MESSAGE};
 use crate::controllers::model_cache::validate::{Origin, Place, origin, validate};
-use crate::controllers::model_cache::{FETCH, LABEL, PREPARE};
+use crate::controllers::model_cache::{FETCH, LABEL, PREPARE, REMOVE};
 
 /// Where a pod finds the model, and the volumes for it.
 ///
@@ -19,14 +22,10 @@ use crate::controllers::model_cache::{FETCH, LABEL, PREPARE};
 #[must_use]
 pub fn mounts(cache: &ModelCache, preset: Option<&ModelPreset>, read_only: bool) -> (ModelLocation, Vec<Mount>) {
     let valid = validate(&cache.spec).expect("pods belong to valid caches");
-    let (sub_path, single_node) = match &valid.place {
-        Place::Existing(claim) => (claim.sub_path.clone(), false),
-        Place::New(claim) => (None, claim.access_mode == AccessMode::ReadWriteOnce),
-    };
-    let mut mounts = vec![Mount { claim: claim_name(cache), sub_path, path: MODEL, read_only, single_node }];
+    let mut mounts = vec![home(cache, read_only)];
     let location = match resolve(&valid.origin, preset) {
         Some(Origin::Bundled(name)) => ModelLocation::Bundled(name),
-        Some(Origin::Hub(repository)) => ModelLocation::Hub(hub(&repository)),
+        Some(Origin::Hub(repository)) => ModelLocation::Hub(hub(&repository, revision_of_copies(cache))),
         Some(Origin::Bucket(S3 { bucket, prefix, endpoint, region, .. })) => {
             ModelLocation::Bucket(Bucket { bucket, prefix: prefix.unwrap_or_default(), endpoint, region })
         }
@@ -47,9 +46,29 @@ pub fn mounts(cache: &ModelCache, preset: Option<&ModelPreset>, read_only: bool)
     (location, mounts)
 }
 
+/// The volume of the folder that holds the model.
+#[must_use]
+pub fn home(cache: &ModelCache, read_only: bool) -> Mount {
+    let storage = &cache.spec.storage;
+    let sub_path = match (&storage.existing_claim, &storage.node_local) {
+        (Some(claim), _) => claim.sub_path.clone(),
+        // Caches of one pool share its disks.
+        (None, Some(_)) => Some(folder_on_disks(cache)),
+        (None, None) => None,
+    };
+    let single_node = storage.claim.as_ref().is_some_and(|claim| claim.access_mode == AccessMode::ReadWriteOnce);
+    Mount { claim: claim_name(cache), sub_path, path: MODEL, read_only, single_node }
+}
+
+/// A branch means the same files on every node: further copies are of the revision that the first one found.
+fn revision_of_copies(cache: &ModelCache) -> Option<String> {
+    let resolved = cache.status.as_ref()?.resolved.as_ref()?;
+    resolved.revision.clone().filter(|_| is_on_disks(cache))
+}
+
 /// A repository as a job file names it.
-fn hub(repository: &HuggingFace) -> Hub {
-    let reference = match &repository.revision {
+fn hub(repository: &HuggingFace, pinned: Option<String>) -> Hub {
+    let reference = match pinned.as_ref().or(repository.revision.as_ref()) {
         Some(revision) => format!("{}@{revision}", repository.repo),
         None => repository.repo.clone(),
     };
@@ -58,7 +77,7 @@ fn hub(repository: &HuggingFace) -> Hub {
 }
 
 /// What a preset stands for.
-fn resolve(of: &Origin, preset: Option<&ModelPreset>) -> Option<Origin> {
+pub(super) fn resolve(of: &Origin, preset: Option<&ModelPreset>) -> Option<Origin> {
     match of {
         Origin::Preset(_) => preset.and_then(|preset| origin(&preset.spec.source).ok()),
         other => Some(other.clone()),
@@ -68,7 +87,10 @@ fn resolve(of: &Origin, preset: Option<&ModelPreset>) -> Option<Origin> {
 impl Planner<'_> {
     /// The Job of an attempt.
     pub(super) fn job(&self, step: &'static str, number: i32) -> Job {
-        let (mut model, mounts) = mounts(self.cache, self.snapshot.preset.as_ref(), false);
+        let (mut model, mounts) = match step {
+            REMOVE => (self.location_to_remove(), vec![home(self.cache, false)]),
+            _ => mounts(self.cache, self.snapshot.preset.as_ref(), false),
+        };
         if let ModelLocation::Hub(hub) = &mut model {
             let default = Some(self.settings.hub_endpoint.clone()).filter(|endpoint| !endpoint.is_empty());
             hub.endpoint = hub.endpoint.take().or(default);
@@ -85,10 +107,24 @@ impl Planner<'_> {
             termination_message: TERMINATION_MESSAGE.into(),
             progress_address: Some(format!("0.0.0.0:{}", job::PROGRESS_PORT)),
             no_progress_timeout_seconds: 1800,
-            work: if step == FETCH { Work::Fetch } else { Work::Prepare },
+            work: match step {
+                FETCH => Work::Fetch,
+                PREPARE => Work::Prepare,
+                _ => Work::Remove(self.what_to_remove()),
+            },
         };
-        let placement = self.cache.spec.placement.clone().unwrap_or_default();
-        let pool = self.snapshot.pool.as_ref().map(|pool| pool.spec.clone()).unwrap_or_default();
+        let nodes = &self.plan.status.nodes;
+        let (avoid, only_on) = match step {
+            FETCH => (nodes.clone(), Vec::new()),
+            PREPARE if is_on_disks(self.cache) => (Vec::new(), self.fetched_on().into_iter().collect()),
+            PREPARE => (Vec::new(), Vec::new()),
+            _ => (Vec::new(), nodes.first().cloned().into_iter().collect()),
+        };
+        // A pod that belongs to one node goes there whatever its labels say by now.
+        let node_selector = if only_on.is_empty() { self.node_selector() } else { BTreeMap::new() };
+        let tolerations = |of: Option<Vec<Toleration>>| of.into_iter().flatten();
+        let of_pool = self.snapshot.pool.as_ref().map(|pool| pool.spec.tolerations.clone());
+        let of_placement = self.cache.spec.placement.as_ref().map(|placement| placement.tolerations.clone());
         let attempt = job::Attempt {
             namespace: &namespace,
             owner_name: &name,
@@ -102,17 +138,43 @@ impl Planner<'_> {
             memory: self.memory(step),
             secrets: self.secrets(step),
             gpus: None,
-            avoid: Vec::new(),
-            node_selector: pool.node_selector.into_iter().chain(placement.node_selector).collect(),
+            avoid,
+            only_on,
+            node_selector,
             overrides: Default::default(),
-            tolerations: pool.tolerations.into_iter().chain(placement.tolerations).collect(),
+            tolerations: tolerations(of_pool).chain(tolerations(of_placement)).collect(),
         };
         job::build(attempt, self.settings)
     }
 
-    /// Memory of a pod: fetching streams, preparing commits.
+    /// Labels of the nodes that will do.
+    pub(super) fn node_selector(&self) -> BTreeMap<String, String> {
+        let of_pool = self.snapshot.pool.as_ref().map(|pool| pool.spec.node_selector.clone());
+        let of_placement = self.cache.spec.placement.as_ref().map(|placement| placement.node_selector.clone());
+        of_pool.into_iter().chain(of_placement).flatten().collect()
+    }
+
+    /// A folder on the disks of nodes is the cache's own, and what is in it does not matter.
+    fn what_to_remove(&self) -> Remove {
+        match is_on_disks(self.cache) {
+            true => Remove::Everything,
+            false => Remove::Revision(self.revision().expect("a model of a shared volume is removed by its revision")),
+        }
+    }
+
+    fn location_to_remove(&self) -> ModelLocation {
+        match is_on_disks(self.cache) {
+            true => ModelLocation::Directory(MODEL.into()),
+            false => mounts(self.cache, self.snapshot.preset.as_ref(), false).0,
+        }
+    }
+
+    /// Memory of a pod: fetching streams, preparing commits, removing takes next to nothing.
     fn memory(&self, step: &str) -> String {
         const LEAST_MEBIBYTES: i64 = 1024;
+        if step == REMOVE {
+            return "256Mi".into();
+        }
         let bytes = self.plan.status.resolved.as_ref().and_then(|resolved| resolved.bytes).unwrap_or_default();
         job::memory_for_commitment(if step == PREPARE { bytes } else { 0 }, LEAST_MEBIBYTES)
     }

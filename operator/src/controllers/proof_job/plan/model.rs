@@ -1,5 +1,6 @@
 //! The model that a job waits for.
 
+use k8s_openapi::api::core::v1::Node;
 use obelysk_api::crd::ModelCache;
 use obelysk_api::crd::model_cache::{AccessMode, ModelCacheSpec, NewClaim, Source, Storage};
 use obelysk_api::crd::proof_job_status::{StepName, StepState};
@@ -50,6 +51,15 @@ impl Planner<'_> {
         }
         let line = status.progress.and_then(|progress| progress.summary).unwrap_or_else(|| "not ready".into());
         waiting("WaitingForModel", format!("ModelCache {name}: {line}"))
+    }
+
+    /// The nodes that can read the model: all of them, unless it lies on the disks of some.
+    pub(super) fn nodes_with_model(&self) -> Vec<Node> {
+        let around = &self.snapshot.around;
+        let status = self.snapshot.cache.as_ref().and_then(|cache| cache.status.as_ref());
+        let copies = status.map(|status| status.nodes.as_slice()).unwrap_or_default();
+        let has_copy = |name: &String| copies.is_empty() || copies.contains(&around.hostname(name));
+        around.nodes.iter().filter(|(name, _)| has_copy(name)).map(|(_, node)| node.clone()).collect()
     }
 
     fn new_cache(&self, name: &str, source: Source, storage: Option<Storage>) -> ModelCache {

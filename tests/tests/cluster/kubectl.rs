@@ -34,6 +34,8 @@ static INSTALLED: LazyLock<()> = LazyLock::new(|| {
         &image,
         "--set",
         "storage.className=obelysk-local",
+        "--set",
+        "nodeLocal.enabled=true",
     ];
     helm(&[&operator[..], &values].concat());
     apply(&cache("tiny-chat"));

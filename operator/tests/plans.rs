@@ -67,6 +67,15 @@ fn reason(plan: &Plan, kind: &str) -> (String, String) {
 }
 
 #[test]
+fn a_job_waits_for_a_preset_that_went_after_its_model_was_prepared() {
+    let mut cache = ready_cache();
+    cache.spec.source = serde_json::from_value(json!({"preset": {"name": "gone"}})).unwrap();
+    let plan = make(&proof_job(), &Snapshot { cache: Some(cache), ..Snapshot::default() }, 0);
+    assert_eq!(reason(&plan, "Scheduled"), ("False".into(), "ModelPresetNotFound".into()));
+    assert!(plan.create.is_empty());
+}
+
+#[test]
 fn a_job_waits_for_its_model_with_a_reason_and_without_children() {
     let plan = make(&proof_job(), &Snapshot::default(), 0);
     assert!(plan.create.is_empty());

@@ -40,6 +40,10 @@ impl Planner<'_> {
         if cache.metadata.deletion_timestamp.is_some() && self.plan.status.start_time.is_none() {
             return waiting("ModelCacheTerminating", format!("ModelCache {name} is being deleted"));
         }
+        // Pods read what the preset names; it may have gone after the model was prepared.
+        if let (Some(preset), None) = (&cache.spec.source.preset, &self.snapshot.preset) {
+            return waiting("ModelPresetNotFound", format!("no ModelPreset {} in this cluster", preset.name));
+        }
         let status = cache.status.clone().unwrap_or_default();
         if conditions::is_true(&status.conditions, "Ready") {
             return None;

@@ -20,10 +20,7 @@ use crate::subject::fixture;
 #[must_use]
 pub fn qwen2(largest: f32) -> TempDir {
     let source = fixture("llama31");
-    let folder = tempfile::tempdir().expect("a folder for a test");
-    for name in ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"] {
-        fs::copy(source.join(name), folder.path().join(name)).expect("fixtures have these files");
-    }
+    let folder = copy_without_weights(&source);
     let config = fs::read_to_string(source.join("config.json")).expect("a config");
     fs::write(folder.path().join("config.json"), config.replace("LlamaForCausalLM", "Qwen2ForCausalLM"))
         .expect("a folder for a test");
@@ -56,13 +53,7 @@ pub fn qwen2(largest: f32) -> TempDir {
 #[must_use]
 pub fn spiked(source: &Path, bits: i16) -> TempDir {
     const CHANNEL: usize = 3;
-    let folder = tempfile::tempdir().expect("a folder for a test");
-    for file in fs::read_dir(source).expect("a folder").map(|entry| entry.expect("a readable folder").path()) {
-        let is_weights = file.extension().is_some_and(|kind| kind == "safetensors");
-        if file.is_file() && !is_weights {
-            fs::copy(&file, folder.path().join(file.file_name().expect("a file"))).expect("a folder for a test");
-        }
-    }
+    let folder = copy_without_weights(source);
     let bytes = fs::read(source.join("model.safetensors")).expect("weights");
     let tensors = SafeTensors::deserialize(&bytes).expect("weights");
     let scaled = |name: &str, by: i16| {
@@ -150,7 +141,18 @@ pub fn narrowed(mut model: QuantizedModel) -> QuantizedModel {
     model
 }
 
-fn write<'a>(folder: &Path, views: impl Iterator<Item = (String, TensorView<'a>)>) {
+fn copy_without_weights(source: &Path) -> TempDir {
+    let folder = tempfile::tempdir().expect("a folder for a test");
+    for file in fs::read_dir(source).expect("a folder").map(|entry| entry.expect("a readable folder").path()) {
+        let is_weights = file.extension().is_some_and(|kind| kind == "safetensors");
+        if file.is_file() && !is_weights {
+            fs::copy(&file, folder.path().join(file.file_name().expect("a file"))).expect("a folder for a test");
+        }
+    }
+    folder
+}
+
+pub(crate) fn write<'a>(folder: &Path, views: impl Iterator<Item = (String, TensorView<'a>)>) {
     let bytes = serialize(views, None).expect("tensors fit a file");
     fs::write(folder.join("model.safetensors"), bytes).expect("a folder for a test");
 }

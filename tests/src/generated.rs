@@ -3,11 +3,14 @@
 use std::collections::HashMap;
 use std::fs;
 
+use obelysk_model::config::ModelConfig;
+use obelysk_model::decoder::expected_tensors;
+use safetensors::Dtype;
 use safetensors::tensor::TensorView;
-use safetensors::{Dtype, serialize};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::derived::write;
 use crate::subject::fixture;
 
 /// The shape of a decoder.
@@ -68,57 +71,6 @@ impl Shape {
         })
     }
 
-    /// Names and shapes of all tensors.
-    fn tensors(&self) -> Vec<(String, Vec<usize>)> {
-        let Self { hidden, intermediate, vocabulary, .. } = *self;
-        let width = 2 * self.half_head;
-        let (queries, keys) = (self.kv_heads * self.group * width, self.kv_heads * width);
-        let mut tensors = vec![
-            ("model.embed_tokens.weight".to_owned(), vec![vocabulary, hidden]),
-            ("model.norm.weight".to_owned(), vec![hidden]),
-        ];
-        if !self.tied {
-            tensors.push(("lm_head.weight".to_owned(), vec![vocabulary, hidden]));
-        }
-        let mut of_layer = vec![
-            ("input_layernorm.weight", vec![hidden]),
-            ("post_attention_layernorm.weight", vec![hidden]),
-            ("self_attn.o_proj.weight", vec![hidden, queries]),
-            ("mlp.down_proj.weight", vec![hidden, intermediate]),
-        ];
-        if self.is("Phi3") {
-            of_layer.push(("self_attn.qkv_proj.weight", vec![queries + 2 * keys, hidden]));
-            of_layer.push(("mlp.gate_up_proj.weight", vec![2 * intermediate, hidden]));
-        } else {
-            of_layer.extend([
-                ("self_attn.q_proj.weight", vec![queries, hidden]),
-                ("self_attn.k_proj.weight", vec![keys, hidden]),
-                ("self_attn.v_proj.weight", vec![keys, hidden]),
-                ("mlp.gate_proj.weight", vec![intermediate, hidden]),
-                ("mlp.up_proj.weight", vec![intermediate, hidden]),
-            ]);
-        }
-        if self.is("Qwen2") {
-            of_layer.extend([
-                ("self_attn.q_proj.bias", vec![queries]),
-                ("self_attn.k_proj.bias", vec![keys]),
-                ("self_attn.v_proj.bias", vec![keys]),
-            ]);
-        }
-        if self.is("Qwen3") {
-            of_layer.extend([("self_attn.q_norm.weight", vec![width]), ("self_attn.k_norm.weight", vec![width])]);
-        }
-        if self.is("Gemma2") {
-            of_layer.push(("pre_feedforward_layernorm.weight", vec![hidden]));
-            of_layer.push(("post_feedforward_layernorm.weight", vec![hidden]));
-        }
-        for layer in 0..self.layers {
-            let named = of_layer.iter().map(|(name, shape)| (format!("model.layers.{layer}.{name}"), shape.clone()));
-            tensors.extend(named);
-        }
-        tensors
-    }
-
     /// A checkpoint of this shape, with the fixtures' tokenizer. Gains of norms are near one, or near zero where the
     /// architecture adds one.
     ///
@@ -137,8 +89,8 @@ impl Shape {
             (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
         };
         let middle = if self.is("Gemma2") { 0.0 } else { 1.0 };
-        let tensors: HashMap<String, (Vec<usize>, Vec<u8>)> = self
-            .tensors()
+        let config = ModelConfig::read(folder.path()).expect("a config that is written as others are");
+        let tensors: HashMap<String, (Vec<usize>, Vec<u8>)> = expected_tensors(&config)
             .into_iter()
             .map(|(name, shape)| {
                 let is_gain = name.contains("norm");
@@ -150,8 +102,7 @@ impl Shape {
         let views = tensors.iter().map(|(name, (shape, bytes))| {
             (name.clone(), TensorView::new(Dtype::F32, shape.clone(), bytes).expect("as many entries"))
         });
-        fs::write(folder.path().join("model.safetensors"), serialize(views, None).expect("tensors fit a file"))
-            .expect("a folder for a test");
+        write(folder.path(), views);
         folder
     }
 }

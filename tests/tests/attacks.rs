@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use obelysk_prover::Honesty;
 use obelysk_statement::check::check;
-use obelysk_statement::compile::EXCESS_LIMB_BITS;
+use obelysk_statement::compile::LIMB_BITS;
 use obelysk_tests::attacks::attacks;
 use obelysk_tests::derived::{narrowed, qwen2, spiked};
 use obelysk_tests::subject::{Subject, fixture};
@@ -42,11 +42,15 @@ fn every_relation_of_a_clamped_value_is_attacked_too() {
 fn every_relation_of_limbs_and_of_wide_excesses_is_attacked_too() {
     let folder = spiked(&fixture("llama31"), 3);
     let mut model = Subject::new(folder.path(), &[&[5]], 1).model;
+    // Rows as heavy as those of a wide model, whose carries have two limbs.
+    let down = model.description.weights.get_mut("down_weight").unwrap();
+    assert!(down.row_mass < 1 << 15, "{down:?}");
+    down.row_mass = 1 << 15;
     let branch = &mut model.description.residual.feed_forward;
     // What fitted the range is at most as far outside of the narrow one as the range was wide.
     branch.rounding.excess_bits = branch.low_bits + branch.high_bits - 1;
     branch.high_bits -= 6;
-    assert!(branch.rounding.excess_bits > EXCESS_LIMB_BITS, "{branch:?}");
+    assert!(branch.rounding.excess_bits > LIMB_BITS, "{branch:?}");
     let subject = Subject::of_model(model, &[&[5, 6, 7]], 1);
     let own = ["feed_forward_hidden", "feed_forward_carry", "feed_forward_branch"];
     let attacked = refuses_attacks(&subject, |relation| own.iter().any(|part| relation.contains(part)));

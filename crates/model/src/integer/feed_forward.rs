@@ -1,11 +1,11 @@
 //! Gated feed-forward block.
 
-use obelysk_statement::compile::carry_limbs;
+use obelysk_statement::compile::down_carry_bits;
 use obelysk_statement::description::TABLE_BITS;
 use obelysk_statement::relation::Interval;
 
 use super::IntegerModel;
-use super::linear::project;
+use super::linear::{project, two_limbs};
 use super::record::Recorder;
 use super::rounding::Rounded;
 
@@ -31,10 +31,7 @@ impl IntegerModel<'_> {
                 recorder.record("feed_forward_hidden", &inner);
                 project(&inner, down, shape.intermediate)
             }
-            bits => {
-                recorder.record_limbs("feed_forward_hidden", &inner, bits);
-                self.project_limbs(&inner, down, recorder)
-            }
+            _ => self.project_limbs(&inner, down, recorder),
         }
     }
 
@@ -43,14 +40,12 @@ impl IntegerModel<'_> {
     fn project_limbs(&self, inner: &[i32], down: &[i32], recorder: &mut Recorder) -> Vec<i32> {
         let bits = self.description.feed_forward.hidden_low_bits;
         let width = self.description.shape.intermediate;
-        let mask = (1 << bits) - 1;
-        let low: Vec<i32> = inner.iter().map(|value| value & mask).collect();
-        let low = project(&low, down, width);
-        let carry: Vec<i32> = low.iter().map(|sum| sum >> bits).collect();
-        let remainder: Vec<i32> = low.iter().map(|sum| sum & mask).collect();
-        recorder.record_limbs("feed_forward_carry", &carry, carry_limbs(self.description)[0]);
+        let [low, high] = two_limbs(inner, bits);
+        recorder.record("feed_forward_hidden.low", &low);
+        recorder.record("feed_forward_hidden.high", &high);
+        let [remainder, carry] = two_limbs(&project(&low, down, width), bits);
         recorder.record("feed_forward_carry.remainder", &remainder);
-        let high: Vec<i32> = inner.iter().map(|value| value >> bits).collect();
+        recorder.record_wide("feed_forward_carry", &carry, down_carry_bits(self.description));
         let mut accumulators = project(&high, down, width);
         accumulators.iter_mut().zip(&carry).for_each(|(sum, carry)| *sum += carry);
         accumulators

@@ -43,9 +43,8 @@ impl IntegerModel<'_> {
             .copied()
             .collect();
         let logits = self.logits(&selected, recorder);
-        let mask = (1 << LIMB_BITS) - 1;
-        let mut best = [Vec::new(), Vec::new()];
-        let mut gaps = [Vec::new(), Vec::new()];
+        let mut best = Vec::with_capacity(outputs.len());
+        let mut gaps = Vec::with_capacity(logits.len());
         for (&output, logits) in outputs.iter().zip(logits.chunks_exact(shape.vocabulary)) {
             let claimed = inference.output_tokens[output];
             let answer = argmax(logits);
@@ -55,18 +54,12 @@ impl IntegerModel<'_> {
                 )));
             }
             let largest = logits[claimed as usize];
-            best[0].push(largest & mask);
-            best[1].push(largest >> LIMB_BITS);
-            for (token, logit) in logits.iter().enumerate() {
-                let gap = largest - logit - i32::from(token < claimed as usize);
-                gaps[0].push(gap & mask);
-                gaps[1].push(gap >> LIMB_BITS);
-            }
+            best.push(largest);
+            let gap = |(token, logit): (usize, &i32)| largest - logit - i32::from(token < claimed as usize);
+            gaps.extend(logits.iter().enumerate().map(gap));
         }
-        for (name, limbs) in [("best", best), ("logit_gap", gaps)] {
-            recorder.record(&format!("{name}.low"), &limbs[0]);
-            recorder.record(&format!("{name}.high"), &limbs[1]);
-        }
+        recorder.record_limbs("best", &best, LIMB_BITS);
+        recorder.record_limbs("logit_gap", &gaps, LIMB_BITS);
         Ok(())
     }
 }

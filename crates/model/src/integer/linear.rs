@@ -34,6 +34,17 @@ pub(super) fn round(accumulator: i64, shift: u32) -> (i32, i32) {
     (value as i32, (raised - (value << shift)) as i32)
 }
 
+/// Low and high limbs of `2^low_bits high + low`, the low ones not negative.
+pub(super) fn two_limbs<T: Copy + Into<i64>>(values: &[T], low_bits: u32) -> [Vec<i32>; 2] {
+    let mask = (1 << low_bits) - 1;
+    values
+        .iter()
+        .map(|&value| value.into())
+        .map(|value: i64| ((value & mask) as i32, (value >> low_bits) as i32))
+        .unzip()
+        .into()
+}
+
 /// `value = sum_i 2^(bits i) limb_i` with every limb but the last in `-2^(bits-1)..2^(bits-1)`, lowest first.
 pub(super) fn balanced_limbs(mut value: i32, bits: u32, count: u32) -> impl Iterator<Item = i32> {
     (1..=count).map(move |place| {

@@ -101,25 +101,20 @@ fn analyse(norm: &Norm, row: &[i32]) -> Row {
 }
 
 fn record_rows(name: &str, norm: &Norm, width: usize, rows: &[Row], recorder: &mut Recorder) {
-    let mut record = |part: &str, values: Vec<i32>| recorder.record(&format!("{name}.{part}"), &values);
-    record("digits", rows.iter().flat_map(|row| row.digits.iter().copied()).collect());
+    let digits: Vec<i32> = rows.iter().flat_map(|row| row.digits.iter().copied()).collect();
+    recorder.record(&format!("{name}.digits"), &digits);
     for boundary in carry_positions(norm) {
         let (k, bits) = (boundary / 4, boundary % 4);
         if bits > 0 {
-            let digit = |row: &Row| row.digits[k as usize];
-            record(&format!("digit_{k}.low"), rows.iter().map(|row| digit(row) & ((1 << bits) - 1)).collect());
-            record(&format!("digit_{k}.high"), rows.iter().map(|row| digit(row) >> bits).collect());
+            let digits: Vec<i32> = rows.iter().map(|row| row.digits[k as usize]).collect();
+            recorder.record_limbs(&format!("{name}.digit_{k}"), &digits, bits);
         }
     }
     for (place, bits) in carry_bits(norm, width).into_iter().enumerate() {
-        let carries = || rows.iter().map(|row| row.carries[place]);
-        if bits <= 16 {
-            record(&format!("carry_{place}"), carries().map(|carry| carry as i32).collect());
-        } else {
-            record(&format!("carry_{place}.low"), carries().map(|carry| (carry & 0xFFFF) as i32).collect());
-            record(&format!("carry_{place}.high"), carries().map(|carry| (carry >> 16) as i32).collect());
-        }
+        let carries: Vec<i64> = rows.iter().map(|row| row.carries[place]).collect();
+        recorder.record_wide(&format!("{name}.carry_{place}"), &carries, bits);
     }
+    let mut record = |part: &str, values: Vec<i32>| recorder.record(&format!("{name}.{part}"), &values);
     let positions = norm.lowest as usize..norm.digits as usize;
     let is_leading = |row: &Row| positions.clone().map(|j| i32::from(j == row.position)).collect::<Vec<_>>();
     record("leading", rows.iter().flat_map(is_leading).collect());

@@ -1,6 +1,9 @@
 //! Collects the witness tensors while the engine runs; off during generation.
 
+use obelysk_statement::compile::LIMB_BITS;
+
 use super::Witness;
+use super::linear::two_limbs;
 
 /// Appends what each layer computes of each entry to the tensor of its name.
 pub(super) struct Recorder {
@@ -33,13 +36,21 @@ impl Recorder {
     }
 
     /// Record `2^low_bits high + low`, the low limb not negative.
-    pub(super) fn record_limbs(&mut self, name: &str, values: &[i32], low_bits: u32) {
+    pub(super) fn record_limbs<T: Copy + Into<i64>>(&mut self, name: &str, values: &[T], low_bits: u32) {
         if self.is_on() {
-            let mask = (1 << low_bits) - 1;
-            let low: Vec<i32> = values.iter().map(|value| value & mask).collect();
+            let [low, high] = two_limbs(values, low_bits);
             self.record(&format!("{name}.low"), &low);
-            let high: Vec<i32> = values.iter().map(|value| value >> low_bits).collect();
             self.record(&format!("{name}.high"), &high);
+        }
+    }
+
+    /// Record numbers of `bits` bits, in limbs where they are wider than a range check.
+    pub(super) fn record_wide<T: Copy + Into<i64>>(&mut self, name: &str, values: &[T], bits: u32) {
+        if bits > LIMB_BITS {
+            self.record_limbs(name, values, LIMB_BITS);
+        } else if self.is_on() {
+            let values: Vec<i32> = values.iter().map(|&value| value.into() as i32).collect();
+            self.record(name, &values);
         }
     }
 

@@ -1,6 +1,5 @@
 //! Roundings: the nearest integer to a quotient, clamped to a range where it can lie outside.
 
-use obelysk_statement::compile::EXCESS_LIMB_BITS;
 use obelysk_statement::description::Rounding;
 use obelysk_statement::relation::Interval;
 
@@ -58,13 +57,9 @@ impl Rounded {
         let clamped = self.above.iter().chain(&self.below).filter(|&&excess| excess > 0).count();
         recorder.count(clamped, self.value.len());
         recorder.record(&format!("{name}.remainder"), &self.remainder);
-        if self.rounding.excess_bits > EXCESS_LIMB_BITS {
-            for (side, excess) in [("above", &self.above), ("below", &self.below)] {
-                recorder.record_limbs(&format!("{name}.{side}"), excess, EXCESS_LIMB_BITS);
-            }
-        } else if self.rounding.excess_bits > 0 {
-            recorder.record(&format!("{name}.above"), &self.above);
-            recorder.record(&format!("{name}.below"), &self.below);
+        if self.rounding.excess_bits > 0 {
+            recorder.record_wide(&format!("{name}.above"), &self.above, self.rounding.excess_bits);
+            recorder.record_wide(&format!("{name}.below"), &self.below, self.rounding.excess_bits);
         }
         self.value
     }

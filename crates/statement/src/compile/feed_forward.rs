@@ -76,9 +76,9 @@ impl Compiler<'_> {
         let Axes { layer, entry, position, hidden, intermediate, .. } = self.axes;
         let axes = [layer, entry, position, hidden];
         let bits = self.description.feed_forward.hidden_low_bits;
-        let limbs = carry_limbs(self.description);
+        let carry_bits = down_carry_bits(self.description);
         let builder = &mut self.builder;
-        let carry = TwoLimbs::new(builder, "feed_forward_carry", &axes, limbs).at(&axes);
+        let carry = builder.wide("feed_forward_carry", &axes, carry_bits, true);
         let remainder = at(builder.unsigned("feed_forward_carry.remainder", &axes, bits), &axes);
         let mut sum = linear(&[(1, &remainder)], 0);
         sum.terms.extend(carry.iter().map(|(coefficient, limb)| (coefficient << bits, limb.clone())));
@@ -88,11 +88,8 @@ impl Compiler<'_> {
     }
 }
 
-/// Bits of the low and the high limb of the carry from low limbs. A low limb is less than `2^hidden_low_bits`, so a carry is at
-/// most the mass of a row.
+/// Bits of the carry from low limbs, signed. A low limb is less than `2^hidden_low_bits`, so a carry is at most the mass of a row.
 #[must_use]
-pub fn carry_limbs(description: &ModelDescription) -> [u32; 2] {
-    let mass = description.weights["down_weight"].row_mass;
-    let bits = (i64::BITS - mass.leading_zeros() + 1).max(2);
-    [bits / 2, bits - bits / 2]
+pub fn down_carry_bits(description: &ModelDescription) -> u32 {
+    i64::BITS - description.weights["down_weight"].row_mass.leading_zeros() + 1
 }

@@ -10,9 +10,10 @@ use super::builder::{at, contraction, linear};
 use super::entries::OutputRows;
 use super::norm::Limbs;
 use super::residual::Stream;
+use super::two_limbs::TwoLimbs;
 use super::{Axes, Compiler};
 use crate::public::PublicTensor;
-use crate::relation::Interval;
+use crate::relation::{Interval, Linear};
 use crate::table::TableId;
 
 /// Bits of each limb of a logit difference.
@@ -36,7 +37,7 @@ impl Compiler<'_> {
         builder.product(
             "head_input: stream at the output positions",
             &input_axes,
-            crate::Linear { terms: limbs.terms(&input_axes), constant: 0 },
+            Linear { terms: limbs.terms(&input_axes), constant: 0 },
             vec![contraction(
                 1,
                 &at(selected, &[entry, row, position]),
@@ -55,15 +56,15 @@ impl Compiler<'_> {
         let claimed = PublicTensor::OneHot { columns: tokens, rows, width: vocabulary_size };
         let claimed = builder.public("output tokens", &axes, claimed, Interval::new(0, 1));
 
-        let best_low = at(builder.unsigned("best.low", &output_rows, LIMB_BITS), &output_rows);
-        let best_high = at(builder.signed("best.high", &output_rows, LIMB_BITS), &output_rows);
+        let mut difference = TwoLimbs::new(builder, "best", &output_rows, [LIMB_BITS, LIMB_BITS]).at(&output_rows);
         let low = at(builder.unsigned("logit_gap.low", &axes, LIMB_BITS), &axes);
         let high = at(builder.unsigned("logit_gap.high", &axes, LIMB_BITS), &axes);
         let unit = 1 << LIMB_BITS;
+        difference.extend([(-1, at(below, &axes)), (-unit, high.clone()), (-1, low.clone())]);
         builder.product(
             "logit_gap: best minus logit",
             &axes,
-            linear(&[(unit, &best_high), (1, &best_low), (-1, &at(below, &axes)), (-unit, &high), (-1, &low)], 0),
+            Linear { terms: difference, constant: 0 },
             vec![contraction(1, &at(normed, &input_axes), &at(weight, &[vocabulary, hidden]))],
             &[hidden],
         );

@@ -19,10 +19,10 @@ use crate::description::{Inference, ModelDescription, WeightBound};
 use crate::statement::{CompileError, Statement};
 use builder::Builder;
 pub use entries::{Entries, padded_size};
-pub use feed_forward::carry_limbs;
+pub use feed_forward::down_carry_bits;
 pub use norm::{carry_bits, carry_positions, limb_names, output_norm};
-pub use rounding::EXCESS_LIMB_BITS;
 pub use softmax::denominator_shift;
+pub use two_limbs::LIMB_BITS;
 use validate::validate;
 pub use validate::{ENTRIES_MAX, validate_description};
 

@@ -133,19 +133,6 @@ pub fn output_norm(norm: &Norm, width: usize) -> i64 {
     ((64 * constant) >> norm.shift) + 1 + root * error
 }
 
-/// A carry as 16 low bits and the rest.
-fn carry(builder: &mut Builder, name: &str, rows: &[AxisId], bits: u32, signed: bool) -> Vec<(i64, Access)> {
-    let split = |builder: &mut Builder, name: &str, bits: u32| {
-        let tensor = if signed { builder.signed(name, rows, bits) } else { builder.unsigned(name, rows, bits) };
-        at(tensor, rows)
-    };
-    if bits <= 16 {
-        return vec![(1, split(builder, name, bits))];
-    }
-    let low = builder.unsigned(&format!("{name}.low"), rows, 16);
-    vec![(1, at(low, rows)), (1 << 16, split(builder, &format!("{name}.high"), bits - 16))]
-}
-
 impl Compiler<'_> {
     /// The table of windows and reciprocal roots that norms with this constant share.
     pub(super) fn reciprocal_root_table(&mut self, norm: &Norm, width: &str) -> TableId {
@@ -214,7 +201,7 @@ impl Compiler<'_> {
         let carries: Vec<_> = carry_bits(norm, width)
             .into_iter()
             .enumerate()
-            .map(|(place, bits)| carry(builder, &format!("{name}.carry_{place}"), rows, bits, place > 0))
+            .map(|(place, bits)| builder.wide(&format!("{name}.carry_{place}"), rows, bits, place > 0))
             .collect();
 
         // Pieces of the digits by their first bit; a digit that a boundary cuts becomes two pieces.

@@ -5,9 +5,6 @@ use crate::axis::AxisId;
 use crate::description::Rounding;
 use crate::relation::{Access, Interval, Linear, Monomial};
 
-/// Bits of an excess in one limb, and of the low limb of one that has two.
-pub const EXCESS_LIMB_BITS: u32 = 16;
-
 impl Builder {
     /// The left side of a relation whose right side, an accumulator, is rounded to `value` in `range`:
     /// `2^shift value + remainder - 2^(shift - 1)`. With the remainder in `0..2^shift`, `value` is the nearest integer,
@@ -29,7 +26,7 @@ impl Builder {
         if excess_bits > 0 {
             for (side, sign, end) in [("above", 1, range.high), ("below", -1, range.low)] {
                 let excess_name = format!("{name}.{side}");
-                let excess = self.excess(&excess_name, axes, excess_bits);
+                let excess = self.wide(&excess_name, axes, excess_bits, false);
                 let mut inside = linear(&[], end);
                 inside.terms.extend(value.iter().map(|(coefficient, access)| (-coefficient, access.clone())));
                 let relation = format!("{excess_name}: only at the end of the range");
@@ -39,16 +36,6 @@ impl Builder {
         }
         terms.push((1, at(self.unsigned(&format!("{name}.remainder"), axes, shift), axes)));
         Linear { terms, constant: -(1 << (shift - 1)) }
-    }
-
-    /// A number in `0..2^bits`, in limbs if it is wider than a range check.
-    fn excess(&mut self, name: &str, axes: &[AxisId], bits: u32) -> Vec<(i64, Access)> {
-        if bits <= EXCESS_LIMB_BITS {
-            return vec![(1, at(self.unsigned(name, axes, bits), axes))];
-        }
-        let low = at(self.unsigned(&format!("{name}.low"), axes, EXCESS_LIMB_BITS), axes);
-        let high = at(self.unsigned(&format!("{name}.high"), axes, bits - EXCESS_LIMB_BITS), axes);
-        vec![(1 << EXCESS_LIMB_BITS, high), (1, low)]
     }
 }
 

@@ -4,6 +4,24 @@ use super::builder::{Builder, at};
 use crate::axis::AxisId;
 use crate::relation::{Access, Interval, TensorId};
 
+/// Bits of the widest range check.
+pub const LIMB_BITS: u32 = 16;
+
+impl Builder {
+    /// A number of `bits` bits as weighted limbs, lowest first: one, or 16 low bits and the rest.
+    pub(super) fn wide(&mut self, name: &str, axes: &[AxisId], bits: u32, signed: bool) -> Vec<(i64, Access)> {
+        let mut checked = |name: &str, bits: u32, signed: bool| {
+            let tensor = if signed { self.signed(name, axes, bits) } else { self.unsigned(name, axes, bits) };
+            at(tensor, axes)
+        };
+        if bits <= LIMB_BITS {
+            return vec![(1, checked(name, bits, signed))];
+        }
+        let low = checked(&format!("{name}.low"), LIMB_BITS, false);
+        vec![(1, low), (1 << LIMB_BITS, checked(&format!("{name}.high"), bits - LIMB_BITS, signed))]
+    }
+}
+
 /// A tensor `2^low_bits high + low`: the low limb is not negative, the high limb has the sign.
 pub(super) struct TwoLimbs {
     low: TensorId,

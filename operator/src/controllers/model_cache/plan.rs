@@ -184,19 +184,17 @@ impl Planner<'_> {
         if let Some(waiting) = self.claim(&valid) {
             return waiting;
         }
-        let least = valid.min_top1_agreement;
+        let below = |planner: &Self| valid.min_top1_agreement.and_then(|least| planner.below(least));
         let standing = match &valid.place {
-            Place::Nodes(local) => match least.and_then(|least| self.below(least)) {
-                Some(below) => below,
-                None => self.copies(local),
-            },
+            // A model that is not good enough gets no further copy.
+            Place::Nodes(local) => below(self).unwrap_or_else(|| self.copies(local)),
             _ => match self.run(FETCH).and_then(|()| self.run(PREPARE)) {
                 Err(standing) => standing,
                 Ok(()) => Standing::Ready("ready".into()),
             },
         };
         match standing {
-            Standing::Ready(_) => least.and_then(|least| self.below(least)).unwrap_or(standing),
+            Standing::Ready(_) => below(self).unwrap_or(standing),
             other => other,
         }
     }

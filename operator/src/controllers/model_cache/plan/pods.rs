@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::batch::v1::Job;
 use kube::{Resource, ResourceExt};
 use obelysk_api::crd::model_cache::{AccessMode, HuggingFace};
-use obelysk_api::crd::schema::{KeyRef, S3, Toleration};
+use obelysk_api::crd::schema::{KeyRef, S3};
 use obelysk_api::crd::{ModelCache, ModelPreset};
 use obelysk_api::job::{Bucket, Hub, JOB_VERSION, JobSpec, ModelLocation, Remove, Work};
 
@@ -122,7 +122,6 @@ impl Planner<'_> {
         };
         // A pod that belongs to one node goes there whatever its labels say by now.
         let node_selector = if only_on.is_empty() { self.node_selector() } else { BTreeMap::new() };
-        let tolerations = |of: Option<Vec<Toleration>>| of.into_iter().flatten();
         let of_pool = self.snapshot.pool.as_ref().map(|pool| pool.spec.tolerations.clone());
         let of_placement = self.cache.spec.placement.as_ref().map(|placement| placement.tolerations.clone());
         let attempt = job::Attempt {
@@ -142,7 +141,7 @@ impl Planner<'_> {
             only_on,
             node_selector,
             overrides: Default::default(),
-            tolerations: tolerations(of_pool).chain(tolerations(of_placement)).collect(),
+            tolerations: of_pool.into_iter().chain(of_placement).flatten().collect(),
         };
         job::build(attempt, self.settings)
     }

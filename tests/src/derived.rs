@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use obelysk_model::quantize::QuantizedModel;
-use obelysk_statement::description::Rounding;
+use obelysk_statement::description::{Branch, Rounding};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors, serialize};
 use tempfile::TempDir;
@@ -83,7 +83,7 @@ pub fn spiked(source: &Path, bits: i16) -> TempDir {
     folder
 }
 
-/// A model with ranges so narrow that activations are clamped, whatever the quantiser chose. Its answers are worth
+/// A model of the plain precision with ranges so narrow that activations are clamped, whatever the quantiser chose. Its answers are worth
 /// nothing; its arithmetic is that of any other model.
 ///
 /// # Panics
@@ -112,6 +112,7 @@ pub fn narrowed(mut model: QuantizedModel) -> QuantizedModel {
             {
                 rounding.excess_bits = 2 * norm.limb_bits;
                 norm.limb_bits -= 2;
+                norm.highest_bits -= 2;
             }
         }
         None => {
@@ -121,21 +122,17 @@ pub fn narrowed(mut model: QuantizedModel) -> QuantizedModel {
         }
     }
     let residual = &mut description.residual;
-    for branch in [&mut residual.attention, &mut residual.feed_forward] {
+    let narrow_branch = |branch: &mut Branch| {
         let mut bits = branch.high_bits + branch.low_bits;
         if bits <= 17 {
             clamp(&mut branch.rounding, &mut bits);
             branch.high_bits = bits - branch.low_bits;
         }
-    }
+    };
+    [&mut residual.attention, &mut residual.feed_forward].into_iter().for_each(narrow_branch);
     if let Some(norms) = &mut description.branch_norms {
         for norm in [&mut norms.attention, &mut norms.feed_forward] {
-            // Of 24 bits, eight go to a coarser scale and two are lost.
-            assert_eq!(norm.norm.limb_bits, 12, "the fixture is narrow");
-            norm.rounding = Rounding { shift: norm.rounding.shift + 8, excess_bits: 15 };
-            norm.norm.limb_bits = 7;
-            // 96 squares of 14-bit entries.
-            (norm.norm.digits, norm.norm.lowest) = (9, 3);
+            narrow_branch(&mut norm.output);
         }
     }
     model

@@ -6,7 +6,7 @@ use obelysk_model::calibration::Calibration;
 use obelysk_model::checkpoint::Checkpoint;
 use obelysk_model::config::ModelConfig;
 use obelysk_model::integer::IntegerModel;
-use obelysk_model::quantize::{QuantizedModel, quantize};
+use obelysk_model::quantize::{Precision, QuantizedModel, quantize, quantize_at};
 use obelysk_model::tokenizer::ModelTokenizer;
 use obelysk_prover::{Honesty, ProveError, WeightCommitment, prove};
 use obelysk_statement::{Assignment, Claim, Inference, Mode, Profile, SPECIFICATION, Statement, compile};
@@ -43,6 +43,22 @@ pub fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/models").join(name)
 }
 
+/// A fixture quantised at a precision, or at the one that the quantiser chooses.
+///
+/// # Panics
+/// If the folder is not a model of a supported architecture: fixtures are.
+#[must_use]
+pub fn quantized(folder: &Path, precision: Option<Precision>) -> QuantizedModel {
+    let config = ModelConfig::read(folder).expect("a config");
+    let checkpoint = Checkpoint::open(folder).expect("a checkpoint");
+    let calibration = Calibration::of(&ModelTokenizer::open(folder).expect("a tokenizer"), None).expect("texts");
+    let model = match precision {
+        Some(precision) => quantize_at(precision, &config, &checkpoint, &calibration),
+        None => quantize(&config, &checkpoint, &calibration),
+    };
+    model.expect("a supported model")
+}
+
 impl Subject {
     /// Let a model answer prompts.
     ///
@@ -50,11 +66,7 @@ impl Subject {
     /// If the folder is not a model of the supported architecture: fixtures are.
     #[must_use]
     pub fn new(folder: &Path, prompts: &[&[u32]], outputs: usize) -> Self {
-        let config = ModelConfig::read(folder).expect("a config");
-        let checkpoint = Checkpoint::open(folder).expect("a checkpoint");
-        let calibration = Calibration::of(&ModelTokenizer::open(folder).expect("a tokenizer"), None).expect("texts");
-        let model = quantize(&config, &checkpoint, &calibration).expect("a supported model");
-        Self::of_model(model, prompts, outputs)
+        Self::of_model(quantized(folder, None), prompts, outputs)
     }
 
     /// Let a quantised model answer prompts.

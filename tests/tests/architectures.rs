@@ -4,17 +4,22 @@ use std::path::Path;
 
 use obelysk_model::float::FloatModel;
 use obelysk_model::quality;
+use obelysk_model::quantize::Precision;
 use obelysk_model::template::ChatTemplate;
 use obelysk_model::tokenizer::ModelTokenizer;
 use obelysk_prover::Honesty;
 use obelysk_tests::derived::{narrowed, qwen2, spiked};
-use obelysk_tests::subject::{Subject, fixture, tiny_chat};
+use obelysk_tests::subject::{Subject, fixture, quantized, tiny_chat};
 
 /// Longer than the windows of the fixtures.
 const PROMPT: std::ops::Range<u32> = 5..24;
 
+/// At every precision, and at the one that the quantiser chooses.
 fn is_proven(folder: &Path) -> Subject {
-    proven(Subject::new(folder, &[&PROMPT.collect::<Vec<_>>()], 3))
+    for precision in [Precision::PLAIN, Precision::FINE] {
+        proven(Subject::of_model(quantized(folder, Some(precision)), &[&PROMPT.collect::<Vec<_>>()], 3));
+    }
+    Subject::new(folder, &[&PROMPT.collect::<Vec<_>>()], 3)
 }
 
 fn proven(subject: Subject) -> Subject {
@@ -62,7 +67,7 @@ fn qwen2_with_biases_is_proven_and_follows_the_float_engine() {
 }
 
 fn has_limbs(subject: &Subject) -> bool {
-    subject.model.description.feed_forward.hidden_low_bits > 0
+    subject.model.description.feed_forward.hidden_limbs.count > 0
 }
 
 #[test]
@@ -88,7 +93,7 @@ fn activation_spikes_cost_no_quality() {
 #[test]
 fn activations_that_are_clamped_are_proven() {
     for name in ["qwen3", "llama31", "gemma2"] {
-        let model = narrowed(Subject::new(&fixture(name), &[&[5]], 1).model);
+        let model = narrowed(quantized(&fixture(name), Some(Precision::PLAIN)));
         let subject = Subject::of_model(model, &[&PROMPT.collect::<Vec<_>>()], 3);
         for tensor in ["query", "key", "value", "up", "feed_forward_hidden"] {
             for side in ["above", "below"] {

@@ -2,17 +2,27 @@
 
 use std::collections::BTreeSet;
 
+use obelysk_model::quantize::Precision;
 use obelysk_prover::Honesty;
 use obelysk_statement::check::check;
-use obelysk_statement::compile::LIMB_BITS;
 use obelysk_tests::attacks::attacks;
-use obelysk_tests::derived::{narrowed, qwen2, spiked};
-use obelysk_tests::subject::{Subject, fixture};
+use obelysk_tests::derived::{narrowed, qwen2};
+use obelysk_tests::subject::{Subject, fixture, quantized};
 use rayon::prelude::*;
 
 #[test]
 fn every_relation_is_attacked_and_every_attack_is_refused() {
-    let subject = Subject::new(&fixture("qwen3"), &[&[5, 6], &[7]], 1);
+    let model = quantized(&fixture("qwen3"), Some(Precision::PLAIN));
+    let subject = Subject::of_model(model, &[&[5, 6], &[7]], 1);
+    let attacked = refuses_attacks(&subject, |_| true);
+    assert_eq!(attacked, subject.statement.relations.len());
+}
+
+#[test]
+fn every_relation_of_a_clamped_stream_and_of_carries_is_attacked_too() {
+    let model = quantized(&fixture("llama31"), Some(Precision::FINE));
+    assert!(model.description.residual.clamp.is_some() && model.description.feed_forward.hidden_limbs.count == 2);
+    let subject = Subject::of_model(model, &[&[5, 6]], 1);
     let attacked = refuses_attacks(&subject, |_| true);
     assert_eq!(attacked, subject.statement.relations.len());
 }
@@ -20,41 +30,25 @@ fn every_relation_is_attacked_and_every_attack_is_refused() {
 #[test]
 fn every_relation_that_only_gemma_has_is_attacked_too() {
     // Windows, caps, norms around blocks, another activation, heads without norms. Three positions and a window of two.
-    let mut subject = Subject::new(&fixture("gemma2"), &[&[5, 6, 7]], 1);
-    subject.narrow_windows(2);
-    let own = ["capped", "_output", "_branch: norm", "activation", "seen", "query", "key", "score"];
-    let attacked = refuses_attacks(&subject, |relation| own.iter().any(|part| relation.contains(part)));
-    assert!(attacked >= 60, "{attacked}");
+    for precision in [Precision::PLAIN, Precision::FINE] {
+        let model = quantized(&fixture("gemma2"), Some(precision));
+        let mut subject = Subject::of_model(model, &[&[5, 6, 7]], 1);
+        subject.narrow_windows(2);
+        let own = ["capped", "_output", "_branch: norm", "activation", "seen", "query", "key", "score"];
+        let attacked = refuses_attacks(&subject, |relation| own.iter().any(|part| relation.contains(part)));
+        assert!(attacked >= 60, "{attacked}");
+    }
 }
 
 #[test]
 fn every_relation_of_a_clamped_value_is_attacked_too() {
     for (name, least) in [("qwen3", 14), ("llama31", 14)] {
-        let model = narrowed(Subject::new(&fixture(name), &[&[5]], 1).model);
+        let model = narrowed(quantized(&fixture(name), Some(Precision::PLAIN)));
         let subject = Subject::of_model(model, &[&[5, 6, 7]], 1);
         let own = [".above", ".below", "query: projection", "score: query", "feed_forward_hidden: activation"];
         let attacked = refuses_attacks(&subject, |relation| own.iter().any(|part| relation.contains(part)));
         assert!(attacked >= least, "{name}: {attacked}");
     }
-}
-
-#[test]
-fn every_relation_of_limbs_and_of_wide_excesses_is_attacked_too() {
-    let folder = spiked(&fixture("llama31"), 3);
-    let mut model = Subject::new(folder.path(), &[&[5]], 1).model;
-    // Rows as heavy as those of a wide model, whose carries have two limbs.
-    let down = model.description.weights.get_mut("down_weight").unwrap();
-    assert!(down.row_mass < 1 << 15, "{down:?}");
-    down.row_mass = 1 << 15;
-    let branch = &mut model.description.residual.feed_forward;
-    // What fitted the range is at most as far outside of the narrow one as the range was wide.
-    branch.rounding.excess_bits = branch.low_bits + branch.high_bits - 1;
-    branch.high_bits -= 6;
-    assert!(branch.rounding.excess_bits > LIMB_BITS, "{branch:?}");
-    let subject = Subject::of_model(model, &[&[5, 6, 7]], 1);
-    let own = ["feed_forward_hidden", "feed_forward_carry", "feed_forward_branch"];
-    let attacked = refuses_attacks(&subject, |relation| own.iter().any(|part| relation.contains(part)));
-    assert!(attacked >= 18, "{attacked}");
 }
 
 #[test]

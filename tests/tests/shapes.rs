@@ -2,10 +2,11 @@
 
 use obelysk_model::float::FloatModel;
 use obelysk_model::quality;
+use obelysk_model::quantize::Precision;
 use obelysk_model::tokenizer::ModelTokenizer;
 use obelysk_prover::Honesty;
 use obelysk_tests::generated::Shape;
-use obelysk_tests::subject::Subject;
+use obelysk_tests::subject::{Subject, quantized};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRng, TestRunner};
 
@@ -50,17 +51,21 @@ fn checkpoints_of_any_shape_are_proven_and_follow_the_float_engine() {
         TestRunner::new_with_rng(config, random)
             .run(&shapes(architecture), |shape| {
                 let folder = shape.checkpoint();
-                let subject = Subject::new(folder.path(), &[&(5..17).collect::<Vec<_>>()], 2);
-                let proof = subject.prove(&subject.witness, Honesty::Checked).unwrap();
-                subject.verify(&proof).unwrap();
                 let float = FloatModel::open(folder.path()).unwrap();
                 let tokenizer = ModelTokenizer::open(folder.path()).unwrap();
-                let quality = quality::compare(&float, &subject.model, &tokenizer, None).unwrap();
-                println!(
-                    "{shape:?}: perplexity {} became {}, {} clamped",
-                    quality.perplexity_float, quality.perplexity_int, quality.saturation_rate
-                );
-                prop_assert!(quality.mean_kl <= 0.05, "{:?}", quality);
+                println!("{shape:?}");
+                for precision in [None, Some(Precision::FINE)] {
+                    let model = quantized(folder.path(), precision);
+                    let subject = Subject::of_model(model, &[&(5..17).collect::<Vec<_>>()], 2);
+                    let proof = subject.prove(&subject.witness, Honesty::Checked).unwrap();
+                    subject.verify(&proof).unwrap();
+                    let quality = quality::compare(&float, &subject.model, &tokenizer, None).unwrap();
+                    println!(
+                        "  {precision:?}: perplexity {} became {}, divergence {}, {} clamped",
+                        quality.perplexity_float, quality.perplexity_int, quality.mean_kl, quality.saturation_rate
+                    );
+                    prop_assert!(quality.mean_kl <= 0.05, "{:?}", quality);
+                }
                 Ok(())
             })
             .unwrap();

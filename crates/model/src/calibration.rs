@@ -9,16 +9,12 @@ use crate::tokenizer::ModelTokenizer;
 const TEXTS: &str = include_str!("../texts/calibration.txt");
 /// Tokens of each text at most.
 const SEQUENCE: usize = 48;
-/// A range is this much larger than what was seen.
-const HEADROOM: f64 = 2.0;
 
-/// Token sequences, and how much larger than on them activations may be before they are clamped.
+/// Token sequences.
 #[derive(Clone, Debug)]
 pub struct Calibration {
     /// Sequences, none of them empty.
     pub sequences: Vec<Vec<u32>>,
-    /// Ratio of a range to the largest magnitude seen.
-    pub headroom: f64,
 }
 
 impl Calibration {
@@ -36,7 +32,7 @@ impl Calibration {
                 sequences.push(sequence);
             }
         }
-        Ok(Self { sequences, headroom: HEADROOM })
+        Ok(Self { sequences })
     }
 
     /// What a model can read of the sequences.

@@ -93,6 +93,15 @@ pub fn compare(
     })
 }
 
+/// Kullback-Leibler divergence of the distribution of integer logits, each worth `unit` before the cap, from that of float
+/// logits, in nats.
+pub(crate) fn divergence(expected: &[f32], actual: &[i32], unit: f64, cap: Option<f64>) -> f64 {
+    let expected = log_probabilities(expected.iter().map(|&logit| f64::from(logit)));
+    let capped = |logit: f64| cap.map_or(logit, |cap| cap * (logit / cap).tanh());
+    let actual = log_probabilities(actual.iter().map(|&logit| capped(f64::from(logit) * unit)));
+    expected.iter().zip(&actual).map(|(p, q)| p.exp() * (p - q)).sum()
+}
+
 fn log_probabilities(logits: impl Iterator<Item = f64>) -> Vec<f64> {
     let logits: Vec<f64> = logits.collect();
     let largest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);

@@ -43,8 +43,8 @@ pub enum PublicTensor {
         /// Number of columns.
         width: usize,
     },
-    /// Axes (to, from) of one size: 1 where `from < to`.
-    StrictlyLower {
+    /// Axes (to, from) of one size: 1 where `from + 1 == to`.
+    Previous {
         /// Number of indices.
         size: usize,
     },
@@ -69,7 +69,7 @@ impl PublicTensor {
             }
             Self::OneHot { columns, rows, .. } => i64::from(columns[index[0] * rows + index[1]] as usize == index[2]),
             Self::Below { bounds, rows, .. } => i64::from(index[2] < bounds[index[0] * rows + index[1]] as usize),
-            Self::StrictlyLower { .. } => i64::from(index[1] < index[0]),
+            Self::Previous { .. } => i64::from(index[1] + 1 == index[0]),
             Self::Dense { shape, values } => {
                 let flat = shape.iter().zip(index).fold(0, |flat, (size, i)| flat * size + i);
                 i64::from(values[flat])
@@ -82,7 +82,10 @@ impl PublicTensor {
     pub fn evaluate(&self, point: &[&[Challenge]]) -> Challenge {
         match self {
             Self::Causal { size } => prefix_sums(point, *size, |row| row + 1),
-            Self::StrictlyLower { size } => prefix_sums(point, *size, |row| row),
+            Self::Previous { size } => {
+                let (to, from) = (eq_table(point[0]), eq_table(point[1]));
+                to[1..].iter().zip(&from).take(size - 1).map(|(&to, &from)| to * from).sum()
+            }
             Self::Windowed { windows, size } => {
                 let mut layers_of: BTreeMap<usize, Challenge> = BTreeMap::new();
                 for (&window, layer) in windows.iter().zip(eq_table(point[0])) {
@@ -209,7 +212,7 @@ mod tests {
             (vec![1, 6, 7], PublicTensor::OneHot { columns: Arc::clone(&columns), rows: 6, width: 7 }),
             (vec![2, 3, 7], PublicTensor::OneHot { columns: Arc::clone(&columns), rows: 3, width: 7 }),
             (vec![3, 2, 7], PublicTensor::Below { bounds: columns, rows: 2, width: 7 }),
-            (vec![5, 5], PublicTensor::StrictlyLower { size: 5 }),
+            (vec![5, 5], PublicTensor::Previous { size: 5 }),
         ];
         for (shape, rule) in cases {
             let values = indices(&shape).iter().map(|index| i32::try_from(rule.value(index)).unwrap()).collect();

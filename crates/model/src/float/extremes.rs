@@ -7,14 +7,11 @@ use std::collections::BTreeMap;
 pub(crate) struct Extremes {
     on: bool,
     largest: BTreeMap<&'static str, f32>,
-    smallest_stream: f32,
-    /// Root mean squares of what output projections of feed-forward blocks read, one of each layer and position.
-    hidden_means: Vec<f32>,
 }
 
 impl Extremes {
     pub(crate) fn on() -> Self {
-        Self { on: true, largest: BTreeMap::new(), smallest_stream: f32::INFINITY, hidden_means: Vec::new() }
+        Self { on: true, largest: BTreeMap::new() }
     }
 
     pub(crate) fn off() -> Self {
@@ -28,40 +25,8 @@ impl Extremes {
         }
     }
 
-    /// See vectors of the residual stream, as wide as `width`.
-    pub(super) fn see_stream(&mut self, values: &[f32], width: usize) {
-        if self.on {
-            let means = root_means(values, width).filter(|&mean| mean > 0.0);
-            self.smallest_stream = means.fold(self.smallest_stream, f32::min);
-        }
-    }
-
-    /// See what the output projection of a feed-forward block reads, vectors as wide as `width`.
-    pub(super) fn see_hidden(&mut self, values: &[f32], width: usize) {
-        if self.on {
-            self.see("feed_forward_hidden", values);
-            self.hidden_means.extend(root_means(values, width));
-        }
-    }
-
     /// Largest magnitude of a tensor, zero if nothing of it was seen.
     pub(crate) fn largest(&self, name: &str) -> f64 {
         self.largest.get(name).copied().map_or(0.0, f64::from)
     }
-
-    /// A root mean square that nine in ten vectors inside of feed-forward blocks exceed.
-    pub(crate) fn small_hidden(&self) -> f64 {
-        let mut means = self.hidden_means.clone();
-        means.sort_by(f32::total_cmp);
-        means.get(means.len() / 10).copied().map_or(0.0, f64::from)
-    }
-
-    /// Smallest root mean square of a vector of the residual stream that is not zero.
-    pub(crate) fn smallest_stream(&self) -> f64 {
-        f64::from(self.smallest_stream)
-    }
-}
-
-fn root_means(values: &[f32], width: usize) -> impl Iterator<Item = f32> {
-    values.chunks_exact(width).map(move |row| (row.iter().map(|x| x * x).sum::<f32>() / width as f32).sqrt())
 }

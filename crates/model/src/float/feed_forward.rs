@@ -13,7 +13,7 @@ impl Layer {
         let inner: Vec<f32> = gate.iter().zip(&up).map(|(&gate, &up)| activation.of(gate) * up).collect();
         extremes.see("gate", &gate);
         extremes.see("up", &up);
-        extremes.see_hidden(&inner, self.down.width());
+        extremes.see("feed_forward_hidden", &inner);
         self.down.apply(&inner)
     }
 }

@@ -15,11 +15,6 @@ impl Linear {
         Self { weight, width, bias }
     }
 
-    /// Entries of an input.
-    pub(super) fn width(&self) -> usize {
-        self.width
-    }
-
     /// `input [rows, width]` to shape [rows, channels]. Channels are independent, so threads do not change the result; each
     /// reads its weights once for all rows.
     pub(super) fn apply(&self, input: &[f32]) -> Vec<f32> {

@@ -5,6 +5,7 @@ use obelysk_statement::relation::Interval;
 
 use super::IntegerModel;
 use super::linear::{add_bias, dot, project, round};
+use super::output_projection::record_input;
 use super::record::Recorder;
 use super::rotary::Projection;
 use super::rounding::Rounded;
@@ -17,7 +18,7 @@ pub(super) struct KeysAndValues {
 }
 
 impl IntegerModel<'_> {
-    /// Accumulators of the attention branch, shape [rows, hidden]; `start` rows are in the cache.
+    /// What the output projection of attention reads, shape [rows, heads, head_dim]; `start` rows are in the cache.
     pub(super) fn attention(
         &self,
         layer: usize,
@@ -52,8 +53,7 @@ impl IntegerModel<'_> {
         recorder.record("value", &value);
         cache.keys.extend(key);
         cache.values.extend(value);
-        let mean = self.mix(layer, start, &query, cache, recorder);
-        project(&mean, self.weight("output_weight", layer), shape.kv_heads * shape.group * shape.head_dim)
+        self.mix(layer, start, &query, cache, recorder)
     }
 
     /// Softmax of the scores that each position sees and the weighted mean of values, shape [rows, heads, head_dim].
@@ -104,7 +104,7 @@ impl IntegerModel<'_> {
             }
         }
         softmax.record(recorder);
-        recorder.record("attention_mean", &mean);
+        record_input("attention_mean", &mean, self.description.attention.mean_limbs, recorder);
         recorder.record("attention_mean.remainder", &mean_remainder);
         mean
     }

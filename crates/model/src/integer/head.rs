@@ -5,7 +5,6 @@ use obelysk_statement::Inference;
 use super::IntegerModel;
 use super::linear::project;
 use super::record::Recorder;
-use super::residual::record_limbs;
 use crate::error::ModelError;
 
 /// Bits of each limb of a logit difference.
@@ -20,10 +19,10 @@ pub fn argmax(logits: &[i32]) -> u32 {
 }
 
 impl IntegerModel<'_> {
-    /// Logits of rows of the final residual stream, shape [rows, vocabulary].
-    pub(super) fn logits(&self, stream: &[i32], recorder: &mut Recorder) -> Vec<i32> {
-        record_limbs("head_input", stream, &self.description.hidden_norm, recorder);
-        let normed = self.norm("head_norm", &self.over_hidden(&self.description.hidden_norm), stream, recorder);
+    /// Logits of rows of what the last layer leaves, shape [rows, vocabulary].
+    pub(super) fn logits(&self, mut stream: Vec<i32>, recorder: &mut Recorder) -> Vec<i32> {
+        self.enter("head_input", &mut stream, recorder);
+        let normed = self.norm("head_norm", &self.over_hidden(&self.description.hidden_norm), &stream, recorder);
         project(&normed, &self.weights["head_weight"], self.description.shape.hidden)
     }
 
@@ -42,7 +41,7 @@ impl IntegerModel<'_> {
             .flat_map(|output| &stream[(first + output) * shape.hidden..][..shape.hidden])
             .copied()
             .collect();
-        let logits = self.logits(&selected, recorder);
+        let logits = self.logits(selected, recorder);
         let mut best = Vec::with_capacity(outputs.len());
         let mut gaps = Vec::with_capacity(logits.len());
         for (&output, logits) in outputs.iter().zip(logits.chunks_exact(shape.vocabulary)) {

@@ -27,9 +27,10 @@ pub(super) fn dot(left: &[i32], right: &[i32]) -> i32 {
     left.iter().zip(right).fold(0i32, |sum, (&a, &b)| sum.wrapping_add(a.wrapping_mul(b)))
 }
 
-/// `accumulator + 2^(shift - 1) = 2^shift value + remainder`: the nearest integer and what is left.
+/// `accumulator + 2^(shift - 1) = 2^shift value + remainder`: the nearest integer and what is left. Nothing is left by a
+/// shift of zero.
 pub(super) fn round(accumulator: i64, shift: u32) -> (i32, i32) {
-    let raised = accumulator + (1 << (shift - 1));
+    let raised = accumulator + (1 << shift >> 1);
     let value = raised >> shift;
     (value as i32, (raised - (value << shift)) as i32)
 }

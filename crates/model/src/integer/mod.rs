@@ -8,6 +8,7 @@ mod feed_forward;
 mod head;
 mod linear;
 mod norm;
+mod output_projection;
 mod record;
 mod residual;
 mod rotary;
@@ -121,7 +122,7 @@ impl<'a> IntegerModel<'a> {
         self.decode(&mut entry, &mut recorder);
         let [Reading { stream, .. }] = entry;
         let hidden = self.description.shape.hidden;
-        let logits = self.logits(&stream[(tokens.len() - rows) * hidden..], &mut recorder);
+        let logits = self.logits(stream[(tokens.len() - rows) * hidden..].to_vec(), &mut recorder);
         (logits, recorder.saturation_rate())
     }
 
@@ -188,31 +189,40 @@ impl<'a> IntegerModel<'a> {
         Ok(recorder.finish())
     }
 
-    /// Run all layers over entries that each hold the embeddings of their tokens, and leave their residual streams.
+    /// Run all layers over entries that each hold the embeddings of their tokens, and leave what the last layer leaves.
     fn decode(&self, entries: &mut [Reading], recorder: &mut Recorder) {
         let hidden_norm = self.over_hidden(&self.description.hidden_norm);
         entries.iter().for_each(|entry| recorder.record("embedded", &entry.stream));
-        let residual = &self.description.residual;
+        let ModelDescription { shape, residual, attention, feed_forward, .. } = self.description;
         let norms = self.description.branch_norms.as_ref();
-        let norm = norms.map(|norms| &norms.attention);
-        let attention = Block { name: "attention", format: &residual.attention, norm };
-        let norm = norms.map(|norms| &norms.feed_forward);
-        let feed_forward = Block { name: "feed_forward", format: &residual.feed_forward, norm };
-        for layer in 0..self.description.shape.layers {
+        let attention = Block {
+            name: "attention",
+            format: &residual.attention,
+            norm: norms.map(|norms| &norms.attention),
+            limbs: attention.mean_limbs,
+            weight: ("output_weight", shape.kv_heads * shape.group * shape.head_dim),
+        };
+        let feed_forward = Block {
+            name: "feed_forward",
+            format: &residual.feed_forward,
+            norm: norms.map(|norms| &norms.feed_forward),
+            limbs: feed_forward.hidden_limbs,
+            weight: ("down_weight", shape.intermediate),
+        };
+        for layer in 0..shape.layers {
             for Reading { cache, stream } in &mut *entries {
-                self.record_input("attention_input", stream, recorder);
+                self.enter("attention_input", stream, recorder);
                 let normed = self.norm("attention_norm", &hidden_norm, stream, recorder);
-                let output = self.attention(layer, cache.positions, &mut cache.layers[layer], &normed, recorder);
-                self.add_branch(&attention, layer, stream, &output, recorder);
-                self.record_input("feed_forward_input", stream, recorder);
+                let mean = self.attention(layer, cache.positions, &mut cache.layers[layer], &normed, recorder);
+                self.add_branch(&attention, layer, stream, &mean, recorder);
+                self.record_middle("feed_forward_input", stream, recorder);
                 let normed = self.norm("feed_forward_norm", &hidden_norm, stream, recorder);
-                let output = self.feed_forward(layer, &normed, recorder);
-                self.add_branch(&feed_forward, layer, stream, &output, recorder);
+                let inner = self.feed_forward(layer, &normed, recorder);
+                self.add_branch(&feed_forward, layer, stream, &inner, recorder);
             }
         }
         for Reading { cache, stream } in entries {
-            cache.positions += stream.len() / self.description.shape.hidden;
-            recorder.record("stream_output", stream);
+            cache.positions += stream.len() / shape.hidden;
         }
     }
 

@@ -1,11 +1,12 @@
-//! The residual stream: the embedding and the branches of every layer, added exactly.
+//! The residual stream: the embedding, to which every layer adds two branches; what leaves a layer is clamped to its range.
 
-use obelysk_statement::compile::limb_names;
-use obelysk_statement::description::{Branch, BranchNorm, Norm};
+use obelysk_statement::compile::{clamped_range, limb_names, limb_range};
+use obelysk_statement::description::{Branch, BranchNorm, LowLimbs, Norm};
 use obelysk_statement::relation::Interval;
 
 use super::IntegerModel;
 use super::linear::balanced_limbs;
+use super::output_projection::OutputProjection;
 use super::record::Recorder;
 use super::rounding::Rounded;
 
@@ -14,6 +15,10 @@ pub(super) struct Block<'a> {
     pub(super) name: &'a str,
     pub(super) format: &'a Branch,
     pub(super) norm: Option<&'a BranchNorm>,
+    /// Of what the output projection reads.
+    pub(super) limbs: LowLimbs,
+    /// Name of the output projection's matrix, and how many entries a row has.
+    pub(super) weight: (&'a str, usize),
 }
 
 impl IntegerModel<'_> {
@@ -24,51 +29,63 @@ impl IntegerModel<'_> {
         tokens.iter().flat_map(|&token| &embedding[token as usize * hidden..][..hidden]).copied().collect()
     }
 
-    /// Round the output of a block, normalise and scale it where the model does so, and add it to the stream.
+    /// Project what a block computed, normalise and scale it where the model does so, and add it to the stream.
     pub(super) fn add_branch(
         &self,
         block: &Block,
         layer: usize,
         stream: &mut [i32],
-        accumulators: &[i32],
+        input: &[i32],
         recorder: &mut Recorder,
     ) {
-        let Block { name, format, norm } = *block;
-        let own = (format.rounding, Interval::signed(format.low_bits + format.high_bits));
+        let Block { name, format, norm, limbs, weight: (weight, width) } = *block;
         let branch_name = format!("{name}_branch");
+        let projection = OutputProjection { limbs, weight: self.weight(weight, layer), width };
+        let mass = self.description.weights[weight].row_mass;
         let branch = match norm {
-            None => Rounded::all(&branch_name, accumulators, own, recorder),
-            Some(BranchNorm { rounding, norm }) => {
+            None => projection.apply(&branch_name, input, format, mass, recorder),
+            Some(BranchNorm { output, norm }) => {
                 let output_name = format!("{name}_output");
-                let output = Rounded::all(&output_name, accumulators, (*rounding, limb_range(norm)), recorder);
-                record_limbs(&output_name, &output, norm, recorder);
-                let unit = self.norm(&format!("{name}_output_norm"), &self.over_hidden(norm), &output, recorder);
-                let gain = self.weight(&format!("{name}_output_gain"), layer);
+                let output = projection.apply(&output_name, input, output, mass, recorder);
+                record_limbs(&format!("{output_name}_norm.input"), &output, norm, recorder);
+                let unit = self.norm(&format!("{output_name}_norm"), &self.over_hidden(norm), &output, recorder);
+                let gain = self.weight(&format!("{output_name}_gain"), layer);
                 let scaled: Vec<i32> = unit.iter().zip(gain.iter().cycle()).map(|(unit, gain)| unit * gain).collect();
-                Rounded::all(&branch_name, &scaled, own, recorder)
+                let range = Interval::signed(format.low_bits + format.high_bits);
+                let branch = Rounded::all(&branch_name, &scaled, (format.rounding, range), recorder);
+                recorder.record_limbs(&branch_name, &branch, format.low_bits);
+                branch
             }
         };
         for (entry, added) in stream.iter_mut().zip(&branch) {
             *entry += added;
         }
-        recorder.record_limbs(&branch_name, &branch, format.low_bits);
     }
 
-    /// Record the limbs of the stream, the input of a norm.
-    pub(super) fn record_input(&self, name: &str, stream: &[i32], recorder: &mut Recorder) {
+    /// Clamp what enters a norm from the layer before, and record it as `name`.
+    pub(super) fn enter(&self, name: &str, stream: &mut [i32], recorder: &mut Recorder) {
+        let norm = &self.description.hidden_norm;
+        if let Some(clamp) = self.description.residual.clamp {
+            let range = clamped_range(norm, clamp.top);
+            let clamped = super::rounding::clamp(name, stream, clamp.excess_bits, range, recorder);
+            stream.copy_from_slice(&clamped);
+        }
+        record_limbs(name, stream, norm, recorder);
+    }
+
+    /// Record the limbs of the stream between the blocks of a layer.
+    pub(super) fn record_middle(&self, name: &str, stream: &[i32], recorder: &mut Recorder) {
         record_limbs(name, stream, &self.description.hidden_norm, recorder);
     }
 }
 
-/// What the limbs of a norm's input can hold.
-pub(super) fn limb_range(norm: &Norm) -> Interval {
-    let ones = (0..norm.limbs).map(|place| 1i64 << (place * norm.limb_bits)).sum::<i64>();
-    let limb = Interval::signed(norm.limb_bits);
-    Interval::new(limb.low * ones, limb.high * ones)
-}
-
 /// Record `values` as the balanced limbs that a norm reads.
 pub(super) fn record_limbs(name: &str, values: &[i32], norm: &Norm, recorder: &mut Recorder) {
+    let range = limb_range(norm);
+    assert!(
+        values.iter().all(|&value| (range.low..=range.high).contains(&i64::from(value))),
+        "{name} stays within its limbs"
+    );
     if recorder.is_on() {
         let names = limb_names(norm.limbs);
         let mut limbs: Vec<Vec<i32>> = vec![Vec::with_capacity(values.len()); names.len()];

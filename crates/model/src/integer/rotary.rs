@@ -1,5 +1,6 @@
 //! Queries and keys: projected, normalised where the model does so, and rotated by their position.
 
+use obelysk_statement::compile::limb_range;
 use obelysk_statement::description::{Norm, Rounding};
 use obelysk_statement::relation::Interval;
 
@@ -7,7 +8,7 @@ use super::IntegerModel;
 use super::linear::{add_bias, project, round};
 use super::norm::NormRow;
 use super::record::Recorder;
-use super::residual::{limb_range, record_limbs};
+use super::residual::record_limbs;
 use super::rounding::Rounded;
 
 /// Everything that differs between queries and keys.

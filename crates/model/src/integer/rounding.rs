@@ -56,13 +56,26 @@ impl Rounded {
     pub(super) fn record(self, name: &str, recorder: &mut Recorder) -> Vec<i32> {
         let clamped = self.above.iter().chain(&self.below).filter(|&&excess| excess > 0).count();
         recorder.count(clamped, self.value.len());
-        recorder.record(&format!("{name}.remainder"), &self.remainder);
+        if self.rounding.shift > 0 {
+            recorder.record(&format!("{name}.remainder"), &self.remainder);
+        }
         if self.rounding.excess_bits > 0 {
             recorder.record_wide(&format!("{name}.above"), &self.above, self.rounding.excess_bits);
             recorder.record_wide(&format!("{name}.below"), &self.below, self.rounding.excess_bits);
         }
         self.value
     }
+}
+
+/// All `values` clamped to a range, and what lies outside recorded as `name`'s.
+pub(super) fn clamp(
+    name: &str,
+    values: &[i32],
+    excess_bits: u32,
+    range: Interval,
+    recorder: &mut Recorder,
+) -> Vec<i32> {
+    Rounded::all(name, values, (Rounding { shift: 0, excess_bits }, range), recorder)
 }
 
 #[cfg(test)]

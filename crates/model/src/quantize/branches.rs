@@ -1,16 +1,18 @@
 //! What the blocks of every layer add to the residual stream, and the stream that holds it.
 
-use obelysk_statement::description::Shape;
+use obelysk_statement::description::{LowLimbs, Shape};
 
 use super::RealWeights;
 use super::feed_forward::Inner;
-use super::formats::{Expected, Input, Output, Projection, Scaled, power, project, share_bits};
+use super::formats::{Expected, Input, Output, Projection, Scaled, power, project, share_bits, share_limbs};
 use super::stream::{Accumulators, BranchBounds, Joining, StreamFormat};
 use crate::config::ModelConfig;
 use crate::error::ModelError;
 
-/// Bits of weighted means of values, at most and at least.
+/// Bits of weighted means of values that are one number, at most and at least.
 const MEAN_BITS: std::ops::RangeInclusive<u32> = 12..=14;
+/// Bits of weighted means of values in limbs.
+const WIDE_MEAN_BITS: u32 = 16;
 
 /// A model, and what is known of what its blocks compute.
 #[derive(Clone, Copy)]
@@ -30,6 +32,7 @@ pub(super) struct Branches<'a> {
     pub(super) value_bits: u32,
     pub(super) value: Projection<'a>,
     pub(super) mean_bits: u32,
+    pub(super) mean_limbs: LowLimbs,
     pub(super) output: Scaled,
     pub(super) inner: Inner<'a>,
     pub(super) attention_output: BranchBounds,
@@ -42,9 +45,9 @@ impl<'a> Branches<'a> {
     /// nothing.
     pub(super) fn choose(blocks: Blocks<'a>) -> Result<Self, ModelError> {
         /// Fractional bits of accumulators, at most: the finest scale of the stream and the widest rounding, then less.
-        const FINEST: [u32; 4] = [30, 26, 22, 18];
+        const FINEST: std::ops::RangeInclusive<u32> = 18..=46;
         let mut refusal = None;
-        for finest in FINEST {
+        for finest in FINEST.rev().step_by(4) {
             match Self::up_to(finest, blocks) {
                 Err(ModelError::Unsupported(reason)) => refusal = refusal.or(Some(ModelError::Unsupported(reason))),
                 chosen => return chosen,
@@ -56,7 +59,14 @@ impl<'a> Branches<'a> {
     /// With accumulators of at most `finest` fractional bits.
     fn up_to(finest: u32, blocks: Blocks<'a>) -> Result<Self, ModelError> {
         let Blocks { config, shape, real, normed, slack, expected } = blocks;
-        let (mean_bits, output) = share_bits("attention output", &real.output.survey()?, MEAN_BITS)?;
+        let survey = real.output.survey()?;
+        let (mean_bits, mean_limbs, output) = if expected.precision.limbs {
+            let (limbs, output) = share_limbs("attention output", &survey, WIDE_MEAN_BITS)?;
+            (WIDE_MEAN_BITS, limbs, output)
+        } else {
+            let (bits, output) = share_bits("attention output", &survey, MEAN_BITS)?;
+            (bits, LowLimbs::NONE, output)
+        };
         let mean_range = power(mean_bits - 1);
         let finest_value = finest.saturating_sub(output.fraction);
         let (value_bits, value) = project_values(real, normed, (mean_bits, slack), finest_value, expected)?;
@@ -67,7 +77,8 @@ impl<'a> Branches<'a> {
         let attention = Accumulators {
             fraction: value.fraction + output.fraction,
             largest: real.output.groups_at(output.fraction, 1, |_, row| mass(row) * mean_largest)?,
-            proven: output.bound.row_mass as f64 * mean_range,
+            proven: Accumulators::proven(mean_limbs, mean_bits, output.bound.row_mass as f64),
+            limbs: mean_limbs,
         };
         let feed_forward = inner.accumulators(shape, real)?;
         let [attention_gain, feed_forward_gain] = match &real.branch_gains {
@@ -83,10 +94,21 @@ impl<'a> Branches<'a> {
             embedding: &real.embedding.largest_of_columns()?,
             attention: &attention_output,
             feed_forward: &feed_forward_output,
-            smallest: expected.extremes.smallest_stream(),
+            expected,
+            epsilon: config.rms_norm_eps,
         };
         let stream = StreamFormat::choose(shape, &joining)?;
-        Ok(Self { value_bits, value, mean_bits, output, inner, attention_output, feed_forward_output, stream })
+        Ok(Self {
+            value_bits,
+            value,
+            mean_bits,
+            mean_limbs,
+            output,
+            inner,
+            attention_output,
+            feed_forward_output,
+            stream,
+        })
     }
 }
 
@@ -102,7 +124,8 @@ fn project_values<'a>(
 ) -> Result<(u32, Projection<'a>), ModelError> {
     let stack = (&real.value, &real.value.survey()?);
     let choose = |limit: f64, range: f64| {
-        let output = Output { expected: expected.of("value"), limit, range, finest };
+        let loss = expected.precision.projection_loss;
+        let output = Output { expected: expected.of("value"), limit, range, finest, loss };
         project("value projection", stack, real.value_bias.as_deref(), normed, &output)
     };
     let range = power(mean_bits - 1);

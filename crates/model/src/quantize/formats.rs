@@ -4,9 +4,12 @@
 //! same bound. Where a range for the bound costs little precision, nothing is ever clamped; else the range is for what is
 //! expected.
 
-use obelysk_statement::compile::output_norm;
-use obelysk_statement::description::{Norm, Rounding, WeightBound};
+use std::collections::BTreeMap;
 
+use obelysk_statement::compile::output_norm;
+use obelysk_statement::description::{LowLimbs, Norm, Rounding, WeightBound};
+
+use super::precision::Precision;
 use super::stack::{Extremes, Stack, Survey};
 use crate::error::ModelError;
 
@@ -15,22 +18,49 @@ pub(super) const WINDOW: f64 = (1u64 << 31) as f64 - 2.0;
 /// Accumulators up to here leave room for an excess: a third of the window.
 pub(super) const ACCUMULATORS: f64 = 0.7 * (1u64 << 30) as f64;
 /// Widest rounding.
-const WIDEST_SHIFT: u32 = 16;
+pub(super) const WIDEST_SHIFT: u32 = 16;
 /// More fractional bits than any accumulator has.
 pub(super) const FINEST_FRACTION: u32 = 40;
 /// Widest excess.
-const WIDEST_EXCESS: u32 = 28;
+const WIDEST_EXCESS: u32 = 30;
 
 /// What calibration leads to expect of activations, as real numbers.
 pub(super) struct Expected {
     pub(super) extremes: crate::float::Extremes,
-    pub(super) headroom: f64,
+    pub(super) precision: Precision,
+    /// What some tensors are multiplied by.
+    factors: BTreeMap<&'static str, f64>,
 }
 
 impl Expected {
+    pub(super) fn new(extremes: crate::float::Extremes, precision: Precision) -> Self {
+        Self { extremes, precision, factors: BTreeMap::new() }
+    }
+
     /// Largest magnitude of a tensor of the integer engine.
     pub(super) fn of(&self, name: &str) -> f64 {
-        self.extremes.largest(name) * self.headroom
+        let factor = self.factors.get(name).copied().unwrap_or(1.0);
+        self.extremes.largest(name) * self.precision.headroom * factor
+    }
+
+    /// The factor in `1..2` that makes what is expected of a tensor fill a range, at a scale that is a power of two. From here
+    /// on the tensors of `names` are expected to be that much larger.
+    pub(super) fn fill(&mut self, names: &[&'static str], range: f64) -> f64 {
+        let largest = self.of(names[0]);
+        if largest == 0.0 {
+            return 1.0;
+        }
+        let mut factor = range / largest;
+        while factor >= 2.0 {
+            factor /= 2.0;
+        }
+        while factor < 1.0 {
+            factor *= 2.0;
+        }
+        for &name in names {
+            *self.factors.entry(name).or_insert(1.0) *= factor;
+        }
+        factor
     }
 }
 
@@ -118,9 +148,9 @@ impl Input {
     }
 }
 
-/// `value` as a power of two.
+/// `value` as a power of two, up to 62.
 pub(super) fn power(exponent: u32) -> f64 {
-    f64::from(1u32 << exponent)
+    (1u64 << exponent) as f64
 }
 
 /// As [`power`], for scales of accumulators, which may exceed 32 bits.
@@ -144,10 +174,9 @@ pub(super) struct Output {
     pub(super) range: f64,
     /// Most fractional bits.
     pub(super) finest: u32,
+    /// Bits of precision that may be lost for never being clamped.
+    pub(super) loss: u32,
 }
-
-/// Bits of precision that a projection may lose for never being clamped.
-pub(super) const PROJECTION_LOSS: u32 = 4;
 
 /// The finest format of a projection of `input`.
 pub(super) fn project<'a>(
@@ -164,7 +193,7 @@ pub(super) fn project<'a>(
         let bound = input.product(extremes) + largest_bias * power_of(total) + 1.0;
         let size = Size { bound, proven: bound, expected: output.expected * power_of(total) };
         let least = total.saturating_sub(output.finest);
-        let Some((rounding, largest)) = size.rounding(least, output.limit, output.range, PROJECTION_LOSS) else {
+        let Some((rounding, largest)) = size.rounding(least, output.limit, output.range, output.loss) else {
             continue;
         };
         if total >= rounding.shift {
@@ -208,33 +237,84 @@ pub(super) fn share_bits(
         .ok_or_else(|| unsupported(name))
 }
 
+/// The limbs, and their scale, of numbers of `bits` bits whose products with rows keep all of the rows' significant bits but
+/// one; limbs of five bits if none do. Every limb's sum leaves room for the carry that it hands on.
+pub(super) fn share_limbs(name: &str, survey: &Survey, bits: u32) -> Result<(LowLimbs, Scaled), ModelError> {
+    /// A sum of low limbs and its carry are equally large: together they fill the window.
+    const SUMS: f64 = 0.98 * (1u64 << 30) as f64;
+    const NARROWEST: u32 = 5;
+    (NARROWEST..=8)
+        .rev()
+        .filter_map(|limb| {
+            let scaled = scale_within(survey, SUMS, |rows| rows.bound().row_mass as f64 * power(limb))?;
+            Some((limb, scaled))
+        })
+        .find(|(limb, scaled)| scaled.fraction + 1 >= survey.finest || *limb == NARROWEST)
+        .map(|(limb, scaled)| (low_limbs(bits, limb), scaled))
+        .ok_or_else(|| unsupported(name))
+}
+
+/// Low limbs of `limb` bits of numbers of `bits` bits. The high limb has the sign, which a sum of magnitudes has room for.
+pub(super) fn low_limbs(bits: u32, limb: u32) -> LowLimbs {
+    match bits.saturating_sub(limb + 1).div_ceil(limb) {
+        0 => LowLimbs::NONE,
+        count => LowLimbs { count, bits: limb },
+    }
+}
+
 /// Number and bits of balanced limbs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Limbs {
     pub(super) count: u32,
     pub(super) bits: u32,
+    /// Bits of the highest limb.
+    pub(super) highest: u32,
 }
 
 impl Limbs {
+    /// Limbs of one width.
+    pub(super) const fn equal(count: u32, bits: u32) -> Self {
+        Self { count, bits, highest: bits }
+    }
+
     /// The widest limbs whose products, summed over `width` entries, fit the field.
     pub(super) fn of_width(width: usize, count: u32) -> Option<Self> {
         let limit = if count == 2 { power(29) } else { power(30) / 3.0 };
         let bits = (6..=30 / count).rev().filter(|&bits| bits <= 12);
-        bits.map(|bits| Self { count, bits }).find(|limbs| (width as f64) * power(2 * (limbs.bits - 1)) <= limit)
+        bits.map(|bits| Self::equal(count, bits)).find(|limbs| (width as f64) * power(2 * (limbs.bits - 1)) <= limit)
     }
 
-    fn ones(self) -> f64 {
-        (0..self.count).map(|place| power(place * self.bits)).sum()
+    /// With the narrowest highest limb that still holds `magnitude`.
+    pub(super) fn holding(self, magnitude: f64) -> Option<Self> {
+        (2..=self.bits).map(|highest| Self { highest, ..self }).find(|limbs| limbs.limit() >= magnitude)
+    }
+
+    /// Largest sum of squares that a norm can read: the digits above the first bit of the highest products have to fit the
+    /// field, and there are fifteen at most.
+    pub(super) fn largest_squares(self) -> f64 {
+        let digits = ((2 * self.highest_place() + 30) / 4).min(15);
+        0.99 * power(4 * digits)
+    }
+
+    /// Where the highest limb begins.
+    pub(super) fn highest_place(self) -> u32 {
+        (self.count - 1) * self.bits
+    }
+
+    /// Largest magnitude of either sign of the low limbs together.
+    pub(super) fn low_limit(self) -> f64 {
+        (0..self.count - 1).map(|place| power(place * self.bits)).sum::<f64>() * (power(self.bits - 1) - 1.0)
     }
 
     /// Largest magnitude of either sign.
     pub(super) fn limit(self) -> f64 {
-        self.ones() * (power(self.bits - 1) - 1.0)
+        self.low_limit() + power(self.highest_place()) * (power(self.highest - 1) - 1.0)
     }
 
     /// Largest magnitude.
     pub(super) fn range(self) -> f64 {
-        self.ones() * power(self.bits - 1)
+        let ones: f64 = (0..self.count - 1).map(|place| power(place * self.bits)).sum();
+        ones * power(self.bits - 1) + power(self.highest_place() + self.highest - 1)
     }
 }
 
@@ -245,8 +325,10 @@ pub(super) fn finest_before_norm(width: usize, epsilon: f64) -> u32 {
     (0..=FINEST_FRACTION).rev().find(|&fraction| added(fraction) < power(28) - 1.0).unwrap_or(0)
 }
 
-/// Largest sum of squares that a norm can read.
-pub(super) const LARGEST_SQUARES: f64 = 0.99 * (1u64 << 60) as f64;
+/// Bits of normalised vectors of `width` entries, signed: as many as eight fractional bits need, and at least fourteen.
+pub(super) fn normed_bits(width: usize) -> u32 {
+    (14..=15).find(|&bits| (width as f64).sqrt() * power(8) + 10.0 <= power(bits - 1)).unwrap_or(16)
+}
 
 /// A norm over `width` entries with `bits`-bit output, and what its output promises. `sum_of_squares` bounds the sum
 /// of squares of its input, `epsilon` is in the same unit.
@@ -276,6 +358,7 @@ pub(super) fn norm(
     let norm = Norm {
         limbs: limbs.count,
         limb_bits: limbs.bits,
+        highest_bits: limbs.highest,
         epsilon: epsilon.round() as u64,
         digits: digits.max(lowest + 1),
         lowest,

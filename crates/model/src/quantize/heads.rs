@@ -16,7 +16,7 @@ use crate::error::ModelError;
 /// Bits of normalised query and key heads, signed.
 const HEAD_NORMED_BITS: u32 = 13;
 /// Limbs of queries and keys that are normalised.
-const HEAD_LIMBS: Limbs = Limbs { count: 2, bits: 8 };
+const HEAD_LIMBS: Limbs = Limbs::equal(2, 8);
 /// Bits of queries and keys that are not.
 const PROJECTED_BITS: u32 = 15;
 /// Bits of scores.
@@ -85,7 +85,8 @@ impl<'a> Heads<'a> {
         };
         let finest =
             if with_norms { finest_before_norm(shape.head_dim, config.rms_norm_eps) } else { FINEST_PROJECTED };
-        let output = |name: &str| Output { expected: expected.of(name), limit, range, finest };
+        let loss = expected.precision.projection_loss;
+        let output = |name: &str| Output { expected: expected.of(name), limit, range, finest, loss };
         let stack = (&real.query, &real.query.survey()?);
         let query = project("query projection", stack, real.query_bias.as_deref(), normed, &output("query"))?;
         let stack = (&real.key, &real.key.survey()?);

@@ -10,6 +10,8 @@ mod feed_forward;
 mod file;
 mod formats;
 mod heads;
+mod loss;
+mod precision;
 mod stack;
 mod stream;
 mod write;
@@ -30,12 +32,13 @@ use crate::decoder::{self, LayerNorm};
 use crate::error::ModelError;
 use crate::float;
 use branches::{Blocks, Branches};
-use formats::{Expected, Limbs, norm, power, scale_within, unsupported};
+use formats::{Expected, Limbs, norm, normed_bits, power, scale_within, unsupported};
 use heads::{Heads, Scores};
 use stack::Stack;
 use write::Weights;
 
 pub use file::{DESCRIPTION_FILE, WEIGHTS_FILE, digest_of_weights, encode, read_description};
+pub use precision::Precision;
 
 /// A description with the integer weights that it is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,10 +69,12 @@ pub struct Piece<'a> {
 }
 
 /// The kinds of quantisation that give other integers for the same checkpoint count up.
-pub const QUANTIZER: u32 = 3;
+pub const QUANTIZER: u32 = 4;
 
-/// Bits of normalised hidden vectors, signed.
-const NORMED_BITS: u32 = 14;
+/// Largest loss on the calibration texts with which the plain precision is good enough, in nats.
+const PLAIN_LOSS: f64 = 1e-3;
+/// Most weights of a model that may be tried at the plain precision: it is quantised in memory and run twice.
+const PLAIN_WEIGHTS: usize = 1 << 25;
 
 /// Quantise a checkpoint into memory.
 ///
@@ -88,6 +93,34 @@ pub fn quantize(
     Ok(QuantizedModel { description, weights })
 }
 
+/// Quantise a checkpoint into memory at a precision, whatever it loses.
+///
+/// # Errors
+/// As [`quantize`].
+pub fn quantize_at(
+    precision: Precision,
+    config: &ModelConfig,
+    checkpoint: &Checkpoint,
+    calibration: &Calibration,
+) -> Result<QuantizedModel, ModelError> {
+    let extremes = float::observe(config, checkpoint, &calibration.sequences_for(config))?;
+    in_memory(precision, config, checkpoint, extremes)
+}
+
+fn in_memory(
+    precision: Precision,
+    config: &ModelConfig,
+    checkpoint: &Checkpoint,
+    extremes: float::Extremes,
+) -> Result<QuantizedModel, ModelError> {
+    let mut weights: BTreeMap<String, Vec<i32>> = BTreeMap::new();
+    let description = write_at::<ModelError>(precision, config, checkpoint, extremes, &mut |piece| {
+        weights.entry(piece.name.to_owned()).or_default().extend_from_slice(piece.entries);
+        Ok(())
+    })?;
+    Ok(QuantizedModel { description, weights })
+}
+
 /// Quantise a checkpoint, handing the integers of every weight tensor to `sink` in pieces, in order of the names.
 ///
 /// # Errors
@@ -98,24 +131,74 @@ pub fn quantize_into<E: From<ModelError>>(
     calibration: &Calibration,
     sink: &mut dyn FnMut(Piece) -> Result<(), E>,
 ) -> Result<ModelDescription, E> {
-    let shape = shape_of(config);
-    let real = RealWeights::open(config, checkpoint)?;
     let sequences = calibration.sequences_for(config);
-    let expected =
-        Expected { extremes: float::observe(config, checkpoint, &sequences)?, headroom: calibration.headroom };
+    let extremes = float::observe(config, checkpoint, &sequences)?;
+    if let Some(model) = plain(config, checkpoint, &sequences, &extremes)? {
+        for (name, entries) in &model.weights {
+            sink(Piece { name, bound: model.description.weights[name], entries })?;
+        }
+        return Ok(model.description);
+    }
+    write_at(Precision::FINE, config, checkpoint, extremes, sink)
+}
+
+/// The model at the plain precision, if it is small and that is good enough.
+fn plain(
+    config: &ModelConfig,
+    checkpoint: &Checkpoint,
+    sequences: &[Vec<u32>],
+    extremes: &float::Extremes,
+) -> Result<Option<QuantizedModel>, ModelError> {
+    let weights: usize =
+        decoder::expected_tensors(config).iter().map(|(_, shape)| shape.iter().product::<usize>()).sum();
+    if weights > PLAIN_WEIGHTS {
+        return Ok(None);
+    }
+    let model = match in_memory(Precision::PLAIN, config, checkpoint, extremes.clone()) {
+        Err(ModelError::Unsupported(_)) => return Ok(None),
+        model => model?,
+    };
+    let good = loss::loss(config, checkpoint, &model, sequences)? <= PLAIN_LOSS;
+    Ok(good.then_some(model))
+}
+
+fn write_at<E: From<ModelError>>(
+    precision: Precision,
+    config: &ModelConfig,
+    checkpoint: &Checkpoint,
+    extremes: float::Extremes,
+    sink: &mut dyn FnMut(Piece) -> Result<(), E>,
+) -> Result<ModelDescription, E> {
+    let shape = shape_of(config);
+    let mut real = RealWeights::open(config, checkpoint, precision)?;
+    let mut expected = Expected::new(extremes, precision);
+    if precision.limbs {
+        real.fill(&mut expected);
+    }
+    let (real, expected) = (real, expected);
     let limbs = Limbs::of_width(shape.hidden, 2).ok_or_else(|| unsupported("the width of the residual stream"))?;
     // The format of the output depends on the width alone; the input's scale comes with the residual stream.
-    let (_, normed) = norm(shape.hidden, limbs, NORMED_BITS, 0.0, 0.0)?;
+    let normed_bits = normed_bits(shape.hidden);
+    let (_, normed) = norm(shape.hidden, limbs, normed_bits, 0.0, 0.0)?;
 
     let heads = Heads::choose(config, &shape, &real, normed, &expected)?;
     let scores = Scores::choose(config, &shape, &heads.rotation, &expected)?;
     let slack = probability_slack(&shape, scores.step)?;
     let branches = Branches::choose(Blocks { config, shape: &shape, real: &real, normed, slack, expected: &expected })?;
-    let Branches { value_bits, value, mean_bits, output, inner, attention_output, feed_forward_output, stream } =
-        branches;
+    let Branches {
+        value_bits,
+        value,
+        mean_bits,
+        mean_limbs,
+        output,
+        inner,
+        attention_output,
+        feed_forward_output,
+        stream,
+    } = branches;
     let unit = power(stream.residual.fraction);
     let epsilon = config.rms_norm_eps * shape.hidden as f64 * unit * unit;
-    let (hidden_norm, normed) = norm(shape.hidden, stream.limbs, NORMED_BITS, epsilon, stream.sum_of_squares)?;
+    let (hidden_norm, normed) = norm(shape.hidden, stream.limbs, normed_bits, epsilon, stream.sum_of_squares)?;
     let head = scale_within(&real.head.survey()?, power(29) - 2.0, |rows| normed.product(rows))
         .ok_or_else(|| unsupported("output head"))?;
 
@@ -167,6 +250,7 @@ pub fn quantize_into<E: From<ModelError>>(
             value_rounding: value.rounding,
             value_bits,
             mean_bits,
+            mean_limbs,
         },
         feed_forward: FeedForward {
             activation: match config.activation {
@@ -179,7 +263,7 @@ pub fn quantize_into<E: From<ModelError>>(
             up_bits: inner.up_bits,
             hidden_rounding: inner.rounding,
             hidden_bits: inner.bits,
-            hidden_low_bits: inner.low_bits,
+            hidden_limbs: inner.limbs,
         },
         head_fraction: head.fraction,
         weights: weights.bounds(),
@@ -254,8 +338,9 @@ struct RealWeights<'a> {
 }
 
 impl<'a> RealWeights<'a> {
-    fn open(config: &ModelConfig, checkpoint: &'a Checkpoint) -> Result<Self, ModelError> {
-        let stack = |projection| Stack::of_layers(config, checkpoint, projection);
+    fn open(config: &ModelConfig, checkpoint: &'a Checkpoint, precision: Precision) -> Result<Self, ModelError> {
+        let mantissa = precision.mantissa;
+        let stack = |projection| Stack::of_layers(config, checkpoint, projection, mantissa);
         let gains = |norm: LayerNorm| -> Result<Vec<Vec<f32>>, ModelError> {
             (0..config.layers).map(|layer| norm.read(config, checkpoint, layer)).collect()
         };
@@ -273,7 +358,8 @@ impl<'a> RealWeights<'a> {
         let before_feed_forward = gains(LayerNorm::FeedForward)?;
         let last = vec![decoder::last_gain(config, checkpoint)?];
         Ok(Self {
-            embedding: Stack::single(checkpoint, decoder::EMBEDDING, vocabulary).times(config.embedding_factor),
+            embedding: Stack::single(checkpoint, decoder::EMBEDDING, vocabulary, mantissa)
+                .times(config.embedding_factor),
             query: stack(decoder::Projection::Query).after_norm(before_attention.clone()),
             key: stack(decoder::Projection::Key).after_norm(before_attention.clone()),
             value: stack(decoder::Projection::Value).after_norm(before_attention),
@@ -289,7 +375,18 @@ impl<'a> RealWeights<'a> {
                 .has_branch_norms()
                 .then(|| pair(LayerNorm::AttentionOutput, LayerNorm::FeedForwardOutput))
                 .transpose()?,
-            head: Stack::single(checkpoint, decoder::head(config), vocabulary).after_norm(last),
+            head: Stack::single(checkpoint, decoder::head(config), vocabulary, mantissa).after_norm(last),
         })
+    }
+
+    /// Let values and up projections fill their ranges: what they are multiplied by is taken back where they are read.
+    fn fill(&mut self, expected: &mut Expected) {
+        let factor = expected.fill(&["value"], power(14) - 4.0);
+        self.value.scale(factor);
+        self.value_bias.iter_mut().flatten().for_each(|bias| *bias *= factor);
+        self.output.scale(1.0 / factor);
+        let factor = expected.fill(&["up", "feed_forward_hidden"], power(15) - 4.0);
+        self.up.scale(factor);
+        self.down.scale(1.0 / factor);
     }
 }

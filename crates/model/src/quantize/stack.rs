@@ -1,4 +1,4 @@
-//! Weights as integers at one power-of-two scale per tensor, from eight significant bits per output channel.
+//! Weights as integers at one power-of-two scale per tensor, with as many significant bits per output channel as asked for.
 //!
 //! A stack is read from the checkpoint in pieces, so that memory holds a few megabytes of it at a time: once to survey
 //! what each scale would mean, and once more to write the integers of the scale that was chosen.
@@ -13,12 +13,10 @@ use crate::config::ModelConfig;
 use crate::decoder::Projection;
 use crate::error::ModelError;
 
-/// Significant bits of the largest weight of a channel, sign apart.
-const MANTISSA: f64 = 127.0;
 /// Finest scale of a weight; below it a channel is as good as zero.
-pub(super) const FINEST: u32 = 20;
-/// A channel whose scale is this much finer than the tensor's has no integer but zero.
-const VANISHED: u32 = 8;
+pub(super) const FINEST: u32 = 26;
+/// A channel whose scale is this much finer than the tensor's has no integer but zero: its largest has twelve bits.
+const VANISHED: u32 = 12;
 /// Entries in memory at a time, about.
 const PIECE: usize = 1 << 22;
 
@@ -37,6 +35,8 @@ pub(super) struct Stack<'a> {
     gains: Vec<Vec<f64>>,
     /// What everything is multiplied by.
     factor: f64,
+    /// Largest integer of a channel.
+    mantissa: f64,
 }
 
 /// What the integers of a stack would be at each scale.
@@ -89,8 +89,14 @@ impl Survey {
 
 impl<'a> Stack<'a> {
     /// A projection of every layer.
-    pub(super) fn of_layers(config: &ModelConfig, checkpoint: &'a Checkpoint, projection: Projection) -> Self {
+    pub(super) fn of_layers(
+        config: &ModelConfig,
+        checkpoint: &'a Checkpoint,
+        projection: Projection,
+        mantissa: f64,
+    ) -> Self {
         Self {
+            mantissa,
             checkpoint,
             places: (0..config.layers).map(|layer| projection.location(config, layer)).collect(),
             columns: projection.shape(config)[1],
@@ -100,8 +106,9 @@ impl<'a> Stack<'a> {
     }
 
     /// A single matrix.
-    pub(super) fn single(checkpoint: &'a Checkpoint, name: &str, [rows, columns]: [usize; 2]) -> Self {
-        Self { checkpoint, places: vec![(name.to_owned(), 0..rows)], columns, gains: Vec::new(), factor: 1.0 }
+    pub(super) fn single(checkpoint: &'a Checkpoint, name: &str, [rows, columns]: [usize; 2], mantissa: f64) -> Self {
+        let places = vec![(name.to_owned(), 0..rows)];
+        Self { checkpoint, places, columns, gains: Vec::new(), factor: 1.0, mantissa }
     }
 
     /// With the gains of the norm before it, one vector per layer.
@@ -113,8 +120,13 @@ impl<'a> Stack<'a> {
 
     /// With everything multiplied by `factor`.
     pub(super) fn times(mut self, factor: f64) -> Self {
-        self.factor = factor;
+        self.scale(factor);
         self
+    }
+
+    /// Multiply everything by `factor`.
+    pub(super) fn scale(&mut self, factor: f64) {
+        self.factor *= factor;
     }
 
     /// Visit all rows in groups of `group`: `visit` runs in parallel, its results come in order.
@@ -161,9 +173,10 @@ impl<'a> Stack<'a> {
     pub(super) fn survey(&self) -> Result<Survey, ModelError> {
         let mut survey = Survey { finest: 0, scales: vec![Extremes::default(); FINEST as usize + 1] };
         let row = |_: usize, row: &[f64]| {
-            let own = scale_of(row);
+            let own = self.scale_of(row);
             let coarsest = own.saturating_sub(VANISHED - 1);
-            (own, (coarsest..=own).map(|fraction| Extremes::of(&integers(row, fraction))).collect::<Vec<_>>())
+            let integers = |fraction| self.integers(row, fraction);
+            (own, (coarsest..=own).map(|fraction| Extremes::of(&integers(fraction))).collect::<Vec<_>>())
         };
         self.visit(1, row, |(own, extremes)| {
             survey.finest = survey.finest.max(own);
@@ -190,7 +203,7 @@ impl<'a> Stack<'a> {
         let mut results = Vec::new();
         let columns = self.columns;
         let quantize = |layer: usize, rows: &[f64]| {
-            let integers: Vec<i32> = rows.chunks_exact(columns).flat_map(|row| integers(row, fraction)).collect();
+            let integers: Vec<i32> = rows.chunks_exact(columns).flat_map(|row| self.integers(row, fraction)).collect();
             read(layer, &integers)
         };
         self.visit(group, quantize, |result| results.push(result))?;
@@ -207,10 +220,10 @@ impl<'a> Stack<'a> {
         let mut results = Vec::new();
         for layer in 0..self.places.len() {
             let mut others = Vec::new();
-            let quantize = |_: usize, row: &[f64]| integers(row, other_fraction);
+            let quantize = |_: usize, row: &[f64]| other.integers(row, other_fraction);
             other.visit_layer(layer, 1, &quantize, &mut |row| others.push(row))?;
             let mut own = Vec::new();
-            let quantize = |_: usize, row: &[f64]| integers(row, fraction);
+            let quantize = |_: usize, row: &[f64]| self.integers(row, fraction);
             self.visit_layer(layer, 1, &quantize, &mut |row| own.push(row))?;
             results.par_extend(own.par_iter().zip(&others).map(|(own, other)| read(own, other)));
         }
@@ -223,7 +236,7 @@ impl<'a> Stack<'a> {
         fraction: u32,
         sink: &mut dyn FnMut(&[i32]) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.write_rows(&|row| integers(row, fraction), sink)
+        self.write_rows(&|row| self.integers(row, fraction), sink)
     }
 
     /// The nearest integers at a scale, without regard to significant bits, in pieces.
@@ -266,18 +279,26 @@ impl<'a> Stack<'a> {
         )?;
         Ok(largest)
     }
+
+    fn scale_of(&self, row: &[f64]) -> u32 {
+        scale_of(row, self.mantissa)
+    }
+
+    fn integers(&self, row: &[f64], fraction: u32) -> Vec<i32> {
+        integers(row, fraction, self.mantissa)
+    }
 }
 
-/// The finest scale at which a channel's largest weight has [`MANTISSA`] bits.
-fn scale_of(row: &[f64]) -> u32 {
+/// The finest scale at which a channel's largest weight is at most `mantissa`.
+fn scale_of(row: &[f64], mantissa: f64) -> u32 {
     let largest = row.iter().fold(0.0f64, |largest, weight| largest.max(weight.abs()));
-    if largest == 0.0 { 0 } else { finest_scale(largest, MANTISSA).unwrap_or(0) }
+    if largest == 0.0 { 0 } else { finest_scale(largest, mantissa).unwrap_or(0) }
 }
 
 /// A channel at a scale. One with larger weights gets fewer fractional bits of its own: its integers are multiples of a
 /// power of two.
-fn integers(row: &[f64], fraction: u32) -> Vec<i32> {
-    let scale = scale_of(row).min(fraction);
+fn integers(row: &[f64], fraction: u32, mantissa: f64) -> Vec<i32> {
+    let scale = scale_of(row, mantissa).min(fraction);
     let unit = f64::from(1u32 << scale);
     row.iter().map(|weight| ((weight * unit).round() as i32) << (fraction - scale)).collect()
 }
@@ -292,27 +313,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_channel_keeps_seven_bits_of_its_largest_weight() {
-        for row in [[0.9, -0.01], [0.02, 0.015], [0.0, 0.0]] {
-            let unit = f64::from(1u32 << 13);
+    fn every_channel_keeps_the_significant_bits_of_its_largest_weight() {
+        for (mantissa, row) in [(127.0, [0.9, -0.01]), (2047.0, [0.02, 0.015]), (127.0, [0.0, 0.0])] {
+            let unit = f64::from(1u32 << 20);
             let largest = row.iter().fold(0.0f64, |largest, weight: &f64| largest.max(weight.abs()));
-            for (&integer, &weight) in integers(&row, 13).iter().zip(&row) {
-                assert!((f64::from(integer) / unit - weight).abs() <= largest / 127.0, "{weight}");
+            for (&integer, &weight) in integers(&row, 20, mantissa).iter().zip(&row) {
+                assert!((f64::from(integer) / unit - weight).abs() <= largest / mantissa, "{weight}");
             }
         }
     }
 
     #[test]
     fn a_coarser_limit_only_costs_small_channels() {
-        assert_eq!((integers(&[0.9], 7), integers(&[0.001], 7)), (vec![115], vec![0]));
+        assert_eq!((integers(&[0.9], 7, 127.0), integers(&[0.001], 7, 127.0)), (vec![115], vec![0]));
     }
 
     #[test]
     fn a_finer_scale_multiplies_a_channel_by_a_power_of_two() {
         let row = [0.009, -0.0033, 0.00007];
-        let own = scale_of(&row);
-        let (coarse, fine) = (Extremes::of(&integers(&row, own)), Extremes::of(&integers(&row, own + 5)));
-        assert_eq!((coarse.scaled(5).mass, coarse.scaled(5).magnitude), (fine.mass, fine.magnitude));
-        assert!(integers(&row, own - VANISHED).iter().all(|&weight| weight == 0));
+        for mantissa in [127.0, 2047.0] {
+            let own = scale_of(&row, mantissa);
+            let at = |fraction| integers(&row, fraction, mantissa);
+            let (coarse, fine) = (Extremes::of(&at(own)), Extremes::of(&at(own + 5)));
+            assert_eq!((coarse.scaled(5).mass, coarse.scaled(5).magnitude), (fine.mass, fine.magnitude));
+            assert!(at(own - VANISHED).iter().all(|&weight| weight == 0));
+        }
     }
 }

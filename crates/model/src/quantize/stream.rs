@@ -1,18 +1,17 @@
 //! Formats of the residual stream and of what joins it.
 
-use obelysk_statement::description::{Branch, BranchNorm, Residual, Shape, WeightBound};
-
-use super::NORMED_BITS;
-use super::formats::{
-    Expected, LARGEST_SQUARES, Limbs, PROJECTION_LOSS, Size, finest_before_norm, norm, power, power_of, unsupported,
+use obelysk_statement::description::{
+    Branch, BranchNorm, LowLimbs, Residual, Rounding, Shape, StreamClamp, WeightBound,
 };
+
+use super::formats::{Expected, Limbs, Size, finest_before_norm, norm, normed_bits, power, power_of, unsupported};
 use super::heads::Gain;
 use crate::error::ModelError;
 
-/// Significant bits that a typical entry of the smallest vector of the stream should have.
-const SIGNIFICANT_BITS: u32 = 7;
-/// Widest branch.
-const BRANCH_BITS: u32 = 24;
+/// Widest part of a branch that is clamped.
+const BRANCH_BITS: u32 = 30;
+/// Most fractional bits of the stream.
+const FINEST_STREAM: u32 = 16;
 
 /// Format of the residual stream.
 pub(super) struct StreamFormat {
@@ -30,10 +29,12 @@ pub(super) struct BranchBounds {
     pub(super) fraction: u32,
     /// Largest magnitude per layer and channel.
     pub(super) largest: Vec<f64>,
-    /// Largest magnitude that the intervals of the proof allow.
+    /// Largest sum of high limbs and carry that the intervals of the proof allow.
     pub(super) proven: f64,
     /// Largest magnitude that is expected, a real number.
     pub(super) expected: f64,
+    /// Of what is summed.
+    pub(super) limbs: LowLimbs,
     /// The norm in between, and its gains.
     pub(super) norm: Option<(BranchNorm, Gain)>,
 }
@@ -44,8 +45,19 @@ pub(super) struct Accumulators {
     pub(super) fraction: u32,
     /// Largest magnitude per layer and channel.
     pub(super) largest: Vec<f64>,
-    /// Largest magnitude that the intervals of the proof allow.
+    /// Largest sum of high limbs and carry that the intervals of the proof allow.
     pub(super) proven: f64,
+    /// Of what the projection reads.
+    pub(super) limbs: LowLimbs,
+}
+
+impl Accumulators {
+    /// Of numbers of `bits` bits times rows of at most `mass`.
+    pub(super) fn proven(limbs: LowLimbs, bits: u32, mass: f64) -> f64 {
+        // A carry from low limbs is at most the mass, rounded up to a power of two.
+        let carry = if limbs.count > 0 { 2.0 * mass + 2.0 } else { 0.0 };
+        mass * power(bits - limbs.total() - 1) + carry
+    }
 }
 
 /// What joins in the stream.
@@ -54,59 +66,95 @@ pub(super) struct Joining<'a> {
     pub(super) embedding: &'a [f64],
     pub(super) attention: &'a BranchBounds,
     pub(super) feed_forward: &'a BranchBounds,
-    /// Smallest root mean square of a vector that is expected, a real number.
-    pub(super) smallest: f64,
+    pub(super) expected: &'a Expected,
+    /// What the norm adds to a mean square.
+    pub(super) epsilon: f64,
 }
 
 impl StreamFormat {
-    /// The cheapest format that keeps the significant bits of the smallest vectors: two limbs, then clamped branches, then
-    /// three limbs; the finest one where none does.
+    /// The finest format: two limbs that nothing ever leaves where the stream is one number after the other, else the limbs
+    /// that keep it finest.
     pub(super) fn choose(shape: &Shape, joining: &Joining) -> Result<Self, ModelError> {
-        let enough = |format: &Self| joining.smallest * power(format.residual.fraction) >= power(SIGNIFICANT_BITS);
-        let mut best: Option<Self> = None;
-        for (limbs, clamped) in [(2, false), (2, true), (3, true)] {
-            let Some(limbs) = Limbs::of_width(shape.hidden, limbs) else { continue };
-            let Some(format) = Self::finest(shape, joining, limbs, clamped) else { continue };
-            if enough(&format) {
-                return Ok(format);
-            }
-            if best.as_ref().is_none_or(|best| best.residual.fraction < format.residual.fraction) {
-                best = Some(format);
-            }
-        }
-        best.ok_or_else(|| unsupported("the range of the residual stream"))
+        let limbs = |count| Limbs::of_width(shape.hidden, count);
+        let finest = if joining.expected.precision.limbs {
+            let formats = [2, 3].into_iter().filter_map(limbs).filter_map(|limbs| Self::clamped(shape, joining, limbs));
+            // Of equals the one with fewer limbs.
+            formats.reduce(|best, next| if next.residual.fraction > best.residual.fraction { next } else { best })
+        } else {
+            limbs(2).and_then(|limbs| Self::exact(shape, joining, limbs))
+        };
+        finest.ok_or_else(|| unsupported("the range of the residual stream"))
     }
 
-    /// The finest scale at which the embedding plus every branch stays within the limbs.
-    fn finest(shape: &Shape, joining: &Joining, limbs: Limbs, clamped: bool) -> Option<Self> {
-        (1..=14u32).rev().find_map(|fraction| {
-            let attention = joining.attention.at(fraction, clamped)?;
-            let feed_forward = joining.feed_forward.at(fraction, clamped)?;
-            let embedded: Vec<f64> = joining.embedding.iter().map(|entry| (entry * power(fraction)).round()).collect();
+    /// The finest scale at which the stream never leaves the limbs.
+    fn exact(shape: &Shape, joining: &Joining, limbs: Limbs) -> Option<Self> {
+        joining.scales(shape).find_map(|fraction| {
+            let attention = joining.attention.at(fraction, false)?;
+            let feed_forward = joining.feed_forward.at(fraction, false)?;
             let largest_of_channel = |channel: usize| {
                 let sum = |bounds: &[f64], branch: &Branch| -> f64 {
-                    let unit = power(branch.rounding.shift);
-                    let end = power(branch.low_bits + branch.high_bits - 1);
-                    let of_channel = bounds.iter().skip(channel).step_by(shape.hidden);
-                    of_channel.map(|bound| (bound / unit + 1.0).min(end)).sum()
+                    let unit = power_of(branch.rounding.shift);
+                    bounds.iter().skip(channel).step_by(shape.hidden).map(|bound| bound / unit + 1.0).sum()
                 };
-                embedded[channel]
+                joining.embedded(fraction, channel)
                     + sum(&joining.attention.largest, &attention)
                     + sum(&joining.feed_forward.largest, &feed_forward)
             };
             let channels: Vec<f64> = (0..shape.hidden).map(largest_of_channel).collect();
             let sum_of_squares = channels.iter().map(|channel| channel * channel).sum();
-            if channels.iter().any(|&channel| channel > limbs.limit()) || sum_of_squares >= LARGEST_SQUARES {
+            if channels.iter().any(|&channel| channel > limbs.limit()) || sum_of_squares >= limbs.largest_squares() {
                 return None;
             }
-            let magnitude = embedded.iter().copied().fold(0.0, f64::max) as i64;
-            Some(Self {
-                residual: Residual { fraction, attention, feed_forward },
-                limbs,
-                embedding: WeightBound { magnitude, row_mass: magnitude, row_norm: magnitude },
-                sum_of_squares,
-            })
+            let residual = Residual { fraction, clamp: None, attention, feed_forward };
+            Some(Self { residual, limbs, embedding: joining.embedding_bound(fraction), sum_of_squares })
         })
+    }
+
+    /// The finest scale at which the limbs hold what is expected of the stream between layers, and what attention can add to
+    /// that: the sum of squares of any vector must have a place.
+    fn clamped(shape: &Shape, joining: &Joining, limbs: Limbs) -> Option<Self> {
+        let root = (limbs.largest_squares() / shape.hidden as f64).sqrt();
+        joining.scales(shape).find_map(|fraction| {
+            let attention = joining.attention.at(fraction, true)?;
+            let feed_forward = joining.feed_forward.at(fraction, true)?;
+            let added = joining.attention.end(&attention);
+            let largest = limbs.limit().min(root);
+            let top = ((largest - added - limbs.low_limit()) / power(limbs.highest_place())).floor();
+            let end = top * power(limbs.highest_place()) + limbs.low_limit();
+            let embedding = joining.embedding_bound(fraction);
+            let expected = joining.expected.of("stream").max(joining.largest_embedding()) * power(fraction);
+            if top < 1.0 || expected > end {
+                return None;
+            }
+            let limbs = limbs.holding(end + added)?;
+            let outside = added + joining.feed_forward.end(&feed_forward);
+            let excess_bits = (1..=BRANCH_BITS).find(|&bits| outside < power(bits))?;
+            let clamp = StreamClamp { top: top as u32, excess_bits };
+            let sum_of_squares = shape.hidden as f64 * (end + added + 1.0) * (end + added + 1.0);
+            let residual = Residual { fraction, clamp: Some(clamp), attention, feed_forward };
+            Some(Self { residual, limbs, embedding, sum_of_squares })
+        })
+    }
+}
+
+impl Joining<'_> {
+    /// Scales of the stream, the finest first: what the norm's epsilon adds to a sum of squares limits them.
+    fn scales(&self, shape: &Shape) -> impl Iterator<Item = u32> + use<> {
+        (1..=FINEST_STREAM.min(finest_before_norm(shape.hidden, self.epsilon))).rev()
+    }
+
+    fn embedded(&self, fraction: u32, channel: usize) -> f64 {
+        (self.embedding[channel] * power(fraction)).round()
+    }
+
+    fn largest_embedding(&self) -> f64 {
+        self.embedding.iter().copied().fold(0.0, f64::max)
+    }
+
+    fn embedding_bound(&self, fraction: u32) -> WeightBound {
+        let magnitude = (0..self.embedding.len()).map(|channel| self.embedded(fraction, channel)).fold(0.0, f64::max);
+        let magnitude = magnitude as i64;
+        WeightBound { magnitude, row_mass: magnitude, row_norm: magnitude }
     }
 }
 
@@ -124,30 +172,18 @@ impl BranchBounds {
         /// Largest integer gain.
         const LARGEST_GAIN: f64 = ((1 << 14) - 1) as f64;
         let branch = expected.of(&format!("{block}_branch"));
-        let Accumulators { fraction, largest, proven } = accumulators;
-        let Some(gain) = gain else { return Ok(Self { fraction, largest, proven, expected: branch, norm: None }) };
-        let name = format!("the output of {}", block.replace('_', "-"));
-        let widest = Limbs::of_width(shape.hidden, 2).ok_or_else(|| unsupported(&name))?;
-        let size = Size {
-            bound: largest.iter().copied().fold(0.0, f64::max),
-            proven,
-            expected: expected.of(&format!("{block}_output")) * power_of(fraction),
+        let Accumulators { fraction, largest, proven, limbs } = accumulators;
+        let Some(gain) = gain else {
+            return Ok(Self { fraction, largest, proven, expected: branch, limbs, norm: None });
         };
-        let least = fraction.saturating_sub(finest_before_norm(shape.hidden, epsilon));
-        // Narrower limbs where small numbers have to lose more bits than the widest limbs allow.
-        let (limbs, rounding) = (6..=widest.bits)
-            .rev()
-            .map(|bits| Limbs { count: widest.count, bits })
-            .find_map(|limbs| {
-                let (rounding, _) = size.rounding(least, limbs.limit(), limbs.range(), PROJECTION_LOSS)?;
-                (rounding.shift <= fraction).then_some((limbs, rounding))
-            })
-            .ok_or_else(|| unsupported(&name))?;
-        let entry = |bound: &f64| (bound / power(rounding.shift) + 1.0).min(limbs.range());
-        let squares = largest.chunks_exact(shape.hidden).map(|layer| layer.iter().map(|b| entry(b) * entry(b)).sum());
-        let unit = power_of(fraction - rounding.shift);
+        let name = format!("the output of {}", block.replace('_', "-"));
+        let output =
+            Self { fraction, largest, proven, expected: expected.of(&format!("{block}_output")), limbs, norm: None };
+        let (output, limbs, squares) =
+            output.before_norm(shape, epsilon, expected).ok_or_else(|| unsupported(&name))?;
+        let unit = power_of(fraction - output.rounding.shift);
         let epsilon = epsilon * shape.hidden as f64 * unit * unit;
-        let (norm, normed) = norm(shape.hidden, limbs, NORMED_BITS, epsilon, squares.fold(0.0, f64::max))?;
+        let (norm, normed) = norm(shape.hidden, limbs, normed_bits(shape.hidden), epsilon, squares)?;
         let gain = Gain::choose(&name, gain, LARGEST_GAIN)?;
         let largest: Vec<f64> = gain.entries.iter().map(|&gain| f64::from(gain).abs() * normed.range).collect();
         Ok(Self {
@@ -155,21 +191,52 @@ impl BranchBounds {
             proven: largest.iter().copied().fold(0.0, f64::max),
             largest,
             expected: branch,
-            norm: Some((BranchNorm { rounding, norm }, gain)),
+            limbs: LowLimbs::NONE,
+            norm: Some((BranchNorm { output, norm }, gain)),
         })
     }
 
-    /// The rounding and limbs at a scale of the stream; clamped to what is expected, or never clamped.
+    /// The finest rounded accumulator that a norm can read, the limbs that hold it and its largest sum of squares.
+    fn before_norm(&self, shape: &Shape, epsilon: f64, expected: &Expected) -> Option<(Branch, Limbs, f64)> {
+        let counts = if expected.precision.limbs { 2..=3 } else { 2..=2 };
+        let scales = || (0..=self.fraction.min(finest_before_norm(shape.hidden, epsilon))).rev();
+        let formats = counts.filter_map(|count| {
+            let widest = Limbs::of_width(shape.hidden, count)?;
+            let root = (widest.largest_squares() / shape.hidden as f64).sqrt();
+            scales().find_map(|fraction| {
+                let branch = self.at(fraction, true)?;
+                let end = self.end(&branch);
+                let limbs = widest.holding(end).filter(|_| end < root)?;
+                Some((fraction, branch, limbs, shape.hidden as f64 * (end + 1.0) * (end + 1.0)))
+            })
+        });
+        let finest = formats.reduce(|best, next| if next.0 > best.0 { next } else { best });
+        finest.map(|(_, branch, limbs, squares)| (branch, limbs, squares))
+    }
+
+    /// Largest magnitude of a rounded accumulator.
+    fn end(&self, branch: &Branch) -> f64 {
+        power(branch.kept(self.limbs) + branch.low_bits + branch.high_bits - 1)
+    }
+
+    /// The rounding and limbs at a scale; clamped to what is expected, or never clamped.
     fn at(&self, fraction: u32, clamped: bool) -> Option<Branch> {
-        let shift = self.fraction.checked_sub(fraction).filter(|shift| (1..=16).contains(shift))?;
-        let bound = self.largest.iter().copied().fold(0.0, f64::max);
-        let expected = self.expected * power_of(self.fraction);
-        let target = if clamped { expected.min(bound) } else { bound } / power(shift) + 1.0;
+        let total = self.limbs.total();
+        let shift = self.fraction.checked_sub(fraction)?;
+        // The last bit of the divisor is among those of the highest low limb, or above all of them.
+        if shift == 0 || shift + self.limbs.bits <= total || shift > total + 16 {
+            return None;
+        }
+        let top_shift = shift.saturating_sub(total);
+        let unit = power_of(total);
+        let bound = self.largest.iter().copied().fold(0.0, f64::max) / unit + 2.0;
+        let expected = self.expected * power_of(self.fraction) / unit;
+        let target = if clamped { expected.min(bound) } else { bound } / power(top_shift) + 1.0;
         // More bits than the target needs where the excess over fewer would be too wide.
         let (bits, rounding) = (2..=BRANCH_BITS).filter(|&bits| target < power(bits - 1)).find_map(|bits| {
             let end = power(bits - 1);
-            let (rounding, _) = Size { bound, proven: self.proven, expected }.clamped_to(shift, end - 1.0, end)?;
-            Some((bits, rounding))
+            let (rounding, _) = Size { bound, proven: self.proven, expected }.clamped_to(top_shift, end - 1.0, end)?;
+            (clamped || rounding.excess_bits == 0).then_some((bits, Rounding { shift, ..rounding }))
         })?;
         let low_bits = (bits / 2).max(1);
         Some(Branch { rounding, low_bits, high_bits: bits - low_bits })

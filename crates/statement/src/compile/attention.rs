@@ -1,7 +1,8 @@
 //! Grouped-query attention: projections, scores, and means of the values.
 
 use super::builder::{at, contraction};
-use super::residual::{Accumulator, Stream};
+use super::output_projection::OutputProjection;
+use super::residual::Stream;
 use super::rotary::{HeadNorm, Projection};
 use super::{Axes, Compiler};
 use crate::description::{PROBABILITY_BITS, Rounding};
@@ -81,20 +82,21 @@ impl Compiler<'_> {
         builder.product("value: projection", &value_axes, output, vec![projection], &[hidden]);
 
         let mean_axes = [layer, entry, position, kv_head, group, channel];
-        let mean = builder.signed("attention_mean", &mean_axes, format.mean_bits);
+        let limbs = builder.limbs("attention_mean", &mean_axes, format.mean_limbs, format.mean_bits);
         let range = Interval::signed(format.mean_bits);
         let rounding = Rounding::exact(PROBABILITY_BITS);
-        let output = builder.rounded("attention_mean", &mean_axes, rounding, &[(1, at(mean, &mean_axes))], range);
+        let output = builder.rounded("attention_mean", &mean_axes, rounding, &limbs.terms(), range);
         let product =
             contraction(1, &at(probability, &pairs), &at(value, &[layer, entry, key_position, kv_head, channel]));
         builder.product("attention_mean: weights times values", &mean_axes, output, vec![product], &[key_position]);
 
-        let accumulator = Accumulator {
-            projection: contraction(1, &at(mean, &mean_axes), &at(output_weight, &output_axes)),
+        let projection = OutputProjection {
+            input: limbs,
+            weight: at(output_weight, &output_axes),
+            mass: bound("output_weight").row_mass,
             summed: vec![kv_head, group, channel],
-            added: Vec::new(),
         };
         let norm = description.branch_norms.as_ref().map(|norms| &norms.attention);
-        self.branch("attention", &stream.attention_branch, norm, roots, accumulator);
+        self.branch("attention", &stream.attention_branch, norm, roots, &projection);
     }
 }

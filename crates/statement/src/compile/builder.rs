@@ -111,6 +111,16 @@ impl Builder {
         tensor
     }
 
+    /// A committed tensor of integers in `-end..=end`: looked up from both ends.
+    pub(crate) fn symmetric(&mut self, name: &str, axes: &[AxisId], end: i64) -> TensorId {
+        let bits = i64::BITS - (2 * end).leading_zeros();
+        let tensor = self.witness(name, axes, Interval::new(-end, end), Certificate::Lookup);
+        let access = at(tensor, axes);
+        self.range(&format!("{name}: not below its end"), axes, linear(&[(1, &access)], end), bits);
+        self.range(&format!("{name}: not above its end"), axes, linear(&[(1, &access)], (1 << bits) - 1 - end), bits);
+        tensor
+    }
+
     /// State a better bound of the sum of absolute values over summed axes than the interval gives.
     pub(crate) fn bound_row_mass(&mut self, tensor: TensorId, mass: i64) {
         self.statement.tensors[tensor.0 as usize].row_mass = Some(mass);
@@ -144,10 +154,8 @@ impl Builder {
 
     pub(crate) fn public(&mut self, name: &str, axes: &[AxisId], values: PublicTensor, interval: Interval) -> TensorId {
         let row_mass = match &values {
-            PublicTensor::OneHot { .. } => Some(1),
-            PublicTensor::StrictlyLower { size }
-            | PublicTensor::Causal { size }
-            | PublicTensor::Windowed { size, .. } => i64::try_from(*size).ok(),
+            PublicTensor::OneHot { .. } | PublicTensor::Previous { .. } => Some(1),
+            PublicTensor::Causal { size } | PublicTensor::Windowed { size, .. } => i64::try_from(*size).ok(),
             PublicTensor::Below { .. } | PublicTensor::Dense { .. } => None,
         };
         self.tensor(Tensor {

@@ -1,13 +1,13 @@
 //! Gated feed-forward block: `down(activation(gate(x)) * up(x))`.
 
 use super::builder::{at, contraction, linear, monomial};
-use super::residual::{Accumulator, Stream};
+use super::output_projection::OutputProjection;
+use super::residual::Stream;
 use super::rounding::minus;
-use super::two_limbs::TwoLimbs;
 use super::{Axes, Compiler};
-use crate::description::{Activation, ModelDescription, TABLE_BITS};
+use crate::description::{Activation, TABLE_BITS};
 use crate::functions;
-use crate::relation::{Access, Certificate, Interval, TensorId};
+use crate::relation::{Certificate, Interval, TensorId};
 use crate::table::TableId;
 
 impl Compiler<'_> {
@@ -42,54 +42,28 @@ impl Compiler<'_> {
             Activation::Silu => functions::silu(format.gate_fraction),
             Activation::GeluTanh => functions::gelu_tanh(format.gate_fraction),
         };
+        // The least of a table of activations is near zero: what it is matters where a product fills the field.
+        let least = activations.iter().copied().min().map_or(0, i64::from);
+        let range = Interval::new(least, Interval::signed(TABLE_BITS).high);
         let table = builder.table("activation", vec![gates, activations]);
-        let activation =
-            at(builder.witness("activation", &axes, Interval::signed(TABLE_BITS), Certificate::Lookup), &axes);
+        let activation = at(builder.witness("activation", &axes, range, Certificate::Lookup), &axes);
         let columns = vec![linear(&[(1, &gate)], 0), linear(&[(1, &activation)], 0)];
         builder.lookup("activation: table", &axes, table, columns, None);
 
+        let limbs = builder.limbs("feed_forward_hidden", &axes, format.hidden_limbs, format.hidden_bits);
         let range = Interval::signed(format.hidden_bits);
-        let limbs = [format.hidden_low_bits, format.hidden_bits - format.hidden_low_bits];
-        // High limb first.
-        let inner: Vec<(i64, Access)> = match limbs {
-            [0, bits] => vec![(1, at(builder.signed("feed_forward_hidden", &axes, bits), &axes))],
-            limbs => TwoLimbs::new(builder, "feed_forward_hidden", &axes, limbs).at(&axes),
-        };
-        let output = builder.rounded("feed_forward_hidden", &axes, format.hidden_rounding, &inner, range);
+        let output = builder.rounded("feed_forward_hidden", &axes, format.hidden_rounding, &limbs.terms(), range);
         let mut monomials = vec![monomial(1, &[&activation, &up])];
         monomials.extend(minus(&output));
         builder.rows("feed_forward_hidden: activation times up", &axes, monomials);
 
-        let down = at(down_weight, &down_axes);
-        let accumulator = Accumulator {
-            projection: contraction(1, &inner[0].1, &down),
+        let projection = OutputProjection {
+            input: limbs,
+            weight: at(down_weight, &down_axes),
+            mass: bound("down_weight").row_mass,
             summed: vec![intermediate],
-            added: inner.get(1).map(|(_, low)| self.carry(low, &down)).unwrap_or_default(),
         };
         let norm = description.branch_norms.as_ref().map(|norms| &norms.feed_forward);
-        self.branch("feed_forward", &stream.feed_forward_branch, norm, roots, accumulator);
+        self.branch("feed_forward", &stream.feed_forward_branch, norm, roots, &projection);
     }
-
-    /// What the low limbs of the product of activation and up projection add to the accumulators of the high ones: their own
-    /// accumulators, divided and rounded down.
-    fn carry(&mut self, low: &Access, down: &Access) -> Vec<(i64, Access)> {
-        let Axes { layer, entry, position, hidden, intermediate, .. } = self.axes;
-        let axes = [layer, entry, position, hidden];
-        let bits = self.description.feed_forward.hidden_low_bits;
-        let carry_bits = down_carry_bits(self.description);
-        let builder = &mut self.builder;
-        let carry = builder.wide("feed_forward_carry", &axes, carry_bits, true);
-        let remainder = at(builder.unsigned("feed_forward_carry.remainder", &axes, bits), &axes);
-        let mut sum = linear(&[(1, &remainder)], 0);
-        sum.terms.extend(carry.iter().map(|(coefficient, limb)| (coefficient << bits, limb.clone())));
-        let name = "feed_forward_carry: projection of low limbs";
-        builder.product(name, &axes, sum, vec![contraction(1, low, down)], &[intermediate]);
-        carry
-    }
-}
-
-/// Bits of the carry from low limbs, signed. A low limb is less than `2^hidden_low_bits`, so a carry is at most the mass of a row.
-#[must_use]
-pub fn down_carry_bits(description: &ModelDescription) -> u32 {
-    i64::BITS - description.weights["down_weight"].row_mass.leading_zeros() + 1
 }

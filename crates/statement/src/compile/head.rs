@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use super::builder::{at, contraction, linear};
 use super::entries::OutputRows;
-use super::norm::Limbs;
 use super::residual::Stream;
 use super::two_limbs::TwoLimbs;
 use super::{Axes, Compiler};
@@ -33,18 +32,12 @@ impl Compiler<'_> {
             PublicTensor::OneHot { columns: positions, rows, width },
             Interval::new(0, 1),
         );
-        let limbs = Limbs::new(builder, "head_input", &input_axes, &description.hidden_norm);
-        builder.product(
-            "head_input: stream at the output positions",
-            &input_axes,
-            Linear { terms: limbs.terms(&input_axes), constant: 0 },
-            vec![contraction(
-                1,
-                &at(selected, &[entry, row, position]),
-                &at(stream.output, &[entry, position, hidden]),
-            )],
-            &[position],
-        );
+        let limbs = self.clamped_limbs("head_input", &input_axes);
+        let input = self.clamped_to_stream("head_input", &input_axes, &limbs);
+        let last_layer = description.shape.layers - 1;
+        let output = stream.output(&self.axes, last_layer, &at(selected, &[entry, row, position]));
+        let name = "head_input: what the last layer leaves at the output positions";
+        self.builder.product(name, &input_axes, input, output, &[position]);
         let normed = self.norm("head_norm", &description.hidden_norm, roots, &output_rows, &[hidden], &limbs);
 
         let bound = self.weight_bound("head_weight");

@@ -17,32 +17,70 @@ use crate::relation::{Access, Certificate, Interval, TensorId};
 use crate::statement::CompileError;
 use crate::table::TableId;
 
-/// A vector `sum_i 2^(w i) x_i` of signed limbs of `w` bits, lowest first.
+/// A vector `sum_i 2^(w i) x_i` of signed limbs of `w` bits, lowest first; the highest has bits of its own.
 #[derive(Clone)]
 pub(crate) struct Limbs {
     tensors: Vec<TensorId>,
     bits: u32,
+    range: Interval,
 }
 
 impl Limbs {
     /// Commit to the limbs that a norm reads.
     pub(crate) fn new(builder: &mut Builder, name: &str, axes: &[AxisId], norm: &Norm) -> Self {
+        let limb = |(limb, bits): (&&str, u32)| builder.signed(&format!("{name}.{limb}"), axes, bits);
+        let tensors = limb_names(norm.limbs).iter().zip(limb_bits(norm)).map(limb).collect();
+        Self { tensors, bits: norm.limb_bits, range: limb_range(norm) }
+    }
+
+    /// Commit to limbs of which the highest is at most `top` in magnitude.
+    pub(crate) fn clamped(builder: &mut Builder, name: &str, axes: &[AxisId], norm: &Norm, top: u32) -> Self {
+        let (highest, low) = limb_names(norm.limbs).split_last().expect("a norm has limbs");
         let limb = |limb: &&str| builder.signed(&format!("{name}.{limb}"), axes, norm.limb_bits);
-        Self { tensors: limb_names(norm.limbs).iter().map(limb).collect(), bits: norm.limb_bits }
+        let mut tensors: Vec<TensorId> = low.iter().map(limb).collect();
+        tensors.push(builder.symmetric(&format!("{name}.{highest}"), axes, i64::from(top)));
+        Self { tensors, bits: norm.limb_bits, range: clamped_range(norm, top) }
     }
 
     /// The vector as weighted accesses, highest limb first.
     pub(crate) fn terms(&self, axes: &[AxisId]) -> Vec<(i64, Access)> {
+        self.terms_by(|limb| at(limb, axes))
+    }
+
+    /// As [`Limbs::terms`], each limb addressed by a rule.
+    pub(crate) fn terms_by(&self, address: impl Fn(TensorId) -> Access) -> Vec<(i64, Access)> {
         let limbs = self.tensors.iter().enumerate().rev();
-        limbs.map(|(place, &tensor)| (1 << (place as u32 * self.bits), at(tensor, axes))).collect()
+        limbs.map(|(place, &tensor)| (1 << (place as u32 * self.bits), address(tensor))).collect()
     }
 
     /// What the limbs can hold.
     pub(crate) fn range(&self) -> Interval {
-        let ones = (0..self.tensors.len() as u32).map(|place| 1i64 << (place * self.bits)).sum::<i64>();
-        let limb = Interval::signed(self.bits);
-        Interval::new(limb.low * ones, limb.high * ones)
+        self.range
     }
+}
+
+/// Bits of each limb that a norm reads, lowest first.
+fn limb_bits(norm: &Norm) -> impl Iterator<Item = u32> + '_ {
+    (1..=norm.limbs).map(|place| if place == norm.limbs { norm.highest_bits } else { norm.limb_bits })
+}
+
+/// What the limbs that a norm reads can hold.
+#[must_use]
+pub fn limb_range(norm: &Norm) -> Interval {
+    range_with_highest(norm, Interval::signed(norm.highest_bits))
+}
+
+/// What these limbs can hold while the highest one is at most `top` in magnitude.
+#[must_use]
+pub fn clamped_range(norm: &Norm, top: u32) -> Interval {
+    range_with_highest(norm, Interval::new(-i64::from(top), i64::from(top)))
+}
+
+fn range_with_highest(norm: &Norm, highest: Interval) -> Interval {
+    let place = (norm.limbs - 1) * norm.limb_bits;
+    let ones = (0..norm.limbs - 1).map(|place| 1i64 << (place * norm.limb_bits)).sum::<i64>();
+    let limb = Interval::signed(norm.limb_bits);
+    Interval::new(limb.low * ones + (highest.low << place), limb.high * ones + (highest.high << place))
 }
 
 /// Names of limbs, lowest first.
@@ -88,6 +126,7 @@ const WINDOW: usize = 4;
 pub(super) fn validate(norm: &Norm) -> Result<(), CompileError> {
     let sound = (2..=3).contains(&norm.limbs)
         && (6..=12).contains(&norm.limb_bits)
+        && (2..=norm.limb_bits).contains(&norm.highest_bits)
         && (3..=6).contains(&norm.lowest)
         && (norm.lowest + 1..=norm.lowest + 9).contains(&norm.digits)
         && 4 * norm.digits > 2 * (norm.limbs - 1) * norm.limb_bits

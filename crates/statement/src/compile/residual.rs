@@ -1,31 +1,18 @@
-//! The residual stream. It is never committed as such: the input of a block is the embedding plus all earlier branches, a
-//! product with the strictly lower triangular matrix over layers. That is how layers feed each other.
+//! The residual stream. What enters a layer is what the layer before received, plus its two branches, clamped to the range
+//! of the stream: a product with the public matrix that is one just below its diagonal. That is how layers feed each other.
 
 use std::sync::Arc;
 
-use super::builder::{Builder, at, contraction, linear, monomial};
+use super::builder::{at, contraction, linear, monomial};
 use super::norm::Limbs;
+use super::output_projection::{BranchOutput, OutputProjection};
 use super::rounding::minus;
-use super::two_limbs::TwoLimbs;
 use super::{Axes, Compiler};
 use crate::axis::AxisId;
-use crate::description::{Branch, BranchNorm, Rounding};
+use crate::description::{BranchNorm, LowLimbs, Norm, StreamClamp};
 use crate::public::PublicTensor;
 use crate::relation::{Access, Certificate, Contraction, Index, Interval, Linear, TensorId};
 use crate::table::TableId;
-
-/// A branch output per layer, and how it is rounded.
-pub(super) struct BranchOutput {
-    limbs: TwoLimbs,
-    rounding: Rounding,
-}
-
-/// What is rounded to the output of a block: a sum of products, and what is added to it.
-pub(super) struct Accumulator {
-    pub(super) projection: Contraction,
-    pub(super) summed: Vec<AxisId>,
-    pub(super) added: Vec<(i64, Access)>,
-}
 
 /// What the other operations need of the stream.
 pub(super) struct Stream {
@@ -37,14 +24,23 @@ pub(super) struct Stream {
     pub(super) attention_branch: BranchOutput,
     /// Output of the feed-forward block, per layer.
     pub(super) feed_forward_branch: BranchOutput,
-    /// The sum of everything, input of the last norm.
-    pub(super) output: TensorId,
 }
 
-impl BranchOutput {
-    fn new(builder: &mut Builder, name: &str, axes: &[AxisId], format: Branch) -> Self {
-        let Branch { rounding, low_bits, high_bits } = format;
-        Self { limbs: TwoLimbs::new(builder, name, axes, [low_bits, high_bits]), rounding }
+impl Stream {
+    /// What leaves a layer before it is clamped, as weighted accesses.
+    fn leaving(&self, address: impl Fn(TensorId) -> Access) -> Vec<(i64, Access)> {
+        [self.feed_forward.terms_by(&address), self.feed_forward_branch.terms(&address)].concat()
+    }
+
+    /// The sum of everything before the last clamp, at the positions that `selected` names: contractions over positions.
+    pub(super) fn output(&self, axes: &Axes, last_layer: usize, selected: &Access) -> Vec<Contraction> {
+        let Axes { entry, position, hidden, .. } = *axes;
+        let of_last = |tensor| Access {
+            tensor,
+            index: vec![Index::Fixed(last_layer), Index::Axis(entry), Index::Axis(position), Index::Axis(hidden)],
+        };
+        let leaving = self.leaving(of_last).into_iter();
+        leaving.map(|(unit, access)| contraction(unit, selected, &access)).collect()
     }
 }
 
@@ -77,59 +73,64 @@ impl Compiler<'_> {
         );
 
         let axes = [layer, entry, position, hidden];
-        let attention_branch = BranchOutput::new(builder, "attention_branch", &axes, description.residual.attention);
+        let residual = &description.residual;
+        let (mean, product) = (description.attention.mean_limbs, description.feed_forward.hidden_limbs);
+        // With a norm in between, the branch is rounded from the norm and not from sums of limbs.
+        let limbs = |limbs| if description.branch_norms.is_some() { LowLimbs::NONE } else { limbs };
+        let attention_branch = BranchOutput::new(builder, "attention_branch", &axes, residual.attention, limbs(mean));
         let feed_forward_branch =
-            BranchOutput::new(builder, "feed_forward_branch", &axes, description.residual.feed_forward);
-        let attention = Limbs::new(builder, "attention_input", &axes, &description.hidden_norm);
-        let feed_forward = Limbs::new(builder, "feed_forward_input", &axes, &description.hidden_norm);
+            BranchOutput::new(builder, "feed_forward_branch", &axes, residual.feed_forward, limbs(product));
+        let attention = self.clamped_limbs("attention_input", &axes);
+        let feed_forward = Limbs::new(&mut self.builder, "feed_forward_input", &axes, &description.hidden_norm);
+        let stream = Stream { attention, feed_forward, attention_branch, feed_forward_branch };
 
-        let earlier = PublicTensor::StrictlyLower { size: description.shape.layers };
-        let earlier = builder.public("earlier layers", &[layer, source_layer], earlier, Interval::new(0, 1));
-        let earlier = at(earlier, &[layer, source_layer]);
-        let mut input = attention.terms(&axes);
-        input.push((-1, at(embedded, &stream_axes)));
+        let input = self.clamped_to_stream("attention_input", &axes, &stream.attention);
+        let builder = &mut self.builder;
+        let layers = description.shape.layers;
+        let previous = PublicTensor::Previous { size: layers };
+        let previous = builder.public("previous layer", &[layer, source_layer], previous, Interval::new(0, 1));
+        let previous = at(previous, &[layer, source_layer]);
+        // One entry that is not zero: the first layer reads the embedding.
+        let corner = (0..layers * layers).map(|place| i32::from(place == 0)).collect();
+        let first = PublicTensor::Dense { shape: vec![layers, layers], values: Arc::new(corner) };
+        let first = builder.public("first layer", &[layer, source_layer], first, Interval::new(0, 1));
+        builder.bound_row_mass(first, 1);
         let source = |tensor| at(tensor, &[source_layer, entry, position, hidden]);
-        let branches = attention_branch.limbs.terms(source).into_iter().chain(feed_forward_branch.limbs.terms(source));
-        builder.product(
-            "attention_input: embedding and earlier branches",
-            &axes,
-            Linear { terms: input, constant: 0 },
-            branches.map(|(coefficient, branch)| contraction(coefficient, &earlier, &branch)).collect(),
-            &[source_layer],
-        );
+        let leaving = stream.leaving(source).into_iter();
+        let mut contractions: Vec<Contraction> =
+            leaving.map(|(unit, access)| contraction(unit, &previous, &access)).collect();
+        contractions.push(contraction(1, &at(first, &[layer, source_layer]), &at(embedded, &stream_axes)));
+        builder.product("attention_input: what the layer before leaves", &axes, input, contractions, &[source_layer]);
 
-        let mut difference = feed_forward.terms(&axes);
-        difference.extend(attention.terms(&axes).into_iter().map(|(c, limb)| (-c, limb)));
-        difference.extend(attention_branch.limbs.at(&axes).into_iter().map(|(c, limb)| (-c, limb)));
+        let mut difference = stream.feed_forward.terms(&axes);
+        difference.extend(stream.attention.terms(&axes).into_iter().map(|(c, limb)| (-c, limb)));
+        difference.extend(stream.attention_branch.at(&axes).into_iter().map(|(c, limb)| (-c, limb)));
         builder.zero(
             "feed_forward_input: attention input and branch",
             &axes,
             Linear { terms: difference, constant: 0 },
         );
-
-        let layers = i64::try_from(description.shape.layers).expect("validated");
-        let magnitude = magnitude
-            + layers * (attention_branch.limbs.range().magnitude() + feed_forward_branch.limbs.range().magnitude());
-        let output = builder.witness(
-            "stream_output",
-            &stream_axes,
-            Interval::new(-magnitude, magnitude),
-            Certificate::Lemma("sum of bounded terms"),
-        );
-        let over_layers = |tensor| Access {
-            tensor,
-            index: vec![Index::Sum, Index::Axis(entry), Index::Axis(position), Index::Axis(hidden)],
-        };
-        let mut sum = vec![(-1, at(output, &stream_axes)), (1, at(embedded, &stream_axes))];
-        sum.extend(attention_branch.limbs.terms(over_layers));
-        sum.extend(feed_forward_branch.limbs.terms(over_layers));
-        builder.zero("stream_output: embedding and all branches", &stream_axes, Linear { terms: sum, constant: 0 });
-        Stream { attention, feed_forward, attention_branch, feed_forward_branch, output }
+        stream
     }
-}
 
-impl Compiler<'_> {
-    /// State that the branch of block `name` is the accumulator of its output projection, rounded; in between it is normalised
+    /// Limbs of the stream where it is clamped.
+    pub(super) fn clamped_limbs(&mut self, name: &str, axes: &[AxisId]) -> Limbs {
+        let norm = &self.description.hidden_norm;
+        match self.description.residual.clamp {
+            None => Limbs::new(&mut self.builder, name, axes, norm),
+            Some(StreamClamp { top, .. }) => Limbs::clamped(&mut self.builder, name, axes, norm, top),
+        }
+    }
+
+    /// The left side of a relation whose right side is clamped to `limbs`.
+    pub(super) fn clamped_to_stream(&mut self, name: &str, axes: &[AxisId], limbs: &Limbs) -> Linear {
+        let terms = limbs.terms(axes);
+        let excess_bits = self.description.residual.clamp.map_or(0, |clamp| clamp.excess_bits);
+        let excess = self.builder.excess(name, axes, excess_bits, &terms, limbs.range());
+        Linear { terms: terms.into_iter().chain(excess).collect(), constant: 0 }
+    }
+
+    /// State that the branch of block `name` is the rounded accumulator of its output projection; in between it is normalised
     /// over the hidden axis and scaled where the model does so.
     pub(super) fn branch(
         &mut self,
@@ -137,39 +138,39 @@ impl Compiler<'_> {
         branch: &BranchOutput,
         norm: Option<&BranchNorm>,
         roots: TableId,
-        accumulator: Accumulator,
+        projection: &OutputProjection,
     ) {
         let Axes { layer, entry, position, hidden, .. } = self.axes;
         let axes = [layer, entry, position, hidden];
-        let terms = branch.limbs.at(&axes);
-        let rounding = branch.rounding;
-        let builder = &mut self.builder;
-        let Some(BranchNorm { rounding: output_rounding, norm }) = norm else {
-            let output = builder.rounded(&format!("{name}_branch"), &axes, rounding, &terms, branch.limbs.range());
-            accumulator.state(builder, &format!("{name}_branch: projection"), &axes, output);
+        let Some(BranchNorm { output: format, norm }) = norm else {
+            self.builder.output_projection(&format!("{name}_branch"), &axes, branch, projection);
             return;
         };
         let output_name = format!("{name}_output");
-        let limbs = Limbs::new(builder, &output_name, &axes, norm);
-        let output = builder.rounded(&output_name, &axes, *output_rounding, &limbs.terms(&axes), limbs.range());
-        accumulator.state(builder, &format!("{name}_output: projection"), &axes, output);
+        let output = BranchOutput::new(&mut self.builder, &output_name, &axes, *format, projection.input.low);
+        self.builder.output_projection(&output_name, &axes, &output, projection);
+        let limbs = self.normed_limbs(&output_name, &axes, norm, &output);
         let unit = self.norm(&format!("{name}_output_norm"), norm, roots, &[layer, entry, position], &[hidden], &limbs);
 
         let gain_name = format!("{name}_output_gain");
         let bound = self.weight_bound(&gain_name);
         let builder = &mut self.builder;
         let gain = builder.weight_entries(&gain_name, &[layer, hidden], bound);
-        let output = builder.rounded(&format!("{name}_branch"), &axes, rounding, &terms, branch.limbs.range());
+        let output =
+            builder.rounded(&format!("{name}_branch"), &axes, branch.top_rounding(), &branch.at(&axes), branch.range());
         let mut monomials = vec![monomial(1, &[&at(unit, &axes), &at(gain, &[layer, hidden])])];
         monomials.extend(minus(&output));
         builder.rows(&format!("{name}_branch: norm times gain"), &axes, monomials);
     }
-}
 
-impl Accumulator {
-    /// State that this is `output`.
-    fn state(self, builder: &mut Builder, name: &str, axes: &[AxisId], mut output: Linear) {
-        output.terms.extend(self.added.into_iter().map(|(coefficient, access)| (-coefficient, access)));
-        builder.product(name, axes, output, vec![self.projection], &self.summed);
+    /// The limbs that a norm reads of a rounded accumulator.
+    fn normed_limbs(&mut self, name: &str, axes: &[AxisId], norm: &Norm, output: &BranchOutput) -> Limbs {
+        let builder = &mut self.builder;
+        let limbs = Limbs::new(builder, &format!("{name}_norm.input"), axes, norm);
+        let mut difference = limbs.terms(axes);
+        difference.extend(output.at(axes).into_iter().map(|(c, limb)| (-c, limb)));
+        let relation = format!("{name}_norm.input: the output in limbs");
+        builder.zero(&relation, axes, Linear { terms: difference, constant: 0 });
+        limbs
     }
 }

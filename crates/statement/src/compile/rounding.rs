@@ -8,7 +8,7 @@ use crate::relation::{Access, Interval, Linear, Monomial};
 impl Builder {
     /// The left side of a relation whose right side, an accumulator, is rounded to `value` in `range`:
     /// `2^shift value + remainder - 2^(shift - 1)`. With the remainder in `0..2^shift`, `value` is the nearest integer,
-    /// halves upwards.
+    /// halves upwards. A shift of zero leaves no remainder.
     ///
     /// With excess bits, `2^shift (above - below)` is added. Neither is negative; `above` vanishes unless `value` is the
     /// largest of its range, `below` unless it is the smallest: so the nearest integer is clamped to the range.
@@ -21,21 +21,41 @@ impl Builder {
         range: Interval,
     ) -> Linear {
         let Rounding { shift, excess_bits } = rounding;
+        let excess = self.excess(name, axes, excess_bits, value, range);
+        let whole = value.iter().chain(&excess);
         let mut terms: Vec<(i64, Access)> =
-            value.iter().map(|(coefficient, access)| (coefficient << shift, access.clone())).collect();
-        if excess_bits > 0 {
-            for (side, sign, end) in [("above", 1, range.high), ("below", -1, range.low)] {
-                let excess_name = format!("{name}.{side}");
-                let excess = self.wide(&excess_name, axes, excess_bits, false);
-                let mut inside = linear(&[], end);
-                inside.terms.extend(value.iter().map(|(coefficient, access)| (-coefficient, access.clone())));
-                let relation = format!("{excess_name}: only at the end of the range");
-                terms.extend(excess.iter().map(|(unit, limb)| ((sign * unit) << shift, limb.clone())));
-                self.vanishing(&relation, axes, Linear { terms: excess, constant: 0 }, inside);
-            }
+            whole.map(|(coefficient, access)| (coefficient << shift, access.clone())).collect();
+        if shift == 0 {
+            return Linear { terms, constant: 0 };
         }
         terms.push((1, at(self.unsigned(&format!("{name}.remainder"), axes, shift), axes)));
         Linear { terms, constant: -(1 << (shift - 1)) }
+    }
+
+    /// `above - below` for a value that may lie outside of its range: neither is negative, and each vanishes unless the value is
+    /// the end of its side. Nothing without excess bits.
+    pub(crate) fn excess(
+        &mut self,
+        name: &str,
+        axes: &[AxisId],
+        bits: u32,
+        value: &[(i64, Access)],
+        range: Interval,
+    ) -> Vec<(i64, Access)> {
+        let mut terms = Vec::new();
+        if bits == 0 {
+            return terms;
+        }
+        for (side, sign, end) in [("above", 1, range.high), ("below", -1, range.low)] {
+            let excess_name = format!("{name}.{side}");
+            let excess = self.wide(&excess_name, axes, bits, false);
+            let mut inside = linear(&[], end);
+            inside.terms.extend(value.iter().map(|(coefficient, access)| (-coefficient, access.clone())));
+            let relation = format!("{excess_name}: only at the end of the range");
+            terms.extend(excess.iter().map(|(unit, limb)| (sign * unit, limb.clone())));
+            self.vanishing(&relation, axes, Linear { terms: excess, constant: 0 }, inside);
+        }
+        terms
     }
 }
 

@@ -2,9 +2,13 @@
 
 use super::norm;
 use crate::description::{
-    BranchNorm, BranchNorms, HeadNorms, Inference, ModelDescription, Rotary, Rounding, SPECIFICATION, WeightBound,
+    Branch, BranchNorm, BranchNorms, HeadNorms, Inference, LowLimbs, ModelDescription, Rotary, Rounding, SPECIFICATION,
+    WeightBound,
 };
 use crate::statement::CompileError;
+
+/// Widest excess of a clamped value, in bits.
+const EXCESS_MAX: u32 = 30;
 
 /// Most inferences in one proof.
 pub const ENTRIES_MAX: usize = 1000;
@@ -73,9 +77,8 @@ pub fn validate_description(description: &ModelDescription) -> Result<(), Compil
         }
     }
     if let Some(BranchNorms { attention, feed_forward }) = &description.branch_norms {
-        for BranchNorm { rounding, norm } in [attention, feed_forward] {
+        for BranchNorm { norm, .. } in [attention, feed_forward] {
             norm::validate(norm)?;
-            validate_rounding("the output of a block", *rounding)?;
             if norm.constant != description.hidden_norm.constant {
                 return unsupported(format!("the norm of a block's output: {norm:?}"));
             }
@@ -85,12 +88,10 @@ pub fn validate_description(description: &ModelDescription) -> Result<(), Compil
         return unsupported(format!("windows {:?} of {} layers", description.windows, shape.layers));
     }
     validate_rotary(&description.rotary)?;
-    let residual = &description.residual;
     let attention = &description.attention;
     let feed_forward = &description.feed_forward;
+    validate_residual(description)?;
     let roundings = [
-        ("attention branch", residual.attention.rounding),
-        ("feed-forward branch", residual.feed_forward.rounding),
         ("query", attention.query_rounding),
         ("key", attention.key_rounding),
         ("score", attention.score_rounding),
@@ -103,27 +104,20 @@ pub fn validate_description(description: &ModelDescription) -> Result<(), Compil
     let bits = [
         ("query rotary shift", attention.query_rotary_shift),
         ("key rotary shift", attention.key_rotary_shift),
-        ("attention branch low bits", residual.attention.low_bits),
-        ("attention branch high bits", residual.attention.high_bits),
-        ("feed-forward branch low bits", residual.feed_forward.low_bits),
-        ("feed-forward branch high bits", residual.feed_forward.high_bits),
         ("rotary fraction", attention.rotary_fraction),
         ("projected bits", attention.projected_bits),
         ("rotated bits", attention.rotated_bits),
         ("value bits", attention.value_bits),
-        ("mean bits", attention.mean_bits),
+        ("mean bits", attention.mean_bits.saturating_sub(attention.mean_limbs.total())),
         ("score bits", attention.score_bits),
         ("up bits", feed_forward.up_bits),
-        ("hidden bits", feed_forward.hidden_bits.saturating_sub(feed_forward.hidden_low_bits)),
+        ("hidden bits", feed_forward.hidden_bits.saturating_sub(feed_forward.hidden_limbs.total())),
         ("gate fraction", feed_forward.gate_fraction),
     ];
     for (name, value) in bits {
         if !(1..=16).contains(&value) {
             return unsupported(format!("{name} = {value}; the limits are 1 to 16"));
         }
-    }
-    if feed_forward.hidden_low_bits > 12 {
-        return unsupported(format!("hidden low bits = {}; the limits are 0 to 12", feed_forward.hidden_low_bits));
     }
     let steps = [attention.score_step, attention.score_cap.map_or(1, |cap| cap.step)];
     if steps.iter().any(|&step| step == 0 || step >> 48 != 0) {
@@ -151,11 +145,52 @@ fn is_sound(bound: &WeightBound) -> bool {
     (0..1 << 30).contains(magnitude) && (0..1 << 31).contains(row_mass) && (0..1 << 31).contains(row_norm)
 }
 
-fn validate_rounding(name: &str, rounding: Rounding) -> Result<(), CompileError> {
-    if (1..=16).contains(&rounding.shift) && rounding.excess_bits <= 28 {
+/// The stream, and what joins it: branches from norms or from output projections, whose inputs have limbs.
+fn validate_residual(description: &ModelDescription) -> Result<(), CompileError> {
+    let unsupported = |reason: String| Err(CompileError::Unsupported(reason));
+    let residual = &description.residual;
+    if let Some(clamp) = residual.clamp {
+        let highest = 1 << (description.hidden_norm.highest_bits - 1);
+        if clamp.top >= highest || !(1..=EXCESS_MAX).contains(&clamp.excess_bits) {
+            return unsupported(format!("the range of the residual stream: {clamp:?} of at most {highest}"));
+        }
+    }
+    let inputs = [description.attention.mean_limbs, description.feed_forward.hidden_limbs];
+    for limbs in inputs {
+        if limbs != LowLimbs::NONE && !((1..=4).contains(&limbs.count) && (1..=12).contains(&limbs.bits)) {
+            return unsupported(format!("{limbs:?}; the limits are four low limbs of 12 bits"));
+        }
+    }
+    let branches = [residual.attention, residual.feed_forward];
+    match &description.branch_norms {
+        None => branches.iter().zip(inputs).try_for_each(|(branch, limbs)| validate_branch(branch, limbs)),
+        Some(BranchNorms { attention, feed_forward }) => {
+            branches.iter().try_for_each(|branch| validate_branch(branch, LowLimbs::NONE))?;
+            [attention, feed_forward]
+                .into_iter()
+                .zip(inputs)
+                .try_for_each(|(norm, limbs)| validate_branch(&norm.output, limbs))
+        }
+    }
+}
+
+fn validate_branch(branch: &Branch, limbs: LowLimbs) -> Result<(), CompileError> {
+    let Branch { rounding, low_bits, high_bits } = *branch;
+    // The divisor's last bit is among those of the highest low limb, or above all of them.
+    let reaches = limbs.total().saturating_sub(limbs.bits) < rounding.shift && rounding.shift <= limbs.total() + 16;
+    let sized = [low_bits, high_bits].iter().all(|bits| (1..=16).contains(bits));
+    if reaches && sized && rounding.excess_bits <= EXCESS_MAX {
         return Ok(());
     }
-    Err(CompileError::Unsupported(format!("{name}: {rounding:?}; shifts are 1 to 16, excess bits at most 28")))
+    Err(CompileError::Unsupported(format!("a branch of format {branch:?} from {limbs:?}")))
+}
+
+fn validate_rounding(name: &str, rounding: Rounding) -> Result<(), CompileError> {
+    if (1..=16).contains(&rounding.shift) && rounding.excess_bits <= EXCESS_MAX {
+        return Ok(());
+    }
+    let limit = format!("shifts are 1 to 16, excess bits at most {EXCESS_MAX}");
+    Err(CompileError::Unsupported(format!("{name}: {rounding:?}; {limit}")))
 }
 
 fn validate_rotary(rotary: &Rotary) -> Result<(), CompileError> {

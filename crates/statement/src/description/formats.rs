@@ -54,16 +54,50 @@ pub struct Shape {
     pub positions: usize,
 }
 
-/// The residual stream: the embedding and two branches per layer, added without saturation.
+/// The residual stream: the embedding, to which every layer adds two branches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Residual {
     /// Fractional bits.
     pub fraction: u32,
+    /// How what leaves a layer is kept in a range; `None` where it never leaves it.
+    pub clamp: Option<StreamClamp>,
     /// Output of the attention block.
     pub attention: Branch,
     /// Output of the feed-forward block.
     pub feed_forward: Branch,
+}
+
+/// The range of the residual stream between layers: all that its limbs hold while the highest one is at most `top` in
+/// magnitude.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StreamClamp {
+    /// Largest magnitude of the highest limb.
+    pub top: u32,
+    /// How far outside of the range a layer can bring an entry, in bits.
+    pub excess_bits: u32,
+}
+
+/// Numbers in limbs: some low ones, which are not negative, and a signed high one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LowLimbs {
+    /// How many low limbs; 0 where the high limb is the whole number.
+    pub count: u32,
+    /// Bits of each.
+    pub bits: u32,
+}
+
+impl LowLimbs {
+    /// Of numbers of one limb.
+    pub const NONE: Self = Self { count: 0, bits: 0 };
+
+    /// Bits of all low limbs together.
+    #[must_use]
+    pub fn total(self) -> u32 {
+        self.count * self.bits
+    }
 }
 
 /// The nearest integer to an accumulator divided by a power of two, halves upwards; then, if it may lie outside of the
@@ -85,11 +119,15 @@ impl Rounding {
     }
 }
 
-/// A branch output `2^low_bits high + low`, rounded from the accumulator of a projection.
+/// The rounded accumulator of an output projection, `2^kept (2^low_bits high + low) + rest`.
+///
+/// An output projection reads numbers in limbs and sums each limb on its own, carries going up. Where the divisor
+/// `2^shift` does not reach the sum of the high limbs, what it leaves of the low sums is `rest`, of `kept` bits, and only
+/// the part above it is clamped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Branch {
-    /// Of the accumulator.
+    /// Of the whole accumulator.
     pub rounding: Rounding,
     /// Bits of the low limb, which is not negative.
     pub low_bits: u32,
@@ -97,14 +135,31 @@ pub struct Branch {
     pub high_bits: u32,
 }
 
-/// Root-mean-square norm of vectors given by two or three balanced limbs of `limb_bits` bits.
+impl Branch {
+    /// Bits that the shift leaves of the sums of low limbs.
+    #[must_use]
+    pub fn kept(&self, limbs: LowLimbs) -> u32 {
+        limbs.total().saturating_sub(self.rounding.shift)
+    }
+
+    /// The rounding of the sum of high limbs and its carry.
+    #[must_use]
+    pub fn top_rounding(&self, limbs: LowLimbs) -> Rounding {
+        Rounding { shift: self.rounding.shift.saturating_sub(limbs.total()), ..self.rounding }
+    }
+}
+
+/// Root-mean-square norm of vectors given by two or three balanced limbs of `limb_bits` bits, the highest of
+/// `highest_bits`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Norm {
     /// Number of limbs.
     pub limbs: u32,
-    /// Bits of each limb, signed.
+    /// Bits of each limb but the highest, signed.
     pub limb_bits: u32,
+    /// Bits of the highest limb, signed.
+    pub highest_bits: u32,
     /// Added to the sum of squares.
     pub epsilon: u64,
     /// Base-16 digits of the sum of squares.
@@ -141,12 +196,12 @@ pub struct BranchNorms {
     pub feed_forward: BranchNorm,
 }
 
-/// The norm of a block's output. The rounding of [`Branch`] is then that of the product with the gain.
+/// The norm of a block's output. The rounding of the block's [`Branch`] is then that of the product with the gain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BranchNorm {
-    /// Of the accumulator, limbs of the norm out.
-    pub rounding: Rounding,
+    /// The rounded accumulator, input of the norm.
+    pub output: Branch,
     /// The norm; its constant is that of the hidden norm.
     pub norm: Norm,
 }
@@ -185,6 +240,8 @@ pub struct Attention {
     pub value_bits: u32,
     /// Bits of weighted means of values, signed.
     pub mean_bits: u32,
+    /// Low limbs of these means.
+    pub mean_limbs: LowLimbs,
 }
 
 /// `round(peak tanh(step score))` of every 16-bit score.
@@ -225,9 +282,8 @@ pub struct FeedForward {
     pub hidden_rounding: Rounding,
     /// Bits of that product, signed.
     pub hidden_bits: u32,
-    /// How many of them a low limb holds; 0 where the product has one limb. Accumulators of the output projection lose them:
-    /// they are divided by `2^hidden_low_bits` and rounded down.
-    pub hidden_low_bits: u32,
+    /// Low limbs of that product.
+    pub hidden_limbs: LowLimbs,
 }
 
 /// Certified bounds of a weight tensor.

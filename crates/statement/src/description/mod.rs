@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 pub use claim::{Claim, Inference, Mode, Profile};
 pub use formats::{
-    Activation, Attention, Branch, BranchNorm, BranchNorms, FeedForward, HeadNorms, Norm, Residual, Rotary,
-    RotaryScaling, Rounding, ScoreCap, Shape, WeightBound,
+    Activation, Attention, Branch, BranchNorm, BranchNorms, FeedForward, HeadNorms, LowLimbs, Norm, Residual, Rotary,
+    RotaryScaling, Rounding, ScoreCap, Shape, StreamClamp, WeightBound,
 };
 
 /// Version of the integer semantics and of the proof protocol.

@@ -1,0 +1,38 @@
+//! What a quantised model loses on the calibration texts.
+
+use crate::checkpoint::Checkpoint;
+use crate::config::ModelConfig;
+use crate::error::ModelError;
+use crate::float::FloatModel;
+use crate::integer::IntegerModel;
+use crate::quality::divergence;
+
+use super::QuantizedModel;
+
+/// Mean Kullback-Leibler divergence of the integer engine's distributions from the float engine's, in nats, over every
+/// position of `sequences`.
+///
+/// # Errors
+/// What reading the checkpoint reports.
+pub(super) fn loss(
+    config: &ModelConfig,
+    checkpoint: &Checkpoint,
+    model: &QuantizedModel,
+    sequences: &[Vec<u32>],
+) -> Result<f64, ModelError> {
+    let float = FloatModel::load(config.clone(), checkpoint)?;
+    let integer = IntegerModel::new(model);
+    let longest = model.description.shape.positions;
+    let (mut sum, mut count) = (0.0, 0usize);
+    for sequence in sequences {
+        let sequence = &sequence[..sequence.len().min(longest)];
+        let expected = float.logits(sequence);
+        let actual = integer.read(&mut integer.cache(), sequence, sequence.len());
+        let rows = expected.chunks_exact(config.vocab_size).zip(actual.chunks_exact(config.vocab_size));
+        for (expected, actual) in rows {
+            sum += divergence(expected, actual, model.logit_unit(), config.logit_cap);
+            count += 1;
+        }
+    }
+    Ok(sum / count.max(1) as f64)
+}

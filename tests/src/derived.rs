@@ -99,7 +99,10 @@ pub fn narrowed(mut model: QuantizedModel) -> QuantizedModel {
     };
     let description = &mut model.description;
     let (attention, feed_forward) = (&mut description.attention, &mut description.feed_forward);
-    clamp(&mut attention.score_rounding, &mut attention.score_bits);
+    if attention.score_cap.is_some() {
+        // Scores before a cap address a table of 16 bits, as gates do below.
+        attention.score_rounding = Rounding { shift: attention.score_rounding.shift - 1, excess_bits: 15 };
+    }
     clamp(&mut attention.value_rounding, &mut attention.value_bits);
     clamp(&mut feed_forward.up_rounding, &mut feed_forward.up_bits);
     clamp(&mut feed_forward.hidden_rounding, &mut feed_forward.hidden_bits);
@@ -116,9 +119,10 @@ pub fn narrowed(mut model: QuantizedModel) -> QuantizedModel {
             }
         }
         None => {
-            let bits = attention.projected_bits;
-            clamp(&mut attention.query_rounding, &mut attention.projected_bits);
-            attention.key_rounding.excess_bits = bits - 1;
+            for rounding in [&mut attention.query_rounding, &mut attention.key_rounding] {
+                rounding.excess_bits = 15;
+            }
+            attention.projected_end >>= LOST;
         }
     }
     let residual = &mut description.residual;

@@ -99,11 +99,11 @@ impl IntegerModel<'_> {
                     (mean[place + channel], mean_remainder[place + channel]) = round(sum, PROBABILITY_BITS);
                 }
                 if !recorder.is_on() {
-                    std::mem::replace(&mut softmax, self.no_rows()).record(recorder);
+                    std::mem::replace(&mut softmax, self.no_rows()).record(self.description, recorder);
                 }
             }
         }
-        softmax.record(recorder);
+        softmax.record(self.description, recorder);
         record_input("attention_mean", &mean, self.description.attention.mean_limbs, recorder);
         recorder.record("attention_mean.remainder", &mean_remainder);
         mean

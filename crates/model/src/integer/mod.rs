@@ -13,9 +13,10 @@ mod record;
 mod residual;
 mod rotary;
 mod rounding;
+mod scores;
 mod softmax;
 
-use obelysk_statement::compile::{Entries, padded_size};
+use obelysk_statement::compile::{Entries, difference_end, padded_size};
 use obelysk_statement::description::{Activation, PROBABILITY_BITS};
 use obelysk_statement::functions;
 use obelysk_statement::{Inference, ModelDescription};
@@ -43,6 +44,8 @@ pub struct IntegerModel<'a> {
     logarithm: Vec<i32>,
     activation: Vec<i32>,
     soft_cap: Option<Vec<i32>>,
+    /// Where differences of scores end; `None` with a cap, which keeps them small.
+    difference_end: Option<i32>,
     cosine: Vec<i32>,
     sine: Vec<i32>,
 }
@@ -89,6 +92,10 @@ impl<'a> IntegerModel<'a> {
                 Activation::GeluTanh => functions::gelu_tanh(description.feed_forward.gate_fraction),
             },
             soft_cap: attention.score_cap.as_ref().map(functions::soft_cap),
+            difference_end: match attention.score_cap {
+                None => difference_end(description),
+                Some(_) => None,
+            },
             cosine,
             sine,
         }

@@ -35,7 +35,8 @@ impl IntegerModel<'_> {
         if self.description.attention.biased {
             add_bias(&mut accumulators, self.weight(&format!("{name}_bias"), layer));
         }
-        let range = p.norm.map_or(Interval::signed(self.description.attention.projected_bits), limb_range);
+        let end = i64::from(self.description.attention.projected_end);
+        let range = p.norm.map_or(Interval::new(-end, end), limb_range);
         let projected = Rounded::all(name, &accumulators, (p.rounding, range), recorder);
         let (unit, gain) = match p.norm {
             Some(norm) => {

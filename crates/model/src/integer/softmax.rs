@@ -2,19 +2,16 @@
 
 use std::ops::Range;
 
+use obelysk_statement::ModelDescription;
 use obelysk_statement::compile::denominator_shift;
-use obelysk_statement::relation::Interval;
 
 use super::IntegerModel;
 use super::record::Recorder;
-use super::rounding::Rounded;
+use super::scores::Differences;
 
 /// Softmax rows of one layer, in the order of the statement: kv head, group, position, key position.
 pub(super) struct Softmax {
-    score: Rounded,
-    /// Empty without a cap.
-    capped: Vec<i32>,
-    maximum: Vec<i32>,
+    differences: Differences,
     is_maximum: Vec<i32>,
     numerator: Vec<i32>,
     denominator: Vec<i32>,
@@ -27,11 +24,8 @@ pub(super) struct Softmax {
 impl IntegerModel<'_> {
     /// No rows of softmax yet.
     pub(super) fn no_rows(&self) -> Softmax {
-        let format = &self.description.attention;
         Softmax {
-            score: Rounded::new(format.score_rounding, Interval::signed(format.score_bits)),
-            capped: Vec::new(),
-            maximum: Vec::new(),
+            differences: Differences::new(self.description),
             is_maximum: Vec::new(),
             numerator: Vec::new(),
             denominator: Vec::new(),
@@ -51,20 +45,13 @@ impl Softmax {
         scores: impl Iterator<Item = i64>,
         seen: Range<usize>,
     ) -> &[i32] {
-        let first = self.score.value.len();
-        for accumulator in scores {
-            let score = self.score.push(accumulator);
-            if let Some(caps) = &model.soft_cap {
-                self.capped.push(caps[(score + (1 << 15)) as usize]);
-            }
-        }
-        let scores = if model.soft_cap.is_some() { &self.capped[first..] } else { &self.score.value[first..] };
-        let count = scores.len();
-        let maximum = *scores[seen.clone()].iter().max().expect("a position sees itself");
-        let place = seen.clone().find(|&key| scores[key] == maximum).expect("the maximum is one of them");
+        let first = self.probability.len();
+        let differences = self.differences.row(model, scores, seen.clone());
+        let count = differences.len();
+        let place = seen.clone().find(|&key| differences[key] == 0).expect("the maximum is one of them");
         self.is_maximum.extend((0..count).map(|key| i32::from(key == place)));
         let exponential = |moved: i32, key: usize| {
-            if seen.contains(&key) { model.exponential[(maximum - scores[key] + moved) as usize] } else { 0 }
+            if seen.contains(&key) { model.exponential[(differences[key] + moved) as usize] } else { 0 }
         };
         self.numerator.extend((0..count).map(|key| exponential(0, key)));
         let sum: i32 = self.numerator[first..].iter().sum();
@@ -72,20 +59,14 @@ impl Softmax {
         let log_denominator = model.logarithm[(sum >> shift) as usize];
         self.probability.extend((0..count).map(|key| exponential(log_denominator, key)));
         self.total.push(self.probability[first..].iter().sum());
-        self.maximum.push(maximum);
         self.denominator.push(sum >> shift);
         self.denominator_low.push(sum & ((1 << shift) - 1));
         self.log_denominator.push(log_denominator);
         &self.probability[first..]
     }
 
-    pub(super) fn record(self, recorder: &mut Recorder) {
-        let score = self.score.record("score", recorder);
-        recorder.record("score", &score);
-        if !self.capped.is_empty() {
-            recorder.record("capped_score", &self.capped);
-        }
-        recorder.record("maximum", &self.maximum);
+    pub(super) fn record(self, description: &ModelDescription, recorder: &mut Recorder) {
+        self.differences.record(description, recorder);
         recorder.record("is_maximum", &self.is_maximum);
         recorder.record("numerator", &self.numerator);
         recorder.record("denominator", &self.denominator);

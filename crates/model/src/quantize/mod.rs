@@ -12,6 +12,7 @@ mod formats;
 mod heads;
 mod loss;
 mod precision;
+mod scores;
 mod stack;
 mod stream;
 mod write;
@@ -33,7 +34,8 @@ use crate::error::ModelError;
 use crate::float;
 use branches::{Blocks, Branches};
 use formats::{Expected, Limbs, norm, normed_bits, power, scale_within, unsupported};
-use heads::{Heads, Scores};
+use heads::Heads;
+use scores::Scores;
 use stack::Stack;
 use write::Weights;
 
@@ -182,7 +184,7 @@ fn write_at<E: From<ModelError>>(
     let (_, normed) = norm(shape.hidden, limbs, normed_bits, 0.0, 0.0)?;
 
     let heads = Heads::choose(config, &shape, &real, normed, &expected)?;
-    let scores = Scores::choose(config, &shape, &heads.rotation, &expected)?;
+    let scores = Scores::choose(config, &shape, config.score_scale, &heads.rotation, &expected)?;
     let slack = probability_slack(&shape, scores.step)?;
     let branches = Branches::choose(Blocks { config, shape: &shape, real: &real, normed, slack, expected: &expected })?;
     let Branches {
@@ -236,15 +238,14 @@ fn write_at<E: From<ModelError>>(
         branch_norms,
         attention: Attention {
             biased: real.query_bias.is_some(),
-            projected_bits: heads.projected_bits,
+            projected_end: heads.projected_end as u32,
             query_rounding: heads.query.rounding,
             key_rounding: heads.key.rounding,
             rotary_fraction: heads.rotation.fraction,
             query_rotary_shift: heads.rotation.shifts[0],
             key_rotary_shift: heads.rotation.shifts[1],
-            rotated_bits: heads.rotation.bits,
+            rotated_end: heads.rotation.end as u32,
             score_rounding: scores.rounding,
-            score_bits: scores.bits,
             score_cap: scores.cap,
             score_step: scores.step,
             value_rounding: value.rounding,

@@ -59,16 +59,12 @@ impl Compiler<'_> {
         };
         let key = self.rotated(normed, [&cosine, &sine], &key);
 
-        let builder = &mut self.builder;
         let pairs = [layer, entry, kv_head, group, position, key_position];
-        let score = builder.signed("score", &pairs, format.score_bits);
-        let range = Interval::signed(format.score_bits);
-        let output = builder.rounded("score", &pairs, format.score_rounding, &[(1, at(score, &pairs))], range);
         let query = at(query, &[layer, entry, position, kv_head, group, half, pair]);
         let product = contraction(1, &query, &at(key, &[layer, entry, key_position, kv_head, half, pair]));
-        builder.product("score: query times key", &pairs, output, vec![product], &[half, pair]);
-        let score = self.capped(score);
-        let probability = self.softmax(score);
+        let seen = self.seen_keys();
+        let difference = self.differences(product, &seen);
+        let probability = self.softmax(difference, &seen);
 
         let builder = &mut self.builder;
         let value_axes = [layer, entry, position, kv_head, channel];

@@ -193,15 +193,23 @@ impl Builder {
 
     /// `form` lies in `0..2^bits` at every index.
     pub(crate) fn range(&mut self, name: &str, axes: &[AxisId], form: Linear, bits: u32) {
-        let table = match self.ranges.get(&bits) {
-            Some(&table) => table,
-            None => {
-                let table = self.add_table(&format!("{bits} bits"), TableRows::Range { bits: bits as usize });
-                self.ranges.insert(bits, table);
-                table
-            }
-        };
+        let table = self.range_table(bits);
         self.lookup(name, axes, table, vec![form], None);
+    }
+
+    /// `form` lies in `0..2^bits` where the mask is one.
+    pub(crate) fn masked_range(&mut self, name: &str, axes: &[AxisId], form: Linear, bits: u32, mask: Access) {
+        let table = self.range_table(bits);
+        self.lookup(name, axes, table, vec![form], Some(mask));
+    }
+
+    fn range_table(&mut self, bits: u32) -> TableId {
+        if let Some(&table) = self.ranges.get(&bits) {
+            return table;
+        }
+        let table = self.add_table(&format!("{bits} bits"), TableRows::Range { bits: bits as usize });
+        self.ranges.insert(bits, table);
+        table
     }
 
     pub(crate) fn lookup(

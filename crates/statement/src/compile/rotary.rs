@@ -56,7 +56,7 @@ impl Compiler<'_> {
         let (unit, gain) = self.projected(normed, &rows, &axes, p);
 
         let builder = &mut self.builder;
-        let output = builder.signed(&format!("{name}_rotated"), &axes, self.description.attention.rotated_bits);
+        let output = builder.symmetric(&format!("{name}_rotated"), &axes, self.description.attention.rotated_end.into());
         let remainder = builder.unsigned(&format!("{name}_rotated.remainder"), &axes, p.rotary_shift);
         let outer = [rows.as_slice(), &[pair]].concat();
         let of_half = |tensor, axes: &[AxisId], which| {
@@ -98,16 +98,17 @@ impl Compiler<'_> {
     ) -> (TensorId, Option<TensorId>) {
         let Axes { layer, entry, position, hidden, half, pair, .. } = self.axes;
         let name = p.name;
+        let end = i64::from(self.description.attention.projected_end);
         let builder = &mut self.builder;
         let (whole, limbs) = match &p.norm {
             Some(HeadNorm { norm, .. }) => (None, Some(Limbs::new(builder, name, axes, norm))),
-            None => (Some(builder.signed(name, axes, self.description.attention.projected_bits)), None),
+            None => (Some(builder.symmetric(name, axes, end)), None),
         };
         let (terms, range) = match (&limbs, whole) {
             (Some(limbs), _) => (limbs.terms(axes), limbs.range()),
             (None, whole) => {
                 let whole = whole.expect("without limbs the projection is whole");
-                (vec![(1, at(whole, axes))], Interval::signed(self.description.attention.projected_bits))
+                (vec![(1, at(whole, axes))], Interval::new(-end, end))
             }
         };
         let mut output = builder.rounded(name, axes, p.rounding, &terms, range);

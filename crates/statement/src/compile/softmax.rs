@@ -1,5 +1,6 @@
-//! Softmax without a division: with `E(k)` a table of `exp(-step k)`, the denominator `sum_j E(m - s_j)` is looked up
-//! in a table of logarithms in units of the step, `z`, and the weight of `j` is `E(m - s_j + z)`.
+//! Softmax without a division: with `E(k)` a table of `exp(-step k)` and `e_j` how far a score is below the largest, the
+//! denominator `sum_j E(e_j)` is looked up in a table of logarithms in units of the step, `z`, and the weight of `j` is
+//! `E(e_j + z)`.
 
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use super::{Axes, Compiler};
 use crate::description::{PROBABILITY_BITS, TABLE_BITS};
 use crate::functions;
 use crate::public::PublicTensor;
-use crate::relation::{Access, Certificate, Interval, TensorId};
+use crate::relation::{Access, Certificate, Interval, Linear, TensorId};
 
 /// How many low bits of a softmax denominator the logarithm ignores, so that the rest addresses its table. A matter of
 /// the model's longest sequence, not of this one's: the same prompt means the same numbers however it goes on.
@@ -18,25 +19,23 @@ pub fn denominator_shift(positions: usize) -> u32 {
 }
 
 impl Compiler<'_> {
-    /// Softmax over the key positions that each position sees, with [`PROBABILITY_BITS`] fractional bits.
-    pub(super) fn softmax(&mut self, score: TensorId) -> TensorId {
+    /// Softmax over the key positions that each position sees, with [`PROBABILITY_BITS`] fractional bits, from the
+    /// differences of scores.
+    pub(super) fn softmax(&mut self, difference: Linear, seen: &Access) -> TensorId {
         let Axes { layer, entry, position, key_position, kv_head, group, .. } = self.axes;
         let description = self.description;
         let step = description.attention.score_step;
         let rows = [layer, entry, kv_head, group, position];
         let pairs = [layer, entry, kv_head, group, position, key_position];
-        let mask = self.mask();
         let builder = &mut self.builder;
-        let hidden = linear(&[(-1, &mask)], 1);
+        let hidden = linear(&[(-1, seen)], 1);
 
-        // Some unmasked score equals the maximum; the lookups below show that none exceeds it.
-        let maximum = at(builder.signed("maximum", &rows, 16), &rows);
+        // The difference of some visible score is zero; the lookups below show that none is negative.
         let is_maximum = builder.selector("is_maximum", &pairs);
         builder.zero("is_maximum: one key", &rows, linear(&[(1, &summed_last(is_maximum, &rows))], -1));
         let is_maximum = linear(&[(1, &at(is_maximum, &pairs))], 0);
-        let below = linear(&[(1, &maximum), (-1, &at(score, &pairs))], 0);
         builder.vanishing("is_maximum: seen", &pairs, hidden.clone(), is_maximum.clone());
-        builder.vanishing("is_maximum: equals the score", &pairs, is_maximum, below.clone());
+        builder.vanishing("is_maximum: no difference", &pairs, is_maximum, difference.clone());
 
         let length = 1usize << TABLE_BITS;
         let indices: Vec<i32> = (0..1 << TABLE_BITS).collect();
@@ -51,8 +50,8 @@ impl Compiler<'_> {
             "numerator: exponential",
             &pairs,
             exponential,
-            vec![below.clone(), numerator_form],
-            Some(mask.clone()),
+            vec![difference.clone(), numerator_form],
+            Some(seen.clone()),
         );
 
         let shift = denominator_shift(description.shape.positions);
@@ -80,9 +79,15 @@ impl Compiler<'_> {
         let probability = builder.witness("probability", &pairs, interval, masked);
         let probability_form = linear(&[(1, &at(probability, &pairs))], 0);
         builder.vanishing("probability: seen", &pairs, hidden, probability_form.clone());
-        let mut index = below;
+        let mut index = difference;
         index.terms.push((1, shift_index));
-        builder.lookup("probability: exponential", &pairs, exponential, vec![index, probability_form], Some(mask));
+        builder.lookup(
+            "probability: exponential",
+            &pairs,
+            exponential,
+            vec![index, probability_form],
+            Some(seen.clone()),
+        );
         // The row's total is below 2^15 and no weight is negative: that bounds every weighted mean of values.
         let total = at(builder.unsigned("total_probability", &rows, PROBABILITY_BITS + 1), &rows);
         builder.zero(
@@ -93,8 +98,9 @@ impl Compiler<'_> {
         builder.bound_row_mass(probability, (1 << (PROBABILITY_BITS + 1)) - 1);
         probability
     }
+
     /// 1 where a key position is seen: not later than the position, and inside of the layer's window.
-    fn mask(&mut self) -> Access {
+    pub(super) fn seen_keys(&mut self) -> Access {
         let Axes { layer, position, key_position, .. } = self.axes;
         let builder = &mut self.builder;
         let size = builder.size(position);
@@ -108,20 +114,5 @@ impl Compiler<'_> {
         let axes = [layer, position, key_position];
         let windowed = PublicTensor::Windowed { windows: Arc::new(windows), size };
         at(builder.public("windowed", &axes, windowed, bits), &axes)
-    }
-
-    /// The scores after the cap, where the model has one.
-    pub(super) fn capped(&mut self, score: TensorId) -> TensorId {
-        let Some(cap) = &self.description.attention.score_cap else { return score };
-        let Axes { layer, entry, position, key_position, kv_head, group, .. } = self.axes;
-        let pairs = [layer, entry, kv_head, group, position, key_position];
-        let builder = &mut self.builder;
-        let scores: Vec<i32> = (-(1 << (TABLE_BITS - 1))..1 << (TABLE_BITS - 1)).collect();
-        let table = builder.table("soft cap", vec![scores, functions::soft_cap(cap)]);
-        let peak = i64::from(cap.peak);
-        let capped = builder.witness("capped_score", &pairs, Interval::new(-peak, peak), Certificate::Lookup);
-        let columns = vec![linear(&[(1, &at(score, &pairs))], 0), linear(&[(1, &at(capped, &pairs))], 0)];
-        builder.lookup("capped_score: table", &pairs, table, columns, None);
-        capped
     }
 }

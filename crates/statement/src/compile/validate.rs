@@ -1,10 +1,13 @@
 //! What the compiler accepts: everything that lies in these limits compiles without overflow.
 
 use super::norm;
+use super::scores::difference_end;
 use crate::description::{
     Branch, BranchNorm, BranchNorms, HeadNorms, Inference, LowLimbs, ModelDescription, Rotary, Rounding, SPECIFICATION,
+    TABLE_BITS,
     WeightBound,
 };
+use crate::functions::STEP_FRACTION;
 use crate::statement::CompileError;
 
 /// Widest excess of a clamped value, in bits.
@@ -105,11 +108,8 @@ pub fn validate_description(description: &ModelDescription) -> Result<(), Compil
         ("query rotary shift", attention.query_rotary_shift),
         ("key rotary shift", attention.key_rotary_shift),
         ("rotary fraction", attention.rotary_fraction),
-        ("projected bits", attention.projected_bits),
-        ("rotated bits", attention.rotated_bits),
         ("value bits", attention.value_bits),
         ("mean bits", attention.mean_bits.saturating_sub(attention.mean_limbs.total())),
-        ("score bits", attention.score_bits),
         ("up bits", feed_forward.up_bits),
         ("hidden bits", feed_forward.hidden_bits.saturating_sub(feed_forward.hidden_limbs.total())),
         ("gate fraction", feed_forward.gate_fraction),
@@ -119,13 +119,12 @@ pub fn validate_description(description: &ModelDescription) -> Result<(), Compil
             return unsupported(format!("{name} = {value}; the limits are 1 to 16"));
         }
     }
-    let steps = [attention.score_step, attention.score_cap.map_or(1, |cap| cap.step)];
-    if steps.iter().any(|&step| step == 0 || step >> 48 != 0) {
-        return unsupported("a zero or huge score step".into());
+    for (name, end) in [("projected end", attention.projected_end), ("rotated end", attention.rotated_end)] {
+        if !(1..1 << 15).contains(&end) {
+            return unsupported(format!("{name} = {end}; the limits are 1 to 32767"));
+        }
     }
-    if attention.score_cap.is_some_and(|cap| !(1..1 << 15).contains(&cap.peak)) {
-        return unsupported("a cap of scores that has not 16 bits".into());
-    }
+    validate_scores(description)?;
     let weights = description.weight_shapes();
     for name in weights.keys() {
         match description.weights.get(*name) {
@@ -138,6 +137,29 @@ pub fn validate_description(description: &ModelDescription) -> Result<(), Compil
         return unsupported("weights that belong to no operation".into());
     }
     Ok(())
+}
+
+fn validate_scores(description: &ModelDescription) -> Result<(), CompileError> {
+    /// `2^-16`: a finer step would lead out of the exponential's table before its entries are zero.
+    const FINEST_STEP: u64 = 1 << (STEP_FRACTION - TABLE_BITS);
+    let unsupported = |reason: String| Err(CompileError::Unsupported(reason));
+    let attention = &description.attention;
+    let step = attention.score_step;
+    if !(FINEST_STEP..1 << 48).contains(&step) {
+        return unsupported(format!("score step = {step}; the limits are 2^24 to 2^48 - 1"));
+    }
+    match attention.score_cap {
+        Some(cap) if cap.step == 0 || cap.step >> 48 != 0 || !(1..1 << 15).contains(&cap.peak) => {
+            unsupported(format!("a cap of scores that has not 16 bits: {cap:?}"))
+        }
+        None if attention.score_rounding.excess_bits > 0 => {
+            unsupported(format!("score: {:?}; without a cap, scores have no excess", attention.score_rounding))
+        }
+        None if difference_end(description).is_none() => {
+            unsupported(format!("score step = {step}: differences of scores end before the exponential is zero"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn is_sound(bound: &WeightBound) -> bool {

@@ -212,8 +212,8 @@ pub struct BranchNorm {
 pub struct Attention {
     /// Whether queries, keys and values have biases.
     pub biased: bool,
-    /// Bits of queries and keys before the rotation, signed, where no norm follows their projection.
-    pub projected_bits: u32,
+    /// Largest magnitude of queries and keys before the rotation, where no norm follows their projection.
+    pub projected_end: u32,
     /// Of the query projection.
     pub query_rounding: Rounding,
     /// Of the key projection.
@@ -224,12 +224,10 @@ pub struct Attention {
     pub query_rotary_shift: u32,
     /// Rounding shift after the rotation of keys.
     pub key_rotary_shift: u32,
-    /// Bits of rotated queries and keys, signed.
-    pub rotated_bits: u32,
-    /// Of the scores.
+    /// Largest magnitude of rotated queries and keys.
+    pub rotated_end: u32,
+    /// Of the scores: without excess where they have no cap, to 16 bits where they have one.
     pub score_rounding: Rounding,
-    /// Bits of scores, signed.
-    pub score_bits: u32,
     /// The cap of scores, where the model has one.
     pub score_cap: Option<ScoreCap>,
     /// What one unit of a score, capped if there is a cap, means in the exponent, in units of `2^-40`.

@@ -24,8 +24,7 @@ impl Decoder {
         let mut query = layer.query.apply(normed);
         let mut key = layer.key.apply(normed);
         let value = layer.value.apply(normed);
-        extremes.see("query", &query);
-        extremes.see("key", &key);
+        extremes.see_heads(&query, &key);
         extremes.see("value", &value);
         if let Some([query_norm, key_norm]) = &layer.head_norms {
             query = query_norm.apply(&query);

@@ -7,11 +7,47 @@ use std::collections::BTreeMap;
 pub(crate) struct Extremes {
     on: bool,
     largest: BTreeMap<&'static str, f32>,
+    /// Queries and keys of each layer.
+    heads: Vec<[Channels; 2]>,
+}
+
+/// Sizes of each channel of vectors.
+#[derive(Clone, Debug)]
+pub(crate) struct Channels {
+    /// Largest magnitude.
+    pub(crate) largest: Vec<f64>,
+    /// Sum of squares.
+    pub(crate) squares: Vec<f64>,
+}
+
+impl Channels {
+    /// Of a single vector.
+    pub(crate) fn of(vector: &[f64]) -> Self {
+        Self {
+            largest: vector.iter().map(|entry| entry.abs()).collect(),
+            squares: vector.iter().map(|entry| entry * entry).collect(),
+        }
+    }
+
+    fn see(&mut self, vectors: &[f32]) {
+        for vector in vectors.chunks_exact(self.largest.len()) {
+            for ((&entry, largest), squares) in vector.iter().zip(&mut self.largest).zip(&mut self.squares) {
+                let entry = f64::from(entry);
+                *largest = largest.max(entry.abs());
+                *squares += entry * entry;
+            }
+        }
+    }
+
+    /// The largest magnitude when each channel is multiplied by a factor.
+    pub(crate) fn largest_times(&self, factors: &[f64]) -> f64 {
+        self.largest.iter().zip(factors).map(|(largest, factor)| largest * factor).fold(0.0, f64::max)
+    }
 }
 
 impl Extremes {
     pub(crate) fn on() -> Self {
-        Self { on: true, largest: BTreeMap::new() }
+        Self { on: true, largest: BTreeMap::new(), heads: Vec::new() }
     }
 
     pub(crate) fn off() -> Self {
@@ -25,8 +61,28 @@ impl Extremes {
         }
     }
 
+    /// What follows is of the next layer, whose queries and keys are as wide as `widths`.
+    pub(super) fn begin_layer(&mut self, widths: [usize; 2]) {
+        self.heads.push(widths.map(|width| Channels::of(&vec![0.0; width])));
+    }
+
+    /// See queries and keys before their norm or rotation.
+    pub(super) fn see_heads(&mut self, query: &[f32], key: &[f32]) {
+        self.see("query", query);
+        self.see("key", key);
+        if let Some([queries, keys]) = self.heads.last_mut() {
+            queries.see(query);
+            keys.see(key);
+        }
+    }
+
     /// Largest magnitude of a tensor, zero if nothing of it was seen.
     pub(crate) fn largest(&self, name: &str) -> f64 {
         self.largest.get(name).copied().map_or(0.0, f64::from)
+    }
+
+    /// Queries and keys of each layer.
+    pub(crate) fn heads(&self) -> &[[Channels; 2]] {
+        &self.heads
     }
 }

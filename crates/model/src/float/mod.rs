@@ -16,7 +16,7 @@ use crate::config::ModelConfig;
 use crate::decoder::{EMBEDDING, LayerNorm, Projection, head, last_gain};
 use crate::error::ModelError;
 use attention::KeysAndValues;
-pub(crate) use extremes::Extremes;
+pub(crate) use extremes::{Channels, Extremes};
 use linear::Linear;
 use norm::Norm;
 use rotary::Rotary;
@@ -137,6 +137,7 @@ pub(crate) fn observe(
     let mut extremes = Extremes::on();
     for layer in 0..config.layers {
         let layer = Layer::load(config, checkpoint, layer)?;
+        extremes.begin_layer([config.heads, config.kv_heads].map(|heads| heads * config.head_dim));
         for stream in &mut streams {
             decoder.run(&layer, 0, &mut KeysAndValues::default(), stream, &mut extremes);
         }

@@ -17,6 +17,8 @@ const HEAD_NORMED_BITS: u32 = 13;
 const HEAD_LIMBS: Limbs = Limbs::equal(2, 8);
 /// Largest integer gain of a query or key norm.
 const LARGEST_GAIN: f64 = 255.0;
+/// Largest gain that fills them.
+pub(super) const FILLED_GAIN: f64 = (LARGEST_GAIN - 0.25) / 16.0;
 /// How many bits finer queries and keys are before the rotation than after it, at most.
 const FINER: u32 = 3;
 /// Most fractional bits of cosines and sines.
@@ -83,15 +85,22 @@ impl Ends {
     }
 }
 
-/// Most fractional bits of queries and keys before the rotation.
-const FINEST_PROJECTED: u32 = 13;
+/// Fractional bits of queries and keys before the rotation, at most.
+const FINEST_PROJECTED: u32 = 10;
+
+/// Largest query or key that fills the format before the rotation, a real number.
+pub(super) fn filled(dim: usize) -> f64 {
+    (Ends::of_width(dim).projected - 2.0) / power(FINEST_PROJECTED)
+}
 
 impl<'a> Heads<'a> {
+    /// Formats of balanced queries and keys; `scale` is what their product means in the exponent.
     pub(super) fn choose(
         config: &ModelConfig,
         shape: &Shape,
         real: &'a RealWeights,
         normed: Input,
+        scale: f64,
         expected: &Expected,
     ) -> Result<Self, ModelError> {
         let with_norms = real.head_gains.is_some();
@@ -104,7 +113,8 @@ impl<'a> Heads<'a> {
         let finest =
             if with_norms { finest_before_norm(shape.head_dim, config.rms_norm_eps) } else { FINEST_PROJECTED };
         let loss = expected.precision.projection_loss;
-        let output = |name: &str| Output { expected: expected.of(name), limit, range, finest, loss };
+        let largest = |name: &str| if with_norms { expected.of(name) } else { filled(shape.head_dim) };
+        let output = |name: &str| Output { expected: largest(name), limit, range, finest, loss };
         let stack = (&real.query, &real.query.survey()?);
         let query = project("query projection", stack, real.query_bias.as_deref(), normed, &output("query"))?;
         let stack = (&real.key, &real.key.survey()?);
@@ -128,7 +138,7 @@ impl<'a> Heads<'a> {
             }
             None => (None, None, [Unrotated::projected(&query, range), Unrotated::projected(&key, range)]),
         };
-        let rotation = Rotation::choose(ends.rotated, finest_rotated(shape, config.score_scale), unrotated)?;
+        let rotation = Rotation::choose(ends.rotated, finest_rotated(shape, scale), unrotated)?;
         Ok(Self { query, key, norms, gains, projected_end: ends.projected, rotation })
     }
 }

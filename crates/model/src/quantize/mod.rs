@@ -5,6 +5,7 @@
 //! model, on any number of threads. Checkpoints are read in pieces or layer by layer, and integers are written in pieces,
 //! so memory does not grow with the depth of the model.
 
+mod balance;
 mod branches;
 mod feed_forward;
 mod file;
@@ -32,6 +33,7 @@ use crate::config::{self, ModelConfig};
 use crate::decoder::{self, LayerNorm};
 use crate::error::ModelError;
 use crate::float;
+use balance::balance;
 use branches::{Blocks, Branches};
 use formats::{Expected, Limbs, norm, normed_bits, power, scale_within, unsupported};
 use heads::Heads;
@@ -177,14 +179,15 @@ fn write_at<E: From<ModelError>>(
     if precision.limbs {
         real.fill(&mut expected);
     }
+    let scale = balance(config, &mut real, &expected);
     let (real, expected) = (real, expected);
     let limbs = Limbs::of_width(shape.hidden, 2).ok_or_else(|| unsupported("the width of the residual stream"))?;
     // The format of the output depends on the width alone; the input's scale comes with the residual stream.
     let normed_bits = normed_bits(shape.hidden);
     let (_, normed) = norm(shape.hidden, limbs, normed_bits, 0.0, 0.0)?;
 
-    let heads = Heads::choose(config, &shape, &real, normed, &expected)?;
-    let scores = Scores::choose(config, &shape, config.score_scale, &heads.rotation, &expected)?;
+    let heads = Heads::choose(config, &shape, &real, normed, scale, &expected)?;
+    let scores = Scores::choose(config, &shape, scale, &heads.rotation, &expected)?;
     let slack = probability_slack(&shape, scores.step)?;
     let branches = Branches::choose(Blocks { config, shape: &shape, real: &real, normed, slack, expected: &expected })?;
     let Branches {

@@ -33,6 +33,8 @@ pub(super) struct Stack<'a> {
     columns: usize,
     /// What the inputs of each layer are multiplied by; empty for nothing.
     gains: Vec<Vec<f64>>,
+    /// What the rows of each layer are multiplied by; empty for nothing.
+    row_factors: Vec<Vec<f64>>,
     /// What everything is multiplied by.
     factor: f64,
     /// Largest integer of a channel.
@@ -101,6 +103,7 @@ impl<'a> Stack<'a> {
             places: (0..config.layers).map(|layer| projection.location(config, layer)).collect(),
             columns: projection.shape(config)[1],
             gains: Vec::new(),
+            row_factors: Vec::new(),
             factor: 1.0,
         }
     }
@@ -108,7 +111,8 @@ impl<'a> Stack<'a> {
     /// A single matrix.
     pub(super) fn single(checkpoint: &'a Checkpoint, name: &str, [rows, columns]: [usize; 2], mantissa: f64) -> Self {
         let places = vec![(name.to_owned(), 0..rows)];
-        Self { checkpoint, places, columns, gains: Vec::new(), factor: 1.0, mantissa }
+        let (gains, row_factors) = (Vec::new(), Vec::new());
+        Self { checkpoint, places, columns, gains, row_factors, factor: 1.0, mantissa }
     }
 
     /// With the gains of the norm before it, one vector per layer.
@@ -127,6 +131,12 @@ impl<'a> Stack<'a> {
     /// Multiply everything by `factor`.
     pub(super) fn scale(&mut self, factor: f64) {
         self.factor *= factor;
+    }
+
+    /// Multiply each row by its factor, one vector per layer.
+    pub(super) fn scale_rows(&mut self, factors: Vec<Vec<f64>>) {
+        assert_eq!(factors.len(), self.places.len(), "one vector of factors per layer");
+        self.row_factors = factors;
     }
 
     /// Visit all rows in groups of `group`: `visit` runs in parallel, its results come in order.
@@ -154,19 +164,26 @@ impl<'a> Stack<'a> {
         let step = (PIECE / self.columns / group).max(1) * group;
         for first in rows.clone().step_by(step) {
             let piece = self.checkpoint.rows(name, self.columns, first..rows.end.min(first + step))?;
-            let groups = piece.par_chunks_exact(self.columns * group);
-            let results: Vec<T> = groups.map(|rows| visit(layer, &self.real(layer, rows))).collect();
+            let groups = piece.par_chunks_exact(self.columns * group).enumerate();
+            let row = |place: usize| first - rows.start + place * group;
+            let results: Vec<T> =
+                groups.map(|(place, group)| visit(layer, &self.real(layer, row(place), group))).collect();
             results.into_iter().for_each(&mut *each);
         }
         Ok(())
     }
 
-    fn real(&self, layer: usize, rows: &[f32]) -> Vec<f64> {
-        let factor = self.factor;
-        match self.gains.get(layer) {
-            None => rows.iter().map(|&weight| f64::from(weight) * factor).collect(),
-            Some(gain) => rows.iter().zip(gain.iter().cycle()).map(|(&w, gain)| f64::from(w) * gain * factor).collect(),
-        }
+    /// Rows of a layer from `first` on, multiplied by what they are to be multiplied by.
+    fn real(&self, layer: usize, first: usize, rows: &[f32]) -> Vec<f64> {
+        let (gains, factors) = (self.gains.get(layer), self.row_factors.get(layer));
+        let row = |(place, row): (usize, &[f32])| -> Vec<f64> {
+            let factor = self.factor * factors.map_or(1.0, |factors| factors[first + place]);
+            match gains {
+                None => row.iter().map(|&weight| f64::from(weight) * factor).collect(),
+                Some(gain) => row.iter().zip(gain).map(|(&w, gain)| f64::from(w) * gain * factor).collect(),
+            }
+        };
+        rows.chunks_exact(self.columns).enumerate().flat_map(row).collect()
     }
 
     /// What each scale would mean.

@@ -56,7 +56,8 @@ impl Compiler<'_> {
         let (unit, gain) = self.projected(normed, &rows, &axes, p);
 
         let builder = &mut self.builder;
-        let output = builder.symmetric(&format!("{name}_rotated"), &axes, self.description.attention.rotated_end.into());
+        let output =
+            builder.symmetric(&format!("{name}_rotated"), &axes, self.description.attention.rotated_end.into());
         let remainder = builder.unsigned(&format!("{name}_rotated.remainder"), &axes, p.rotary_shift);
         let outer = [rows.as_slice(), &[pair]].concat();
         let of_half = |tensor, axes: &[AxisId], which| {

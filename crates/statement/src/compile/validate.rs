@@ -4,8 +4,7 @@ use super::norm;
 use super::scores::difference_end;
 use crate::description::{
     Branch, BranchNorm, BranchNorms, HeadNorms, Inference, LowLimbs, ModelDescription, Rotary, Rounding, SPECIFICATION,
-    TABLE_BITS,
-    WeightBound,
+    TABLE_BITS, WeightBound,
 };
 use crate::functions::STEP_FRACTION;
 use crate::statement::CompileError;

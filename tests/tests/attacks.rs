@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use obelysk_model::quantize::Precision;
 use obelysk_prover::Honesty;
-use obelysk_statement::check::check;
+use obelysk_statement::Assignment;
+use obelysk_statement::check::{check, check_relation};
+use obelysk_statement::compile::difference_end;
 use obelysk_tests::attacks::attacks;
 use obelysk_tests::derived::{narrowed, qwen2};
 use obelysk_tests::subject::{Subject, fixture, quantized};
@@ -59,6 +61,62 @@ fn every_relation_with_a_bias_is_attacked_too() {
         ["query: projection", "key: projection", "value: projection"].contains(&relation)
     });
     assert_eq!(attacked, 3);
+}
+
+#[test]
+fn a_wrong_difference_of_scores_breaks_the_one_relation_that_forbids_it() {
+    let subject = Subject::new(&fixture("llama31"), &[&[5, 6, 7]], 1);
+    let end = i64::from(difference_end(&subject.model.description).unwrap());
+    // The last position of the first head of the first layer sees three keys.
+    let size = subject.statement.axes.iter().find(|axis| axis.name == "key position").unwrap().size;
+    let keys = 2 * size..2 * size + 3;
+    let wide = |witness: &Assignment, name: &str, place: usize| {
+        i64::from(witness[&format!("{name}.high")][place] << 16 | witness[&format!("{name}.low")][place])
+    };
+    let set_wide = |witness: &mut Assignment, name: &str, place: usize, value: i64| {
+        witness.get_mut(&format!("{name}.low")).unwrap()[place] = (value & 0xffff) as i32;
+        witness.get_mut(&format!("{name}.high")).unwrap()[place] = (value >> 16) as i32;
+    };
+    let set_difference = |witness: &mut Assignment, key: usize, difference: i64, beyond: i64| {
+        witness.get_mut("score_difference").unwrap()[key] = difference as i32;
+        set_wide(witness, "score_beyond", key, beyond);
+    };
+    let differences = subject.witness["score_difference"][keys.clone()].to_vec();
+    let best = keys.start + differences.iter().position(|&difference| difference == 0).unwrap();
+    let other = keys.clone().find(|&key| subject.witness["score_difference"][key] > 0).unwrap();
+    let difference = i64::from(subject.witness["score_difference"][other]);
+
+    let mut early = subject.witness.clone();
+    set_difference(&mut early, other, difference - 1, 1);
+    let mut negative = subject.witness.clone();
+    set_difference(&mut negative, other, end, difference - end);
+    // Another score becomes the largest: the true one is above it.
+    let mut lower = subject.witness.clone();
+    set_wide(&mut lower, "maximum", 2, wide(&subject.witness, "maximum", 2) - difference);
+    for key in keys {
+        let moved = i64::from(subject.witness["score_difference"][key]) - difference;
+        let inside = (0..=end).contains(&moved);
+        set_difference(&mut lower, key, if inside { moved } else { end }, if inside { 0 } else { moved - end });
+        lower.get_mut("is_maximum").unwrap()[key] = i32::from(key == other);
+    }
+    assert_ne!(best, other);
+
+    for (witness, relation) in
+        [(early, "score_beyond: only at the end"), (negative, "score_beyond: seen"), (lower, "score_beyond: seen")]
+    {
+        let of_scores = ["score", "maximum", "is_maximum"];
+        let broken: Vec<&str> = subject
+            .statement
+            .relations
+            .iter()
+            .filter(|named| of_scores.iter().any(|part| named.name.starts_with(part)))
+            .filter(|named| check_relation(&subject.statement, &subject.model.weights, &witness, named).is_err())
+            .map(|named| named.name.as_str())
+            .collect();
+        assert_eq!(broken, [relation]);
+        let proof = subject.prove(&witness, Honesty::Unchecked).unwrap();
+        assert!(subject.verify(&proof).is_err(), "{relation}");
+    }
 }
 
 /// Attack the chosen relations; returns how many there are.

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 pub(crate) struct Extremes {
     on: bool,
     largest: BTreeMap<&'static str, f32>,
+    /// Largest magnitude of each channel of the residual stream.
+    stream: Vec<f32>,
     /// Queries and keys of each layer.
     heads: Vec<[Channels; 2]>,
 }
@@ -47,7 +49,7 @@ impl Channels {
 
 impl Extremes {
     pub(crate) fn on() -> Self {
-        Self { on: true, largest: BTreeMap::new(), heads: Vec::new() }
+        Self { on: true, largest: BTreeMap::new(), stream: Vec::new(), heads: Vec::new() }
     }
 
     pub(crate) fn off() -> Self {
@@ -58,6 +60,16 @@ impl Extremes {
         if self.on {
             let largest = self.largest.entry(name).or_default();
             *largest = values.iter().fold(*largest, |largest, value| largest.max(value.abs()));
+        }
+    }
+
+    /// See vectors of the residual stream, as wide as `width`.
+    pub(super) fn see_stream(&mut self, values: &[f32], width: usize) {
+        if self.on {
+            self.stream.resize(width, 0.0);
+            for vector in values.chunks_exact(width) {
+                vector.iter().zip(&mut self.stream).for_each(|(entry, largest)| *largest = largest.max(entry.abs()));
+            }
         }
     }
 
@@ -79,6 +91,11 @@ impl Extremes {
     /// Largest magnitude of a tensor, zero if nothing of it was seen.
     pub(crate) fn largest(&self, name: &str) -> f64 {
         self.largest.get(name).copied().map_or(0.0, f64::from)
+    }
+
+    /// Largest magnitude of each channel of the residual stream.
+    pub(crate) fn stream(&self) -> impl Iterator<Item = f64> + '_ {
+        self.stream.iter().copied().map(f64::from)
     }
 
     /// Queries and keys of each layer.

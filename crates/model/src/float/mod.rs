@@ -92,7 +92,7 @@ impl Decoder {
 
     /// Add both branches of a layer to `stream`, shape [rows, hidden]; `start` positions are in the cache.
     fn run(&self, layer: &Layer, start: usize, cache: &mut KeysAndValues, stream: &mut [f32], extremes: &mut Extremes) {
-        extremes.see("stream", stream);
+        extremes.see_stream(stream, self.config.hidden_size);
         let normed = layer.attention_norm.apply(stream);
         let mut attention = self.attention(layer, start, cache, &normed, extremes);
         extremes.see("attention_output", &attention);
@@ -101,7 +101,7 @@ impl Decoder {
         }
         extremes.see("attention_branch", &attention);
         add(stream, &attention);
-        extremes.see("stream", stream);
+        extremes.see_stream(stream, self.config.hidden_size);
         let normed = layer.feed_forward_norm.apply(stream);
         let mut feed_forward = layer.feed_forward(self.config.activation, &normed, extremes);
         extremes.see("feed_forward_output", &feed_forward);
@@ -110,7 +110,7 @@ impl Decoder {
         }
         extremes.see("feed_forward_branch", &feed_forward);
         add(stream, &feed_forward);
-        extremes.see("stream", stream);
+        extremes.see_stream(stream, self.config.hidden_size);
     }
 }
 

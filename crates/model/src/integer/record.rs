@@ -1,6 +1,6 @@
 //! Collects the witness tensors while the engine runs; off during generation.
 
-use obelysk_statement::compile::LIMB_BITS;
+use obelysk_statement::compile::{LIMB_BITS, RANGE_BITS};
 
 use super::Witness;
 use super::linear::two_limbs;
@@ -46,7 +46,7 @@ impl Recorder {
 
     /// Record numbers of `bits` bits, in limbs where they are wider than a range check.
     pub(super) fn record_wide<T: Copy + Into<i64>>(&mut self, name: &str, values: &[T], bits: u32) {
-        if bits > LIMB_BITS {
+        if bits > RANGE_BITS {
             self.record_limbs(name, values, LIMB_BITS);
         } else if self.is_on() {
             let values: Vec<i32> = values.iter().map(|&value| value.into() as i32).collect();

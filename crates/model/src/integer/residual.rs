@@ -1,7 +1,7 @@
 //! The residual stream: the embedding, to which every layer adds two branches; what leaves a layer is clamped to its range.
 
 use obelysk_statement::compile::{clamped_range, limb_names, limb_range};
-use obelysk_statement::description::{Branch, BranchNorm, LowLimbs, Norm};
+use obelysk_statement::description::{Branch, BranchNorm, LowLimbs, Norm, StreamClamp};
 use obelysk_statement::relation::Interval;
 
 use super::IntegerModel;
@@ -62,13 +62,27 @@ impl IntegerModel<'_> {
         }
     }
 
-    /// Clamp what enters a norm from the layer before, and record it as `name`.
+    /// Clamp what enters a norm from the layer before, each channel to its range, and record it as `name`.
     pub(super) fn enter(&self, name: &str, stream: &mut [i32], recorder: &mut Recorder) {
         let norm = &self.description.hidden_norm;
-        if let Some(clamp) = self.description.residual.clamp {
-            let range = clamped_range(norm, clamp.top);
-            let clamped = super::rounding::clamp(name, stream, clamp.excess_bits, range, recorder);
-            stream.copy_from_slice(&clamped);
+        if let Some(StreamClamp { excess_bits }) = self.description.residual.clamp {
+            let ranges: Vec<Interval> =
+                self.weights["stream_top"].iter().map(|&top| clamped_range(norm, i64::from(top))).collect();
+            let mut excess: [Vec<i32>; 2] = [Vec::new(), Vec::new()];
+            let mut clamped = 0;
+            for (entry, range) in stream.iter_mut().zip(ranges.iter().cycle()) {
+                let value = i64::from(*entry).clamp(range.low, range.high) as i32;
+                clamped += usize::from(value != *entry);
+                if recorder.is_on() {
+                    excess[0].push((*entry - value).max(0));
+                    excess[1].push((value - *entry).max(0));
+                }
+                *entry = value;
+            }
+            recorder.count(clamped, stream.len());
+            for (side, excess) in ["above", "below"].iter().zip(&excess) {
+                recorder.record_wide(&format!("{name}.{side}"), excess, excess_bits);
+            }
         }
         record_limbs(name, stream, norm, recorder);
     }

@@ -67,17 +67,6 @@ impl Rounded {
     }
 }
 
-/// All `values` clamped to a range, and what lies outside recorded as `name`'s.
-pub(super) fn clamp(
-    name: &str,
-    values: &[i32],
-    excess_bits: u32,
-    range: Interval,
-    recorder: &mut Recorder,
-) -> Vec<i32> {
-    Rounded::all(name, values, (Rounding { shift: 0, excess_bits }, range), recorder)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

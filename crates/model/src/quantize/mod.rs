@@ -209,6 +209,9 @@ fn write_at<E: From<ModelError>>(
 
     let mut weights = Weights::default();
     weights.plain("embedding", &real.embedding, stream.residual.fraction, stream.embedding);
+    if let Some(tops) = stream.tops {
+        weights.entries("stream_top", tops);
+    }
     weights.projection("query", &heads.query);
     weights.projection("key", &heads.key);
     weights.projection("value", &value);

@@ -21,6 +21,8 @@ pub(super) struct StreamFormat {
     pub(super) embedding: WeightBound,
     /// Largest sum of squares of any row.
     pub(super) sum_of_squares: f64,
+    /// Largest highest limb of each channel, where the stream is clamped.
+    pub(super) tops: Option<Vec<i32>>,
 }
 
 /// What a block adds to the stream, before the last rounding.
@@ -106,33 +108,56 @@ impl StreamFormat {
                 return None;
             }
             let residual = Residual { fraction, clamp: None, attention, feed_forward };
-            Some(Self { residual, limbs, embedding: joining.embedding_bound(fraction), sum_of_squares })
+            Some(Self { residual, limbs, embedding: joining.embedding_bound(fraction), sum_of_squares, tops: None })
         })
     }
 
-    /// The finest scale at which the limbs hold what is expected of the stream between layers, and what attention can add to
-    /// that: the sum of squares of any vector must have a place.
+    /// The finest scale at which every channel's range holds what is expected of it, and far more in ordinary channels: spikes
+    /// of few channels make no difference to the others. The sum of squares of any vector within the ranges, attention's branch
+    /// added, has a place.
     fn clamped(shape: &Shape, joining: &Joining, limbs: Limbs) -> Option<Self> {
-        let root = (limbs.largest_squares() / shape.hidden as f64).sqrt();
+        /// How much larger than expected an ordinary channel may become.
+        const ORDINARY: f64 = 16.0;
+        let expected = joining.expected_of_channels();
+        let mut sorted = expected.clone();
+        sorted.sort_by(f64::total_cmp);
+        // Nineteen in twenty are ordinary.
+        let ordinary = ORDINARY * sorted[(sorted.len() - 1) * 19 / 20];
+        let unit = power(limbs.highest_place());
         joining.scales(shape).find_map(|fraction| {
             let attention = joining.attention.at(fraction, true)?;
             let feed_forward = joining.feed_forward.at(fraction, true)?;
             let added = joining.attention.end(&attention);
-            let largest = limbs.limit().min(root);
-            let top = ((largest - added - limbs.low_limit()) / power(limbs.highest_place())).floor();
-            let end = top * power(limbs.highest_place()) + limbs.low_limit();
-            let embedding = joining.embedding_bound(fraction);
-            let expected = joining.expected.of("stream").max(joining.largest_embedding()) * power(fraction);
-            if top < 1.0 || expected > end {
+            let end_of = |top: f64| top * unit + limbs.low_limit();
+            let top_for = |real: f64| ((real * power(fraction) - limbs.low_limit()) / unit).ceil().max(0.0);
+            let least: Vec<f64> = expected.iter().map(|&channel| top_for(channel)).collect();
+            let squares = |common: f64| -> f64 {
+                let of_channel =
+                    |top: &f64| (end_of(top.max(common)) + added + 1.0) * (end_of(top.max(common)) + added + 1.0);
+                least.iter().map(of_channel).sum()
+            };
+            let largest = ((limbs.limit() - added - limbs.low_limit()) / unit).floor();
+            if least.iter().any(|&top| top > largest) {
                 return None;
             }
+            // The widest range that all channels can have together.
+            let common =
+                (0..=largest as u32).rev().map(f64::from).find(|&top| squares(top) < limbs.largest_squares())?;
+            if common < top_for(ordinary) {
+                return None;
+            }
+            let tops: Vec<f64> = least.iter().map(|top| top.max(common)).collect();
+            let end = end_of(tops.iter().copied().fold(0.0, f64::max));
             let limbs = limbs.holding(end + added)?;
             let outside = added + joining.feed_forward.end(&feed_forward);
             let excess_bits = (1..=BRANCH_BITS).find(|&bits| outside < power(bits))?;
-            let clamp = StreamClamp { top: top as u32, excess_bits };
-            let sum_of_squares = shape.hidden as f64 * (end + added + 1.0) * (end + added + 1.0);
-            let residual = Residual { fraction, clamp: Some(clamp), attention, feed_forward };
-            Some(Self { residual, limbs, embedding, sum_of_squares })
+            Some(Self {
+                residual: Residual { fraction, clamp: Some(StreamClamp { excess_bits }), attention, feed_forward },
+                limbs,
+                embedding: joining.embedding_bound(fraction),
+                sum_of_squares: squares(common),
+                tops: Some(tops.into_iter().map(|top| top as i32).collect()),
+            })
         })
     }
 }
@@ -147,8 +172,11 @@ impl Joining<'_> {
         (self.embedding[channel] * power(fraction)).round()
     }
 
-    fn largest_embedding(&self) -> f64 {
-        self.embedding.iter().copied().fold(0.0, f64::max)
+    /// What is expected of each channel, its embedding included.
+    fn expected_of_channels(&self) -> Vec<f64> {
+        let headroom = self.expected.precision.headroom;
+        let seen = self.expected.extremes.stream().chain(std::iter::repeat(0.0));
+        self.embedding.iter().zip(seen).map(|(&embedding, seen)| (seen * headroom).max(embedding)).collect()
     }
 
     fn embedding_bound(&self, fraction: u32) -> WeightBound {

@@ -32,8 +32,7 @@ impl Compiler<'_> {
             PublicTensor::OneHot { columns: positions, rows, width },
             Interval::new(0, 1),
         );
-        let limbs = self.clamped_limbs("head_input", &input_axes);
-        let input = self.clamped_to_stream("head_input", &input_axes, &limbs);
+        let (limbs, input) = self.entering("head_input", &input_axes, stream.top);
         let last_layer = description.shape.layers - 1;
         let output = stream.output(&self.axes, last_layer, &at(selected, &[entry, row, position]));
         let name = "head_input: what the last layer leaves at the output positions";

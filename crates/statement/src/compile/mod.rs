@@ -25,7 +25,7 @@ pub use norm::{carry_bits, carry_positions, clamped_range, limb_names, limb_rang
 pub use output_projection::{carry_bits_of, input_limb_names};
 pub use scores::{difference_end, largest_score, score_bits};
 pub use softmax::denominator_shift;
-pub use two_limbs::LIMB_BITS;
+pub use two_limbs::{LIMB_BITS, RANGE_BITS};
 use validate::validate;
 pub use validate::{ENTRIES_MAX, validate_description};
 

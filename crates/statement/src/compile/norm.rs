@@ -33,15 +33,6 @@ impl Limbs {
         Self { tensors, bits: norm.limb_bits, range: limb_range(norm) }
     }
 
-    /// Commit to limbs of which the highest is at most `top` in magnitude.
-    pub(crate) fn clamped(builder: &mut Builder, name: &str, axes: &[AxisId], norm: &Norm, top: u32) -> Self {
-        let (highest, low) = limb_names(norm.limbs).split_last().expect("a norm has limbs");
-        let limb = |limb: &&str| builder.signed(&format!("{name}.{limb}"), axes, norm.limb_bits);
-        let mut tensors: Vec<TensorId> = low.iter().map(limb).collect();
-        tensors.push(builder.symmetric(&format!("{name}.{highest}"), axes, i64::from(top)));
-        Self { tensors, bits: norm.limb_bits, range: clamped_range(norm, top) }
-    }
-
     /// The vector as weighted accesses, highest limb first.
     pub(crate) fn terms(&self, axes: &[AxisId]) -> Vec<(i64, Access)> {
         self.terms_by(|limb| at(limb, axes))
@@ -56,6 +47,11 @@ impl Limbs {
     /// What the limbs can hold.
     pub(crate) fn range(&self) -> Interval {
         self.range
+    }
+
+    /// The highest limb.
+    pub(crate) fn highest(&self) -> TensorId {
+        *self.tensors.last().expect("a norm has limbs")
     }
 }
 
@@ -72,8 +68,8 @@ pub fn limb_range(norm: &Norm) -> Interval {
 
 /// What these limbs can hold while the highest one is at most `top` in magnitude.
 #[must_use]
-pub fn clamped_range(norm: &Norm, top: u32) -> Interval {
-    range_with_highest(norm, Interval::new(-i64::from(top), i64::from(top)))
+pub fn clamped_range(norm: &Norm, top: i64) -> Interval {
+    range_with_highest(norm, Interval::new(-top, top))
 }
 
 fn range_with_highest(norm: &Norm, highest: Interval) -> Interval {

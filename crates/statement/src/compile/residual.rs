@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::builder::{at, contraction, linear, monomial};
-use super::norm::Limbs;
+use super::norm::{Limbs, clamped_range};
 use super::output_projection::{BranchOutput, OutputProjection};
 use super::rounding::minus;
 use super::{Axes, Compiler};
@@ -24,6 +24,8 @@ pub(super) struct Stream {
     pub(super) attention_branch: BranchOutput,
     /// Output of the feed-forward block, per layer.
     pub(super) feed_forward_branch: BranchOutput,
+    /// Largest highest limb of each channel, where the stream is clamped.
+    pub(super) top: Option<TensorId>,
 }
 
 impl Stream {
@@ -80,11 +82,14 @@ impl Compiler<'_> {
         let attention_branch = BranchOutput::new(builder, "attention_branch", &axes, residual.attention, limbs(mean));
         let feed_forward_branch =
             BranchOutput::new(builder, "feed_forward_branch", &axes, residual.feed_forward, limbs(product));
-        let attention = self.clamped_limbs("attention_input", &axes);
+        let top = residual.clamp.map(|_| {
+            let bound = self.weight_bound("stream_top");
+            self.builder.weight_entries("stream_top", &[hidden], bound)
+        });
+        let (attention, input) = self.entering("attention_input", &axes, top);
         let feed_forward = Limbs::new(&mut self.builder, "feed_forward_input", &axes, &description.hidden_norm);
-        let stream = Stream { attention, feed_forward, attention_branch, feed_forward_branch };
+        let stream = Stream { attention, feed_forward, attention_branch, feed_forward_branch, top };
 
-        let input = self.clamped_to_stream("attention_input", &axes, &stream.attention);
         let builder = &mut self.builder;
         let layers = description.shape.layers;
         let previous = PublicTensor::Previous { size: layers };
@@ -113,21 +118,27 @@ impl Compiler<'_> {
         stream
     }
 
-    /// Limbs of the stream where it is clamped.
-    pub(super) fn clamped_limbs(&mut self, name: &str, axes: &[AxisId]) -> Limbs {
+    /// Limbs of the stream where a layer, or the head, reads it, and the left side of a relation whose right side is clamped to
+    /// them. Each channel has a range of its own: spikes are rare, and all channels together have to leave their sum of squares a
+    /// place.
+    pub(super) fn entering(&mut self, name: &str, axes: &[AxisId], top: Option<TensorId>) -> (Limbs, Linear) {
         let norm = &self.description.hidden_norm;
-        match self.description.residual.clamp {
-            None => Limbs::new(&mut self.builder, name, axes, norm),
-            Some(StreamClamp { top, .. }) => Limbs::clamped(&mut self.builder, name, axes, norm, top),
+        let builder = &mut self.builder;
+        let limbs = Limbs::new(builder, name, axes, norm);
+        let mut terms = limbs.terms(axes);
+        if let (Some(top), Some(StreamClamp { excess_bits })) = (top, self.description.residual.clamp) {
+            let (top, highest) = (at(top, &[self.axes.hidden]), at(limbs.highest(), axes));
+            for (side, sign) in [("below", 1), ("above", -1)] {
+                let form = linear(&[(1, &top), (sign, &highest)], 0);
+                builder.range(&format!("{name}: highest limb not {side} its end"), axes, form, norm.highest_bits);
+            }
+            // The low limbs alone, and what the highest adds to them at its ends.
+            let low = clamped_range(norm, 0);
+            let unit = 1 << ((norm.limbs - 1) * norm.limb_bits);
+            let ends = [linear(&[(unit, &top)], low.high), linear(&[(-unit, &top)], low.low)];
+            terms.extend(builder.excess(name, axes, excess_bits, &limbs.terms(axes), ends));
         }
-    }
-
-    /// The left side of a relation whose right side is clamped to `limbs`.
-    pub(super) fn clamped_to_stream(&mut self, name: &str, axes: &[AxisId], limbs: &Limbs) -> Linear {
-        let terms = limbs.terms(axes);
-        let excess_bits = self.description.residual.clamp.map_or(0, |clamp| clamp.excess_bits);
-        let excess = self.builder.excess(name, axes, excess_bits, &terms, limbs.range());
-        Linear { terms: terms.into_iter().chain(excess).collect(), constant: 0 }
+        (limbs, Linear { terms, constant: 0 })
     }
 
     /// State that the branch of block `name` is the rounded accumulator of its output projection; in between it is normalised

@@ -21,7 +21,8 @@ impl Builder {
         range: Interval,
     ) -> Linear {
         let Rounding { shift, excess_bits } = rounding;
-        let excess = self.excess(name, axes, excess_bits, value, range);
+        let ends = [range.high, range.low].map(|end| linear(&[], end));
+        let excess = self.excess(name, axes, excess_bits, value, ends);
         let whole = value.iter().chain(&excess);
         let mut terms: Vec<(i64, Access)> =
             whole.map(|(coefficient, access)| (coefficient << shift, access.clone())).collect();
@@ -33,23 +34,22 @@ impl Builder {
     }
 
     /// `above - below` for a value that may lie outside of its range: neither is negative, and each vanishes unless the value is
-    /// the end of its side. Nothing without excess bits.
+    /// the end of its side; `ends` are the largest and the smallest. Nothing without excess bits.
     pub(crate) fn excess(
         &mut self,
         name: &str,
         axes: &[AxisId],
         bits: u32,
         value: &[(i64, Access)],
-        range: Interval,
+        ends: [Linear; 2],
     ) -> Vec<(i64, Access)> {
         let mut terms = Vec::new();
         if bits == 0 {
             return terms;
         }
-        for (side, sign, end) in [("above", 1, range.high), ("below", -1, range.low)] {
+        for ((side, sign), mut inside) in [("above", 1), ("below", -1)].into_iter().zip(ends) {
             let excess_name = format!("{name}.{side}");
             let excess = self.wide(&excess_name, axes, bits, false);
-            let mut inside = linear(&[], end);
             inside.terms.extend(value.iter().map(|(coefficient, access)| (-coefficient, access.clone())));
             let relation = format!("{excess_name}: only at the end of the range");
             terms.extend(excess.iter().map(|(unit, limb)| (sign * unit, limb.clone())));

@@ -71,12 +71,13 @@ impl Compiler<'_> {
         let output = Linear { terms, constant: -(1 << (shift - 1)) };
         builder.product("score: query times key", &pairs, output, vec![product], &[half, pair]);
 
-        let (_, sign) = beyond.last().expect("a number has a limb").clone();
+        let (unit, sign) = beyond.last().expect("a number has a limb").clone();
+        let sign_bits = if unit == 1 { beyond_bits } else { TABLE_BITS };
         let difference = linear(&[(1, &difference)], 0);
         let inside = linear(&[(-1, &difference.terms[0].1)], end.into());
         let beyond = Linear { terms: beyond, constant: 0 };
         builder.vanishing("score_beyond: only at the end", &pairs, beyond, inside);
-        builder.masked_range("score_beyond: seen", &pairs, linear(&[(1, &sign)], 0), TABLE_BITS, seen.clone());
+        builder.masked_range("score_beyond: seen", &pairs, linear(&[(1, &sign)], 0), sign_bits, seen.clone());
         difference
     }
 

@@ -4,8 +4,10 @@ use super::builder::{Builder, at};
 use crate::axis::AxisId;
 use crate::relation::{Access, Interval, TensorId};
 
-/// Bits of the widest range check.
+/// Bits of the low limb of a number that is too wide for one range check.
 pub const LIMB_BITS: u32 = 16;
+/// Bits of the widest range check: a table of `2^18` rows is small beside the cells that a second limb would take.
+pub const RANGE_BITS: u32 = 18;
 
 impl Builder {
     /// A number of `bits` bits as weighted limbs, lowest first: one, or 16 low bits and the rest.
@@ -14,7 +16,7 @@ impl Builder {
             let tensor = if signed { self.signed(name, axes, bits) } else { self.unsigned(name, axes, bits) };
             at(tensor, axes)
         };
-        if bits <= LIMB_BITS {
+        if bits <= RANGE_BITS {
             return vec![(1, checked(name, bits, signed))];
         }
         let low = checked(&format!("{name}.low"), LIMB_BITS, false);

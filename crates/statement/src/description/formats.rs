@@ -68,13 +68,11 @@ pub struct Residual {
     pub feed_forward: Branch,
 }
 
-/// The range of the residual stream between layers: all that its limbs hold while the highest one is at most `top` in
-/// magnitude.
+/// The range of the residual stream between layers: all that its limbs hold while the highest one is at most the channel's
+/// entry of the weight `stream_top` in magnitude.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StreamClamp {
-    /// Largest magnitude of the highest limb.
-    pub top: u32,
     /// How far outside of the range a layer can bring an entry, in bits.
     pub excess_bits: u32,
 }

@@ -74,6 +74,9 @@ impl ModelDescription {
             ("down_weight", vec![layers, hidden, intermediate]),
             ("head_weight", vec![vocabulary, hidden]),
         ]);
+        if self.residual.clamp.is_some() {
+            shapes.insert("stream_top", vec![hidden]);
+        }
         if self.head_norms.is_some() {
             shapes.extend([("query_gain", vec![layers, head_dim]), ("key_gain", vec![layers, head_dim])]);
         }

@@ -57,7 +57,7 @@ impl Encoding {
                 Self::Q4_1 => {
                     let (scale, offset) = (half(0), half(2));
                     for shift in [0, 4] {
-                        decoded.extend(block[4..].iter().map(|byte| f32::from(byte >> shift & 15) * scale + offset));
+                        decoded.extend(block[4..].iter().map(|byte| f32::from((byte >> shift) & 15) * scale + offset));
                     }
                 }
                 Self::Q8_0 => {
@@ -77,7 +77,7 @@ mod tests {
     #[test]
     fn four_bits_with_an_offset_come_low_bits_first() {
         let mut block = [f16::from_f32(0.5).to_le_bytes(), f16::from_f32(-2.0).to_le_bytes()].concat();
-        block.extend((0..16).map(|number| number | (15 - number) << 4));
+        block.extend((0..16).map(|number| number | ((15 - number) << 4)));
         let decoded = Encoding::Q4_1.decode(&block);
         let expected = (0..16u8).chain((0..16).rev()).map(|number| f32::from(number) * 0.5 - 2.0);
         assert_eq!(decoded, expected.collect::<Vec<_>>());

@@ -191,8 +191,8 @@ fn hub_name(name: &str) -> Result<String> {
 /// Rows of queries and keys that are rotated together are neighbours in a GGUF file, and half a head apart in a hub's.
 fn halves_from_pairs(values: &[f32], tensor: &Tensor, heads: usize) -> Result<Vec<f32>> {
     let [rows, columns] = tensor.shape[..] else { bail!("`{}` is no matrix", tensor.name) };
-    let is_even = heads > 0 && columns > 0 && rows.is_multiple_of(2 * heads);
-    ensure!(is_even, "`{}` of {rows} rows is not of {heads} heads", tensor.name);
+    let fits = heads > 0 && columns > 0 && rows.is_multiple_of(2 * heads);
+    ensure!(fits, "`{}` of {rows} rows is not of {heads} heads", tensor.name);
     let half = rows / heads / 2;
     let row = |index: usize| &values[index * columns..][..columns];
     let order = (0..heads)

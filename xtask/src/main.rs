@@ -1,10 +1,11 @@
-//! What a developer does with this repository besides editing it: demo, test, bench, image, cluster, generate, tidy.
+//! What a developer does with this repository besides editing it: demo, test, bench, image, model, cluster, generate, tidy.
 
 mod bench;
 mod cluster;
 mod demo;
 mod generate;
 mod image;
+mod model;
 mod process;
 mod provisioner;
 mod test;
@@ -33,6 +34,8 @@ enum Task {
     Bench(bench::Arguments),
     /// Build the image of operator and prover, without Docker.
     Image,
+    /// Bring a real model where no hub can be reached, and print its folder.
+    Model(model::Arguments),
     /// Bring a single-node Kubernetes up or down.
     Cluster(cluster::Arguments),
     /// Build what the cluster is made of, and install what is missing.
@@ -54,6 +57,7 @@ fn main() -> anyhow::Result<()> {
         Task::Test(arguments) => test::run(&arguments),
         Task::Bench(arguments) => bench::run(&arguments),
         Task::Image => image::build().map(|image| println!("{} {}", image.tag, image.path.display())),
+        Task::Model(arguments) => model::run(&arguments),
         Task::Cluster(arguments) => cluster::run(&arguments),
         Task::Tools => tools::ensure().map(|tools| println!("{}", tools.kubernetes.display())),
         Task::Generate(arguments) => generate::run(&arguments),

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use clap::Args;
 
-use crate::{cluster, generate, image, process, root, tidy, tools};
+use crate::{cluster, generate, image, model, process, root, tidy, tools};
 
 /// Arguments of `test`.
 #[derive(Args)]
 pub struct Arguments {
-    /// Leave out what needs a cluster.
+    /// Leave out what needs a real model or a cluster.
     #[arg(long)]
     quick: bool,
     /// Run one stage, by its name in the table.
@@ -29,7 +29,8 @@ const QUICK: [Stage; 5] = [
     ("tests", || cargo(&["test", "--release", "--workspace"])),
 ];
 
-const CLUSTER: [Stage; 4] = [
+const SLOW: [Stage; 5] = [
+    ("real-model", test_real_model),
     ("tools", || tools::ensure().map(drop)),
     ("charts", lint_charts),
     ("image", || image::build().map(drop)),
@@ -54,7 +55,7 @@ const CLUSTER: [Stage; 4] = [
 
 pub fn run(arguments: &Arguments) -> Result<()> {
     let chosen = |name: &str| arguments.only.as_deref().is_none_or(|only| only == name);
-    let stages = QUICK.iter().chain(CLUSTER.iter().filter(|_| !arguments.quick)).filter(|(name, _)| chosen(name));
+    let stages = QUICK.iter().chain(SLOW.iter().filter(|_| !arguments.quick)).filter(|(name, _)| chosen(name));
     let mut times: Vec<(&str, Duration)> = Vec::new();
     let mut failed = None;
     for (name, stage) in stages {
@@ -86,6 +87,16 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 
 fn cargo(arguments: &[&str]) -> Result<()> {
     process::run(Command::new(env!("CARGO")).current_dir(root()).args(arguments))
+}
+
+/// On a model that was trained, and not made for tests.
+fn test_real_model() -> Result<()> {
+    let folder = model::ensure("smollm2-135m")?;
+    let test = ["test", "--release", "--package", "obelysk-tests", "--features", "real-model", "--test", "real_model"];
+    // One proof at a time fits memory.
+    let one_by_one = ["--", "--test-threads", "1", "--nocapture"];
+    let mut command = Command::new(env!("CARGO"));
+    process::run(command.current_dir(root()).env("OBELYSK_REAL_MODEL", folder).args(test).args(one_by_one))
 }
 
 fn lint_charts() -> Result<()> {

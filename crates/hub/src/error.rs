@@ -118,7 +118,10 @@ impl HubError {
             Self::BucketLacks { .. } => {
                 "put the model's files into the folder, and beside them what `sha256sum * > SHA256SUMS` writes"
             }
-            Self::Network { .. } => "try again: the download goes on where it stopped",
+            Self::Network { .. } => {
+                "try again: the download goes on where it stopped. Where no hub can be reached, name a mirror with \
+                 --endpoint, or a folder that holds the model with --model-dir"
+            }
             Self::Protocol { .. } => "check --endpoint: it must speak the hub's interface",
             Self::Digest { .. } => {
                 "something between here and the hub changes the bytes: try another mirror or network"

@@ -222,6 +222,7 @@ fn a_hub_that_stays_away_is_given_up_and_what_was_fetched_stays() {
     };
     let error = fetch().unwrap_err();
     assert!(matches!(error, HubError::Network { attempts: 4, .. }), "{error}");
+    assert!(error.hint().contains("--model-dir"), "{}", error.hint());
     place.server.set(Faults::default());
     fetch().unwrap();
     assert!(place.is_right());

@@ -25,8 +25,9 @@ pub enum Origin {
 }
 
 /// All presets.
-pub const PRESETS: [Preset; 7] = [
+pub const PRESETS: [Preset; 8] = [
     preset("tiny-chat", Origin::Bundled, "Qwen3ForCausalLM", 1),
+    preset("smollm2-135m", Origin::Hub("HuggingFaceTB/SmolLM2-135M-Instruct"), "LlamaForCausalLM", 135),
     preset("phi3-mini", Origin::Hub("microsoft/Phi-3-mini-4k-instruct"), "Phi3ForCausalLM", 3_821),
     preset("mistral-7b", Origin::Hub("mistralai/Mistral-7B-Instruct-v0.3"), "MistralForCausalLM", 7_248),
     preset("llama3-8b", Origin::Hub("meta-llama/Llama-3.1-8B-Instruct"), "LlamaForCausalLM", 8_030),

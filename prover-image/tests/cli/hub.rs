@@ -70,6 +70,19 @@ fn a_branch_is_pinned_and_later_commands_need_no_hub() {
 }
 
 #[test]
+fn a_preset_is_its_repository_and_needs_no_hub_again() {
+    let hub = Hub::of(&[]);
+    let organisation = hub.root.path().join("HuggingFaceTB");
+    fs::create_dir(&organisation).unwrap();
+    fs::rename(copy_of_fixture(&organisation, "llama31"), organisation.join("SmolLM2-135M-Instruct")).unwrap();
+    let pulled = hub.obelysk(&["model", "pull", "--hf-model", "HuggingFaceTB/SmolLM2-135M-Instruct"], None).ok();
+    let _ = hub.server.take_log();
+    let shown = hub.obelysk(&["model", "show", "--preset", "smollm2-135m"], None).ok();
+    assert_eq!(shown["revision"], pulled["revision"]);
+    assert!(hub.server.take_log().is_empty(), "the pin and the files are in HOME");
+}
+
+#[test]
 fn every_changed_byte_of_a_manifest_is_noticed() {
     let hub = Hub::of(&["qwen3"]);
     let pulled = hub.obelysk(&["model", "pull", "--hf-model", "tiny-org/qwen3"], None).ok();

@@ -11,3 +11,4 @@ pub mod home;
 pub mod job;
 pub mod memory;
 pub mod pipeline;
+pub mod regular;

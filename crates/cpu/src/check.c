@@ -14,7 +14,7 @@ static void say(const char *text) {
 
 static int missing = 0;
 
-static void need(const char *name, unsigned flags, int bit) {
+__attribute__((unused)) static void need(const char *name, unsigned flags, int bit) {
     if (flags >> bit & 1)
         return;
     say(missing++ ? ", "

@@ -183,7 +183,9 @@ impl HubError {
                 "put the model's files into the folder, and beside them what `sha256sum * > SHA256SUMS` writes"
             }
             Self::Refused { status: 451, .. } => "it is withheld here for legal reasons: use another model",
-            Self::Refused { .. } => "check the name, the revision or region, and the address; trying again will not help",
+            Self::Refused { .. } => {
+                "check the name, the revision or region, and the address; trying again will not help"
+            }
             Self::Insecure { .. } => {
                 "check that the address begins with the right one of http:// and https://, this machine's clock, and its \
                  certificates: SSL_CERT_FILE may name those of a private hub or proxy"
@@ -196,7 +198,9 @@ impl HubError {
                 "a server or proxy in between answers wrongly: use another --endpoint or network; what was fetched is kept \
                  no longer"
             }
-            Self::Pointer { .. } => "the server has no large files: use another --endpoint, or upload the files themselves",
+            Self::Pointer { .. } => {
+                "the server has no large files: use another --endpoint, or upload the files themselves"
+            }
             Self::Network { .. } => "try again: the download goes on where it stopped",
             Self::Protocol { .. } => "check --endpoint: it must speak the hub's interface",
             Self::Digest { .. } => {

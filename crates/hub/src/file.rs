@@ -83,9 +83,7 @@ fn fetch_part(store: &Store, file: &RemoteFile, part: &Path, progress: &dyn Prog
             Err(reason) if reason.contains(POINTER) => {
                 (Attempt::Hopeless(HubError::Pointer { what: what.clone() }), false)
             }
-            Err(reason) if is_afresh => {
-                (Attempt::Hopeless(HubError::NotTheFile { what: what.clone(), reason }), false)
-            }
+            Err(reason) if is_afresh => (Attempt::Hopeless(HubError::NotTheFile { what: what.clone(), reason }), false),
             Err(reason) => {
                 is_afresh = true;
                 let _ = fs::remove_file(part);
@@ -112,11 +110,13 @@ fn place_of(response: &Response, held: u64, file: &RemoteFile) -> Result<u64, St
                 .is_some_and(|(start, total)| start == held && total.is_none_or(|total| total == file.bytes));
             if is_continued { Ok(held) } else { Err(format!("`{range}` where bytes from {held} on were asked for")) }
         }
-        status => match (range, text(response, CONTENT_LENGTH.as_str()).and_then(|length| length.parse::<u64>().ok())) {
-            (Some(range), _) => Err(format!("`{range}` with the status of a whole file, {status}")),
-            (_, Some(length)) if length != file.bytes => Err(format!("{length} bytes instead of {}", file.bytes)),
-            _ => Ok(0),
-        },
+        status => {
+            match (range, text(response, CONTENT_LENGTH.as_str()).and_then(|length| length.parse::<u64>().ok())) {
+                (Some(range), _) => Err(format!("`{range}` with the status of a whole file, {status}")),
+                (_, Some(length)) if length != file.bytes => Err(format!("{length} bytes instead of {}", file.bytes)),
+                _ => Ok(0),
+            }
+        }
     }
 }
 

@@ -159,11 +159,8 @@ impl Client {
         let mut files = match self.tree(reference, &commit) {
             // A mirror without that address still lists names with the commit.
             Err(HubError::NotFound(_) | HubError::Refused { .. }) if !info.siblings.is_empty() => {
-                let name = |sibling: Sibling| RemoteFile {
-                    path: sibling.rfilename,
-                    bytes: 0,
-                    digest: StatedDigest::Unstated,
-                };
+                let name =
+                    |sibling: Sibling| RemoteFile { path: sibling.rfilename, bytes: 0, digest: StatedDigest::Unstated };
                 info.siblings.into_iter().map(name).collect()
             }
             listed => listed?,

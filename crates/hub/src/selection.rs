@@ -45,11 +45,9 @@ mod tests {
             "pytorch_model.bin",
             "tokenizer.json",
         ];
-        let file =
-            |path: &str| RemoteFile { path: path.into(), bytes: 1, digest: StatedDigest::Git("0".repeat(40)) };
+        let file = |path: &str| RemoteFile { path: path.into(), bytes: 1, digest: StatedDigest::Git("0".repeat(40)) };
         let weights = ["part-1.safetensors", "pytorch_model.bin"].map(str::to_owned).into();
-        let selected: Vec<String> =
-            select(&paths.map(file), &weights).into_iter().map(|file| file.path).collect();
+        let selected: Vec<String> = select(&paths.map(file), &weights).into_iter().map(|file| file.path).collect();
         assert_eq!(selected, ["config.json", "part-1.safetensors", "tokenizer.json"]);
     }
 }

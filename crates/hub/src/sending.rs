@@ -37,9 +37,7 @@ fn is_refused_tunnel(reason: &str) -> bool {
 fn is_of_tls(error: &(dyn Error + 'static)) -> bool {
     // The error inside of one of input and output is not its source.
     let inside = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-    error.is::<rustls::Error>()
-        || inside.is_some_and(|error| is_of_tls(error))
-        || error.source().is_some_and(is_of_tls)
+    error.is::<rustls::Error>() || inside.is_some_and(|error| is_of_tls(error)) || error.source().is_some_and(is_of_tls)
 }
 
 /// Whether the same request may be answered otherwise later.

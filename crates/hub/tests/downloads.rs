@@ -320,9 +320,7 @@ fn a_hub_that_stays_away_is_given_up_and_what_was_fetched_stays() {
     let reference: Reference = "tiny-org/big".parse().unwrap();
     let revision = client.revision(&reference).unwrap();
     place.server.set(Faults { failures: 1000, ..Faults::default() });
-    let fetch = || {
-        fetch_files(&store(&client, &reference, &revision), &revision, &place.folder(), &Counter::default())
-    };
+    let fetch = || fetch_files(&store(&client, &reference, &revision), &revision, &place.folder(), &Counter::default());
     let error = fetch().unwrap_err();
     assert!(matches!(error, HubError::Network { attempts: 4, .. }), "{error}");
     place.server.set(Faults::default());

@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use obelysk_hub::{
-    AccessKey, Bucket, INDEX, Location, Patience, RemoteFile, StatedDigest, Store, download, select,
-};
+use obelysk_hub::{AccessKey, Bucket, INDEX, Location, Patience, RemoteFile, StatedDigest, Store, download, select};
 
 use super::manifest::{MANIFEST, Manifest, ManifestFile, described};
 use super::report::{Report, warn_of_memory};

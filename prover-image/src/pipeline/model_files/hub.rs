@@ -37,7 +37,13 @@ impl<'a> Hub<'a> {
     }
 
     /// The files of the model, measured. Of its first layers only the shards that hold them.
-    fn files(&self, store: &Store, revision: &Revision, folder: &Path, report: &Report) -> Result<Vec<RemoteFile>, Failure> {
+    fn files(
+        &self,
+        store: &Store,
+        revision: &Revision,
+        folder: &Path,
+        report: &Report,
+    ) -> Result<Vec<RemoteFile>, Failure> {
         let index = revision.files.iter().find(|file| file.path == INDEX);
         let mut shards = match index {
             Some(index) => parse_index(&format!("{}/{INDEX}", self.reference), &store.read(index)?)?,

@@ -11,16 +11,15 @@ mod report;
 mod weights;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use obelysk_hub::INDEX;
 use obelysk_model::checkpoint::Checkpoint;
 use obelysk_model::config::ModelConfig;
 use obelysk_model::decoder::expected_tensors;
 use obelysk_model::float::FloatModel;
 use obelysk_model::presets::{self, Origin};
 use obelysk_model::validate::{Validation, validate};
-
-use obelysk_hub::INDEX;
 
 use super::Observer;
 use super::inputs::{HubModel, ModelSelection, ModelSource};
@@ -198,7 +197,9 @@ impl ModelFiles {
         let is_short = |file: &&ManifestFile| file.bytes < 1024 && file.path.ends_with(".safetensors");
         for file in self.manifest.files.iter().filter(is_short) {
             let path = self.folder.join(&file.path);
-            if regular::read(&path, 1024).is_ok_and(|text| text.starts_with(b"version https://git-lfs.github.com/spec/")) {
+            if regular::read(&path, 1024)
+                .is_ok_and(|text| text.starts_with(b"version https://git-lfs.github.com/spec/"))
+            {
                 let message = format!("{} is the Git LFS pointer to a file, not the file", path.display());
                 let hint = "run `git lfs pull` in the repository, or download the model from its hub";
                 return Err(Failure::new(ExitCode::ModelMismatch, message, hint));

@@ -166,6 +166,7 @@ impl Artifacts {
         let path = self.path(name);
         regular::open(&path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => self.lacks(name),
+            io::ErrorKind::InvalidInput => self.damaged(name, &error.to_string()),
             _ => Failure::io("read", &path, &error),
         })
     }

@@ -154,8 +154,8 @@ impl Bucket {
     /// [`Store::measure`]: crate::Store::measure
     pub fn files(&self) -> Result<Vec<RemoteFile>, HubError> {
         let what = format!("{}/{SUMS}", self.location);
-        let text =
-            self.patience.persist(&what, || (self.get(SUMS, 0).and_then(|sums| body(sums, SUMS_BYTES_MAX)), false))?;
+        let ask = || (self.get(SUMS, 0).and_then(|sums| body(&what, sums, SUMS_BYTES_MAX)), false);
+        let text = self.patience.persist(&what, ask)?;
         parse_sums(&text).map_err(|reason| HubError::Protocol { what, reason })
     }
 

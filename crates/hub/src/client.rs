@@ -220,12 +220,13 @@ pub(crate) fn ask(http: &HttpClient, url: Url, from: u64) -> RequestBuilder {
     if from > 0 { request.header(RANGE, format!("bytes={from}-")) } else { request }
 }
 
-/// The whole of a short answer.
-pub(crate) fn body(response: Response, bytes_max: u64) -> Attempt<Vec<u8>> {
+/// The whole of a short answer for `what`.
+pub(crate) fn body(what: &str, response: Response, bytes_max: u64) -> Attempt<Vec<u8>> {
     let mut text = Vec::new();
     match response.take(bytes_max + 1).read_to_end(&mut text) {
         Ok(read) if read as u64 > bytes_max => {
-            Attempt::Failed(Failed::new(format!("an answer of more than {bytes_max} bytes")))
+            let reason = format!("an answer of more than {bytes_max} bytes");
+            Attempt::Hopeless(HubError::Protocol { what: what.to_owned(), reason })
         }
         Ok(_) => Attempt::Done(text),
         Err(error) => Attempt::Failed(Failed::new(chain(&error))),

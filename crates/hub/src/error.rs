@@ -195,8 +195,7 @@ impl HubError {
                  NO_PROXY lists hosts that need none"
             }
             Self::NotTheFile { .. } => {
-                "a server or proxy in between answers wrongly: use another --endpoint or network; what was fetched is kept \
-                 no longer"
+                "the server, or a proxy in between, answers wrongly: use another --endpoint or network"
             }
             Self::Pointer { .. } => {
                 "the server has no large files: use another --endpoint, or upload the files themselves"

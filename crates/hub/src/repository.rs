@@ -194,7 +194,7 @@ impl Client {
         let (text, link) = self.patience.persist(url.as_str(), || {
             let attempt = self.get(repository, url, 0).and_then(|response| {
                 let link = response.headers().get(LINK).and_then(|link| link.to_str().ok()).and_then(next_page);
-                body(response, JSON_BYTES_MAX).and_then(|text| Attempt::Done((text, link)))
+                body(url.as_str(), response, JSON_BYTES_MAX).and_then(|text| Attempt::Done((text, link)))
             });
             (attempt, false)
         })?;

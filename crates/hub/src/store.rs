@@ -49,8 +49,9 @@ impl Store<'_> {
     /// # Errors
     /// The store does not answer or refuses, or the content is not what it states.
     pub fn read(&self, file: &RemoteFile) -> Result<Vec<u8>, HubError> {
-        let ask = || (self.get(&file.path, 0).and_then(|response| body(response, READ_BYTES_MAX)), false);
-        let content = self.patience().persist(&self.name_of(&file.path), ask)?;
+        let what = self.name_of(&file.path);
+        let ask = || (self.get(&file.path, 0).and_then(|response| body(&what, response, READ_BYTES_MAX)), false);
+        let content = self.patience().persist(&what, ask)?;
         let mut digests = Digests::of(file);
         digests.update(&content);
         digests.judge(file).map(|_| content).map_err(|actual| HubError::digest(file, 1, &actual))

@@ -1,6 +1,7 @@
 //! `obelysk-operator`.
 
 use clap::Parser;
+use obelysk_cpu as _;
 use obelysk_operator::settings::Settings;
 use tracing_subscriber::EnvFilter;
 

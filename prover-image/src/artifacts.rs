@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use crate::atomic;
 use crate::failure::{ExitCode, Failure};
 use crate::pipeline::Step;
+use crate::regular;
 
 /// The run's inputs and steps.
 pub const RUN: &str = "run.json";
@@ -163,8 +164,9 @@ impl Artifacts {
     /// It is missing or unreadable.
     pub fn open_file(&self, name: &str) -> Result<File, Failure> {
         let path = self.path(name);
-        File::open(&path).map_err(|error| match error.kind() {
+        regular::open(&path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => self.lacks(name),
+            io::ErrorKind::InvalidInput => self.damaged(name, &error.to_string()),
             _ => Failure::io("read", &path, &error),
         })
     }
@@ -175,15 +177,11 @@ impl Artifacts {
     /// It is missing, too long or unreadable.
     pub fn read(&self, name: &str) -> Result<Vec<u8>, Failure> {
         let path = self.path(name);
-        let bytes = match fs::metadata(&path) {
-            Ok(metadata) => metadata.len(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(self.lacks(name)),
-            Err(error) => return Err(Failure::io("read", &path, &error)),
-        };
-        if bytes > FILE_BYTES_MAX {
-            return Err(self.damaged(name, &format!("it has {bytes} bytes, more than {FILE_BYTES_MAX}")));
-        }
-        fs::read(&path).map_err(|error| Failure::io("read", &path, &error))
+        regular::read(&path, FILE_BYTES_MAX).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => self.lacks(name),
+            io::ErrorKind::FileTooLarge | io::ErrorKind::InvalidInput => self.damaged(name, &error.to_string()),
+            _ => Failure::io("read", &path, &error),
+        })
     }
 
     /// Read a JSON file.
@@ -283,7 +281,7 @@ impl Artifacts {
 /// The file cannot be read.
 pub fn sha256_of_file(path: &Path) -> Result<String, Failure> {
     let mut hasher = Sha256::new();
-    File::open(path)
+    regular::open(path)
         .and_then(|mut file| io::copy(&mut file, &mut hasher))
         .map_err(|error| Failure::io("read", path, &error))?;
     Ok(hex::encode(hasher.finalize()))

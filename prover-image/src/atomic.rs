@@ -11,6 +11,9 @@ use crate::failure::Failure;
 /// Left free on every volume that we write to, so that logs and the system survive a full run.
 const RESERVE_BYTES: u64 = 1 << 20;
 
+/// Longest part of a name that its temporary form keeps.
+const TEMPORARY_NAME_MAX: usize = 200;
+
 /// Write a file, creating its folders.
 ///
 /// # Errors
@@ -115,8 +118,36 @@ pub fn available_bytes(folder: &Path) -> io::Result<u64> {
     Ok(volume.f_bavail.saturating_mul(volume.f_frsize))
 }
 
-/// A name that no reader takes for the real one and no other process uses.
+/// Whether this user may write to a folder that is there or would be made.
+#[must_use]
+pub fn is_writable(folder: &Path) -> bool {
+    let there = folder.ancestors().find(|folder| folder.exists());
+    there.is_some_and(|there| rustix::fs::access(there, rustix::fs::Access::WRITE_OK).is_ok())
+}
+
+/// A name that no reader takes for the real one and no other process uses. File systems take 255 bytes.
 fn temporary_sibling(path: &Path) -> PathBuf {
     let name = path.file_name().expect("a named path").to_string_lossy();
+    let name = &name[..name.floor_char_boundary(TEMPORARY_NAME_MAX)];
     path.with_file_name(format!(".{name}.{}.tmp", std::process::id()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_with_the_longest_name_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("é".repeat(127));
+        write(&path, b"whole").unwrap();
+        assert_eq!(fs::read(path).unwrap(), b"whole");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_folder_that_would_be_made_is_as_writable_as_the_one_above() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(is_writable(folder.path()) && is_writable(&folder.path().join("a/b")));
+    }
 }

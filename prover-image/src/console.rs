@@ -1,6 +1,7 @@
 //! What a person or a script sees: results on stdout, everything else on stderr.
 
-use std::io::{IsTerminal, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -62,16 +63,21 @@ impl Console {
     }
 
     /// Print what a command found out.
-    pub fn answer(&self, answer: Answer) {
+    ///
+    /// # Errors
+    /// stdout cannot be written: the answer is lost.
+    pub fn answer(&self, answer: Answer) -> Result<(), Failure> {
         self.still();
         if self.json {
             let mut object = answer.json;
             if object.get("status").is_none() {
                 object["status"] = json!("ok");
             }
-            print_line(&object.to_string());
-        } else if !answer.text.is_empty() {
-            print_line(answer.text.trim_end());
+            print(&format!("{object}\n"))
+        } else if answer.text.is_empty() {
+            Ok(())
+        } else {
+            print(&format!("{}\n", answer.text.trim_end()))
         }
     }
 
@@ -79,7 +85,8 @@ impl Console {
     pub fn failure(&self, failure: &Failure) {
         self.still();
         if self.json {
-            print_line(&failure.to_json().to_string());
+            // The exit status says the same where nothing can be written.
+            let _ = print(&format!("{}\n", failure.to_json()));
         }
         complain(&format!("error: {}", failure.message));
         if !failure.hint.is_empty() {
@@ -171,8 +178,26 @@ fn complain(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
-/// A reader that closed the pipe has seen enough; that is no failure of ours.
-fn print_line(text: &str) {
+/// Print to stdout. A reader that closed the pipe has seen enough; that is no failure of ours.
+///
+/// # Errors
+/// stdout cannot be written.
+pub fn print(text: &str) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();
-    let _ = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) => unprintable(&error),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// What it means that stdout could not be written.
+///
+/// # Errors
+/// The answer is lost, and somebody still waits for it.
+pub fn unprintable(error: &io::Error) -> Result<(), Failure> {
+    if error.kind() == ErrorKind::BrokenPipe {
+        return Ok(());
+    }
+    let hint = "send stdout to a file or a device with space, and repeat the command: what was made is kept";
+    Err(Failure { hint: hint.into(), ..Failure::io("write the answer to", Path::new("stdout"), error) })
 }

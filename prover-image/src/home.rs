@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest, Sha256};
+
 use crate::failure::{ExitCode, Failure};
 
 /// Where models, prepared weights and runs are kept.
@@ -45,7 +47,7 @@ impl Home {
     /// Files of one revision of a model, named by organisation and name, and by the first 12 digits of its revision.
     #[must_use]
     pub fn model(&self, organisation: &str, name: &str, revision: &str) -> PathBuf {
-        self.models().join(format!("{organisation}--{name}")).join(short(revision))
+        self.models().join(fitting(format!("{organisation}--{name}"))).join(short(revision))
     }
 
     /// The default folder of a run's results, named after its inputs so that a repeated command finds it again.
@@ -55,8 +57,33 @@ impl Home {
     }
 }
 
+/// Longest name that is kept as it is: file systems take 255 bytes, and a removal puts a word in front.
+const NAME_MAX: usize = 200;
+
+/// A name that file systems take. The end of a long one gives way to a digest, so that two of them differ.
+fn fitting(name: String) -> String {
+    if name.len() <= NAME_MAX {
+        return name;
+    }
+    let digest = hex::encode(Sha256::digest(&name));
+    let kept = name.floor_char_boundary(NAME_MAX - 13);
+    format!("{}-{}", &name[..kept], short(&digest))
+}
+
 /// The first 12 digits of a digest: enough to name a folder, never to trust its content.
 #[must_use]
 pub fn short(digest: &str) -> &str {
     digest.get(..12).unwrap_or(digest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_names_are_shortened_and_stay_apart() {
+        assert_eq!(fitting("local--tiny".into()), "local--tiny");
+        let (one, other) = (fitting(format!("{}1", "né".repeat(100))), fitting(format!("{}2", "né".repeat(100))));
+        assert!(one != other && one.len() <= NAME_MAX && one.starts_with("nén"), "{one}");
+    }
 }

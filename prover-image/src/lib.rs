@@ -10,4 +10,6 @@ pub mod failure;
 pub mod home;
 pub mod job;
 pub mod memory;
+pub mod paths;
 pub mod pipeline;
+pub mod regular;

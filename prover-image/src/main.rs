@@ -2,13 +2,9 @@
 
 use std::process::ExitCode;
 
+use obelysk_cpu as _;
 use obelysk_pipeline::commands;
-use obelysk_verifier::cpu;
 
 fn main() -> ExitCode {
-    if let Err(message) = cpu::check() {
-        eprintln!("error: {message}");
-        return ExitCode::from(cpu::TOO_OLD);
-    }
     commands::main()
 }

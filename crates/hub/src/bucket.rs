@@ -13,10 +13,10 @@ use rusty_s3::{Bucket as Signer, Credentials, UrlStyle};
 use serde::{Deserialize, Serialize};
 
 use crate::backoff::{Attempt, Failed, Patience};
-use crate::client::{ask, asked, body, chain, connections, server};
+use crate::client::{ask, asked, body, connections, server};
 use crate::error::HubError;
 use crate::repository::{RemoteFile, StatedDigest, is_hex};
-use crate::selection::select;
+use crate::sending::{may_pass, require_sendable, unanswered};
 
 /// Name of the file with the digests.
 const SUMS: &str = "SHA256SUMS";
@@ -54,7 +54,7 @@ impl FromStr for Location {
     type Err = HubError;
 
     fn from_str(text: &str) -> Result<Self, HubError> {
-        let bad = || HubError::BadReference(format!("`{text}` is not a folder of a bucket: write s3://BUCKET/FOLDER"));
+        let bad = || HubError::BadLocation(format!("`{text}` is not a folder of a bucket: write s3://BUCKET/FOLDER"));
         let path = text.strip_prefix("s3://").ok_or_else(bad)?;
         let (bucket, prefix) = path.split_once('/').unwrap_or((path, ""));
         let location =
@@ -94,6 +94,21 @@ impl fmt::Debug for AccessKey {
     }
 }
 
+impl AccessKey {
+    /// Line breaks around a part come from the files that keep it.
+    fn credentials(&self) -> Result<Credentials, HubError> {
+        let part = |name: &str, text: &str| {
+            let text = text.trim();
+            require_sendable(name, text).map(|()| text.to_owned())
+        };
+        let (id, secret) = (part("AWS_ACCESS_KEY_ID", &self.id)?, part("AWS_SECRET_ACCESS_KEY", &self.secret)?);
+        Ok(match &self.session_token {
+            Some(token) => Credentials::new_with_token(id, secret, part("AWS_SESSION_TOKEN", token)?),
+            None => Credentials::new(id, secret),
+        })
+    }
+}
+
 /// A client of one folder.
 pub struct Bucket {
     location: Location,
@@ -107,9 +122,9 @@ impl Bucket {
     /// A client of `location`; without a key only public buckets answer.
     ///
     /// # Errors
-    /// [`HubError::BadReference`] for what is no bucket or no address.
+    /// [`HubError::BadLocation`] for what is no bucket or no address, [`HubError::BadToken`] for a key that is none.
     pub fn new(location: Location, key: Option<AccessKey>, patience: Patience) -> Result<Self, HubError> {
-        let bad = |reason: String| HubError::BadReference(format!("{location}: {reason}"));
+        let bad = |reason: String| HubError::BadLocation(format!("{location}: {reason}"));
         if !location.is_plain() {
             return Err(bad("this is not the name of a bucket and a folder".into()));
         }
@@ -121,10 +136,7 @@ impl Bucket {
         let url = server(&endpoint).ok_or_else(|| bad(format!("`{endpoint}` is not the address of a server")))?;
         let signer =
             Signer::new(url, style, location.bucket.clone(), region).map_err(|error| bad(error.to_string()))?;
-        let credentials = key.map(|key| match key.session_token {
-            Some(token) => Credentials::new_with_token(key.id, key.secret, token),
-            None => Credentials::new(key.id, key.secret),
-        });
+        let credentials = key.map(|key| key.credentials()).transpose()?;
         Ok(Self { location, signer, credentials, http: connections(&patience)?, patience })
     }
 
@@ -134,30 +146,26 @@ impl Bucket {
         &self.location
     }
 
-    /// The files of the folder's model, with the digests of `SHA256SUMS` and the lengths that the bucket states.
+    /// The files that `SHA256SUMS` lists, with their digests. It says nothing of lengths: see [`Store::measure`].
     ///
     /// # Errors
-    /// The bucket does not answer, refuses, or lacks `SHA256SUMS` or a file that it lists.
+    /// The bucket does not answer, refuses, or lacks `SHA256SUMS`.
+    ///
+    /// [`Store::measure`]: crate::Store::measure
     pub fn files(&self) -> Result<Vec<RemoteFile>, HubError> {
         let what = format!("{}/{SUMS}", self.location);
-        let text =
-            self.patience.persist(&what, || (self.get(SUMS, 0).and_then(|sums| body(sums, SUMS_BYTES_MAX)), false))?;
-        let listed = parse_sums(&text).map_err(|reason| HubError::Protocol { what, reason })?;
-        select(&listed).into_iter().map(|file| self.measured(file)).collect()
+        let ask = || (self.get(SUMS, 0).and_then(|sums| body(&what, sums, SUMS_BYTES_MAX)), false);
+        let text = self.patience.persist(&what, ask)?;
+        parse_sums(&text).map_err(|reason| HubError::Protocol { what, reason })
     }
 
-    fn measured(&self, file: RemoteFile) -> Result<RemoteFile, HubError> {
-        let what = format!("{}/{}", self.location, file.path);
-        let bytes = self.patience.persist(&what, || (self.length(&file.path), false))?;
-        Ok(RemoteFile { bytes, ..file })
-    }
-
-    fn length(&self, path: &str) -> Attempt<u64> {
+    /// Length of a file.
+    pub(crate) fn length(&self, path: &str) -> Attempt<u64> {
         let key = self.key(path);
         let url = HeadObject::new(&self.signer, self.credentials.as_ref(), &key).sign(SIGNED_FOR);
         let response = match self.http.head(url).header(ACCEPT_ENCODING, "identity").send() {
             Ok(response) => response,
-            Err(error) => return Attempt::Failed(Failed::new(unsigned(error))),
+            Err(error) => return unanswered(&self.location.to_string(), error),
         };
         self.sort(path, response).and_then(|response| {
             let length = response.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
@@ -174,7 +182,7 @@ impl Bucket {
         let url = GetObject::new(&self.signer, self.credentials.as_ref(), &key).sign(SIGNED_FOR);
         match ask(&self.http, url, from).send() {
             Ok(response) => self.sort(path, response),
-            Err(error) => Attempt::Failed(Failed::new(unsigned(error))),
+            Err(error) => unanswered(&self.location.to_string(), error),
         }
     }
 
@@ -193,16 +201,27 @@ impl Bucket {
             StatusCode::NOT_FOUND => Attempt::Hopeless(HubError::BucketLacks { place, file: path.into() }),
             _ if status.is_redirection() => {
                 let reason = format!("{status}: the bucket is in another region or at another address");
-                Attempt::Hopeless(HubError::BadReference(format!("{place}: {reason}")))
+                Attempt::Hopeless(HubError::BadLocation(format!("{place}: {reason}")))
             }
-            _ => Attempt::Failed(Failed { reason: format!("status {status}"), retry_after: asked(response.headers()) }),
+            _ if may_pass(status) => {
+                Attempt::Failed(Failed { reason: format!("status {status}"), retry_after: asked(response.headers()) })
+            }
+            StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+                Attempt::Hopeless(HubError::Proxy { what: place, reason: format!("status {status}") })
+            }
+            _ => {
+                // The code in the answer's XML, such as ExpiredToken.
+                let message = response.text().ok().and_then(|text| code(&text)).unwrap_or_default();
+                Attempt::Hopeless(HubError::Refused { what: place, status: status.as_u16(), message })
+            }
         }
     }
 }
 
-/// A signed address is a secret for as long as it is good.
-fn unsigned(error: reqwest::Error) -> String {
-    chain(&error.without_url())
+/// The code of an error of the S3 interface.
+fn code(answer: &str) -> Option<String> {
+    let code = answer.split_once("<Code>")?.1.split_once("</Code>")?.0;
+    (code.len() <= 100).then(|| code.to_owned())
 }
 
 /// Lines `DIGEST  NAME` or `DIGEST *NAME`. Lengths are not known yet.

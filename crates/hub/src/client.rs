@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 use reqwest::blocking::{Client as HttpClient, RequestBuilder, Response};
-use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, LOCATION, RANGE, RETRY_AFTER};
+use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, ETAG, HeaderMap, LOCATION, RANGE, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use url::Url;
 
 use crate::backoff::{Attempt, Failed, Patience};
 use crate::error::HubError;
+use crate::repository::{StatedDigest, is_hex};
+use crate::sending::{may_pass, require_sendable, unanswered};
 
 /// Longest chain of redirects.
 const REDIRECTS_MAX: usize = 8;
@@ -29,14 +31,15 @@ impl Endpoint {
     /// A hub at `url`; `token` is sent to its host alone.
     ///
     /// # Errors
-    /// [`HubError::BadReference`] for what is no address.
+    /// [`HubError::BadEndpoint`] for what is no address, [`HubError::BadToken`] for a token that cannot be sent.
     pub fn new(url: &str, token: Option<String>) -> Result<Self, HubError> {
-        let bad = || HubError::BadReference(format!("`{url}` is not the address of a hub"));
+        let bad = || HubError::BadEndpoint(format!("`{url}` is not the address of a hub"));
         let mut url = server(url).ok_or_else(bad)?;
         if !url.path().ends_with('/') {
             url.set_path(&format!("{}/", url.path()));
         }
         let token = token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
+        token.iter().try_for_each(|token| require_sendable("the hub's token", token))?;
         Ok(Self { url, token })
     }
 
@@ -88,26 +91,57 @@ impl Client {
     /// Ask for `url` from byte `from` on, following redirects. Answers other than success are sorted by what they mean
     /// for `repository`.
     pub(crate) fn get(&self, repository: &str, url: &Url, from: u64) -> Attempt<Response> {
+        self.follow(repository, url, |http, url| ask(http, url, from), |_| false)
+    }
+
+    /// Length and digest of a file, as far as the hub states them.
+    pub(crate) fn describe(&self, repository: &str, url: &Url) -> Attempt<(u64, StatedDigest)> {
+        let ask = |http: &HttpClient, url| http.head(url).header(ACCEPT_ENCODING, "identity");
+        // Large files lie elsewhere: the hub describes them before it sends one there.
+        let linked = |response: &Response| text(response, "X-Linked-Size").is_some();
+        self.follow(repository, url, ask, linked).and_then(|response| {
+            let length = text(&response, "X-Linked-Size").or_else(|| text(&response, CONTENT_LENGTH.as_str()));
+            match length.and_then(|length| length.parse().ok()) {
+                Some(length) => Attempt::Done((length, stated(&response))),
+                None => Attempt::Hopeless(HubError::Protocol {
+                    what: url.to_string(),
+                    reason: "an answer without a length".into(),
+                }),
+            }
+        })
+    }
+
+    /// Ask for `url`, following redirects up to the first answer that is `enough`.
+    fn follow(
+        &self,
+        repository: &str,
+        url: &Url,
+        ask: impl Fn(&HttpClient, Url) -> RequestBuilder,
+        enough: impl Fn(&Response) -> bool,
+    ) -> Attempt<Response> {
         let mut url = url.clone();
+        let astray = |reason: String| Attempt::Hopeless(HubError::Protocol { what: repository.to_owned(), reason });
         for _ in 0..REDIRECTS_MAX {
-            let mut request = ask(&self.http, url.clone(), from);
+            let mut request = ask(&self.http, url.clone());
             if let Some(token) = self.endpoint.token.as_ref().filter(|_| self.endpoint.is_own(&url)) {
                 request = request.header(AUTHORIZATION, format!("Bearer {token}"));
             }
             let response = match request.send() {
                 Ok(response) => response,
-                Err(error) => return Attempt::Failed(Failed::new(chain(&error))),
+                Err(error) => return unanswered(repository, error),
             };
             if !response.status().is_redirection() {
                 return self.sort(repository, &url, response);
             }
-            let target = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
-            match target.and_then(|target| url.join(target).ok()) {
+            if enough(&response) {
+                return Attempt::Done(response);
+            }
+            match text(&response, LOCATION.as_str()).and_then(|target| url.join(target).ok()) {
                 Some(target) => url = target,
-                None => return Attempt::Failed(Failed::new(format!("{} without a place to go", response.status()))),
+                None => return astray(format!("{} without a place to go", response.status())),
             }
         }
-        Attempt::Failed(Failed::new("too many redirects"))
+        astray(format!("more than {REDIRECTS_MAX} redirects"))
     }
 
     fn sort(&self, repository: &str, url: &Url, response: Response) -> Attempt<Response> {
@@ -115,14 +149,15 @@ impl Client {
         if status.is_success() || status == StatusCode::RANGE_NOT_SATISFIABLE {
             return Attempt::Done(response);
         }
-        let headers = response.headers();
-        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
-        let (code, message) = (text("X-Error-Code"), text("X-Error-Message"));
+        let said = |name: &str| text(&response, name).unwrap_or_default().to_owned();
+        let (code, message) = (said("X-Error-Code"), said("X-Error-Message"));
         let own = self.endpoint.is_own(url);
         let repository = repository.to_owned();
         match status {
             // A store's signed address has expired: the hub gives a new one.
-            StatusCode::FORBIDDEN if !own => Attempt::Failed(Failed::new("the store refuses the address (403)")),
+            StatusCode::FORBIDDEN | StatusCode::BAD_REQUEST if !own => {
+                Attempt::Failed(Failed::new(format!("the store refuses the address ({status})")))
+            }
             StatusCode::UNAUTHORIZED if code == "RepoNotFound" => {
                 Attempt::Hopeless(HubError::NotFound(format!("there is no repository {repository}, or it is private")))
             }
@@ -133,8 +168,31 @@ impl Client {
                 "EntryNotFound" => format!("{repository} has no such file: {}", url.path()),
                 _ => format!("there is no repository {repository}"),
             })),
-            _ => Attempt::Failed(Failed { reason: format!("status {status} {message}"), retry_after: asked(headers) }),
+            _ if may_pass(status) => Attempt::Failed(Failed {
+                reason: format!("status {status} {message}"),
+                retry_after: asked(response.headers()),
+            }),
+            StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+                Attempt::Hopeless(HubError::Proxy { what: repository, reason: format!("status {status} {message}") })
+            }
+            _ => Attempt::Hopeless(HubError::Refused { what: repository, status: status.as_u16(), message }),
         }
+    }
+}
+
+/// The text of a header.
+pub(crate) fn text<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
+    response.headers().get(name)?.to_str().ok()
+}
+
+/// The digest in an answer of a hub: other servers have tags of their own making, which say nothing of the content.
+fn stated(response: &Response) -> StatedDigest {
+    let linked = text(response, "X-Linked-Etag");
+    let own = text(response, "X-Repo-Commit").and_then(|_| text(response, ETAG.as_str()));
+    match linked.or(own).unwrap_or_default().trim_matches('"') {
+        tag if is_hex(tag) && tag.len() == 64 => StatedDigest::Sha256(tag.into()),
+        tag if is_hex(tag) && tag.len() == 40 => StatedDigest::Git(tag.into()),
+        _ => StatedDigest::Unstated,
     }
 }
 
@@ -162,12 +220,13 @@ pub(crate) fn ask(http: &HttpClient, url: Url, from: u64) -> RequestBuilder {
     if from > 0 { request.header(RANGE, format!("bytes={from}-")) } else { request }
 }
 
-/// The whole of a short answer.
-pub(crate) fn body(response: Response, bytes_max: u64) -> Attempt<Vec<u8>> {
+/// The whole of a short answer for `what`.
+pub(crate) fn body(what: &str, response: Response, bytes_max: u64) -> Attempt<Vec<u8>> {
     let mut text = Vec::new();
     match response.take(bytes_max + 1).read_to_end(&mut text) {
         Ok(read) if read as u64 > bytes_max => {
-            Attempt::Failed(Failed::new(format!("an answer of more than {bytes_max} bytes")))
+            let reason = format!("an answer of more than {bytes_max} bytes");
+            Attempt::Hopeless(HubError::Protocol { what: what.to_owned(), reason })
         }
         Ok(_) => Attempt::Done(text),
         Err(error) => Attempt::Failed(Failed::new(chain(&error))),

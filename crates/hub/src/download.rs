@@ -56,8 +56,7 @@ pub fn download(
 ) -> Result<Downloaded, HubError> {
     fs::create_dir_all(folder).map_err(|error| HubError::io("create", folder, error))?;
     let lock = folder.join(".lock");
-    let locked = File::create(&lock).and_then(|file| file.lock().map(|()| file));
-    let _locked = locked.map_err(|error| HubError::io("lock", &lock, error))?;
+    let _locked = locked(&lock).map_err(|error| HubError::io("lock", &lock, error))?;
 
     let held: u64 = files.iter().map(|file| held(file, folder)).sum();
     let total: u64 = files.iter().map(|file| file.bytes).sum();
@@ -92,6 +91,22 @@ pub fn download(
     let mut files = outcomes.into_inner().expect("no thread panics");
     files.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(Downloaded { files })
+}
+
+/// Wait for the lock. A file system without locks is no obstacle: two downloads at once waste what they bring, and digests
+/// notice what they spoil.
+fn locked(path: &Path) -> io::Result<File> {
+    let file = File::create(path)?;
+    match file.lock() {
+        Err(error) if !has_no_locks(&error) => Err(error),
+        _ => Ok(file),
+    }
+}
+
+fn has_no_locks(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let of_system = error.raw_os_error().map(Errno::from_raw_os_error);
+    [Errno::NOSYS, Errno::OPNOTSUPP, Errno::NOLCK, Errno::INVAL].into_iter().any(|none| of_system == Some(none))
 }
 
 /// The next file, unless one has failed.

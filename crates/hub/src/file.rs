@@ -6,16 +6,18 @@ use std::path::{Path, PathBuf};
 
 use reqwest::StatusCode;
 use reqwest::blocking::Response;
-use reqwest::header::CONTENT_RANGE;
+use reqwest::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE};
 
 use crate::backoff::{Attempt, Failed};
-use crate::client::chain;
+use crate::client::{chain, text};
 use crate::digest::{Digests, Hashing};
 use crate::download::Progress;
 use crate::error::HubError;
 use crate::repository::RemoteFile;
 use crate::store::Store;
 
+/// Begins the text that stands in a Git repository for a large file.
+const POINTER: &str = "version https://git-lfs.github.com/spec/";
 /// How often a file may arrive wrong.
 const WRONG_MAX: u32 = 3;
 
@@ -45,21 +47,18 @@ pub(crate) fn fetch(
         fs::remove_file(&part).map_err(|error| HubError::io("remove", &part, error))?;
         progress.lost(file.bytes);
         if wrong == WRONG_MAX {
-            return Err(HubError::Digest {
-                file: file.path.clone(),
-                attempts: wrong,
-                actual: format!("{actual:?}"),
-                expected: format!("{:?}", file.digest),
-            });
+            return Err(HubError::digest(file, wrong, &actual));
         }
     }
     unreachable!("the loop ends by returning")
 }
 
-/// Make the part as long as the file. Returns its digests.
+/// Make the part as long as the file. Returns its digests. An answer that is no continuation makes it begin afresh, once.
 fn fetch_part(store: &Store, file: &RemoteFile, part: &Path, progress: &dyn Progress) -> Result<Digests, HubError> {
     let mut hashing: Option<Hashing> = None;
-    store.patience().persist(&store.name_of(&file.path), || {
+    let (mut longest, mut is_afresh) = (0, false);
+    let what = store.name_of(&file.path);
+    store.patience().persist(&what, || {
         let held = match length_of(part, file.bytes) {
             Ok(held) => held,
             Err(error) => return (Attempt::Hopeless(HubError::io("look at", part, error)), false),
@@ -67,18 +66,80 @@ fn fetch_part(store: &Store, file: &RemoteFile, part: &Path, progress: &dyn Prog
         if held == file.bytes && part.exists() {
             return (Attempt::Done(()), false);
         }
+        longest = held.max(longest);
         let response = match store.get(&file.path, held) {
             Attempt::Done(response) => response,
             Attempt::Failed(failed) => return (Attempt::Failed(failed), false),
             Attempt::Hopeless(error) => return (Attempt::Hopeless(error), false),
         };
-        let before = held;
-        let outcome = append(response, held, file, part, &mut hashing, progress);
+        let outcome = match place_of(&response, held, file) {
+            Ok(start) => append(response, start, held, file, part, &mut hashing, progress),
+            Err(reason) => Err(format!("{reason}{}", beginning(response))),
+        };
         let after = fs::metadata(part).map_or(0, |metadata| metadata.len());
-        (outcome, after > before)
+        match outcome {
+            // A part that was as long before, and shorter since, is no progress: it would never end.
+            Ok(attempt) => (attempt, after > longest),
+            Err(reason) if reason.contains(POINTER) => {
+                (Attempt::Hopeless(HubError::Pointer { what: what.clone() }), false)
+            }
+            Err(reason) if is_afresh => (Attempt::Hopeless(HubError::NotTheFile { what: what.clone(), reason }), false),
+            Err(reason) => {
+                is_afresh = true;
+                let _ = fs::remove_file(part);
+                progress.lost(after);
+                (Attempt::Failed(Failed::new(reason)), false)
+            }
+        }
     })?;
     let hashing = hashing.unwrap_or_else(|| Hashing::start(file, part, file.bytes));
     hashing.finish().map_err(|error| HubError::io("read", part, error))
+}
+
+/// Where the bytes of an answer belong, or why they are not the file's from `held` on.
+fn place_of(response: &Response, held: u64, file: &RemoteFile) -> Result<u64, String> {
+    let range = text(response, CONTENT_RANGE.as_str());
+    if let Some(encoding) = text(response, CONTENT_ENCODING.as_str()).filter(|encoding| *encoding != "identity") {
+        return Err(format!("it is encoded with {encoding}"));
+    }
+    match response.status() {
+        StatusCode::RANGE_NOT_SATISFIABLE => Err(format!("it has no bytes from {held} on (status 416)")),
+        StatusCode::PARTIAL_CONTENT => {
+            let range = range.ok_or_else(|| format!("bytes from {held} on without a Content-Range"))?;
+            let is_continued = parse_range(range)
+                .is_some_and(|(start, total)| start == held && total.is_none_or(|total| total == file.bytes));
+            if is_continued { Ok(held) } else { Err(format!("`{range}` where bytes from {held} on were asked for")) }
+        }
+        status => {
+            match (range, text(response, CONTENT_LENGTH.as_str()).and_then(|length| length.parse::<u64>().ok())) {
+                (Some(range), _) => Err(format!("`{range}` with the status of a whole file, {status}")),
+                (_, Some(length)) if length != file.bytes => Err(format!("{length} bytes instead of {}", file.bytes)),
+                _ => Ok(0),
+            }
+        }
+    }
+}
+
+/// Start and total of `bytes START-LAST/TOTAL`; a total that is `*` is none.
+fn parse_range(range: &str) -> Option<(u64, Option<u64>)> {
+    let (span, total) = range.strip_prefix("bytes ")?.split_once('/')?;
+    let start = span.split_once('-')?.0.trim().parse().ok()?;
+    let total = if total == "*" { None } else { Some(total.parse().ok()?) };
+    Some((start, total))
+}
+
+/// How text begins that came instead of a file: it may say who sent it, and why.
+fn beginning(response: Response) -> String {
+    let mut sample = Vec::new();
+    if response.take(200).read_to_end(&mut sample).is_err() {
+        return String::new();
+    }
+    match str::from_utf8(&sample) {
+        Ok(text) if !text.is_empty() && !text.contains('\0') => {
+            format!(", beginning with `{}`", text.split_whitespace().collect::<Vec<_>>().join(" "))
+        }
+        _ => String::new(),
+    }
 }
 
 /// Take the space of a file before its first byte, where the file system can: other writers find the disk full, not this
@@ -104,37 +165,26 @@ fn length_of(part: &Path, bytes: u64) -> std::io::Result<u64> {
     }
 }
 
-/// Append an answer to the part, from byte `held` on.
+/// Write an answer to the part, from byte `start` on: the first, or the one after the `held` ones. An error says why it is
+/// not the file.
 fn append(
     mut response: Response,
+    start: u64,
     held: u64,
     file: &RemoteFile,
     part: &Path,
     hashing: &mut Option<Hashing>,
     progress: &dyn Progress,
-) -> Attempt<()> {
-    let continues = response.status() == StatusCode::PARTIAL_CONTENT;
-    if response.status() == StatusCode::RANGE_NOT_SATISFIABLE {
-        let _ = fs::remove_file(part);
-        progress.lost(held);
-        return Attempt::Failed(Failed::new("the server has fewer bytes of it than were fetched (416)"));
-    }
-    let range = response.headers().get(CONTENT_RANGE).and_then(|range| range.to_str().ok());
-    if continues && !range.is_some_and(|range| range.starts_with(&format!("bytes {held}-"))) {
-        return Attempt::Failed(Failed::new(format!("asked for bytes from {held}, got {range:?}")));
-    }
+) -> Result<Attempt<()>, String> {
+    let continues = start == held;
     // An empty part is not truncated: it may have space reserved.
-    let afresh = !continues && held > 0;
-    let opened = OpenOptions::new().create(true).append(continues).write(true).truncate(afresh).open(part);
+    let opened = OpenOptions::new().create(true).append(continues).write(true).truncate(!continues).open(part);
     let mut output = match opened {
         Ok(output) => output,
-        Err(error) => return Attempt::Hopeless(HubError::io("write", part, error)),
+        Err(error) => return Ok(Attempt::Hopeless(HubError::io("write", part, error))),
     };
-    let mut length = held;
-    if !continues {
-        progress.lost(held);
-        length = 0;
-    }
+    let mut length = start;
+    progress.lost(held - start);
     let hashing = match hashing.take().filter(|hashing| hashing.length() == length) {
         Some(running) => hashing.insert(running),
         None => hashing.insert(Hashing::start(file, part, length)),
@@ -144,24 +194,22 @@ fn append(
         let read = match response.read(&mut buffer) {
             Ok(0) => break,
             Ok(read) => read,
-            Err(error) => return Attempt::Failed(Failed::new(chain(&error))),
+            Err(error) => return Ok(Attempt::Failed(Failed::new(chain(&error)))),
         };
         length += read as u64;
         if length > file.bytes {
-            let _ = fs::remove_file(part);
-            progress.lost(length - read as u64);
-            return Attempt::Failed(Failed::new(format!("more bytes than the {} that the hub states", file.bytes)));
+            return Err(format!("more bytes than the {} that are stated", file.bytes));
         }
         if let Err(error) = output.write_all(&buffer[..read]) {
-            return Attempt::Hopeless(HubError::io("write", part, error));
+            return Ok(Attempt::Hopeless(HubError::io("write", part, error)));
         }
         hashing.push(&buffer[..read]);
         progress.fetched(read as u64);
     }
-    match length == file.bytes {
+    Ok(match length == file.bytes {
         true => Attempt::Done(()),
         false => Attempt::Failed(Failed::new(format!("the answer ended at byte {length} of {}", file.bytes))),
-    }
+    })
 }
 
 /// Make a complete file durable under its name, readable by everyone who shares the volume.
@@ -171,4 +219,18 @@ fn publish(part: &Path, path: &Path) -> std::io::Result<()> {
     rustix::fs::fchmod(&file, rustix::fs::Mode::from_raw_mode(0o644))?;
     fs::rename(part, path)?;
     File::open(path.parent().expect("files lie in folders"))?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_state_where_they_begin_and_how_long_the_file_is() {
+        assert_eq!(parse_range("bytes 5-9/10"), Some((5, Some(10))));
+        assert_eq!(parse_range("bytes 5-9/*"), Some((5, None)));
+        for bad in ["bytes */10", "bytes 5-9", "lines 5-9/10", "bytes x-9/10", "bytes 5-9/x"] {
+            assert_eq!(parse_range(bad), None, "{bad}");
+        }
+    }
 }

@@ -14,6 +14,7 @@ mod error;
 mod file;
 mod repository;
 mod selection;
+mod sending;
 mod store;
 
 pub use backoff::Patience;
@@ -22,5 +23,5 @@ pub use client::{Client, Endpoint};
 pub use download::{Downloaded, DownloadedFile, Progress, download};
 pub use error::HubError;
 pub use repository::{Reference, RemoteFile, Revision, StatedDigest};
-pub use selection::select;
+pub use selection::{INDEX, SINGLE, select};
 pub use store::Store;

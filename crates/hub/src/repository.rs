@@ -37,7 +37,7 @@ pub struct Revision {
 pub struct RemoteFile {
     /// Path in the repository.
     pub path: String,
-    /// Length.
+    /// Length; 0 while only a list names the file, see [`Store::measure`](crate::Store::measure).
     pub bytes: u64,
     /// Digest of the content.
     pub digest: StatedDigest,
@@ -50,6 +50,8 @@ pub enum StatedDigest {
     Sha256(String),
     /// Git's object id of a small one: SHA-1 of `blob`, the length, a zero byte and the content.
     Git(String),
+    /// A mirror states none.
+    Unstated,
 }
 
 /// Longest answer in JSON: a page describes at most a few thousand files.
@@ -60,6 +62,13 @@ const PAGES_MAX: usize = 1000;
 #[derive(Deserialize)]
 struct Info {
     sha: String,
+    #[serde(default)]
+    siblings: Vec<Sibling>,
+}
+
+#[derive(Deserialize)]
+struct Sibling {
+    rfilename: String,
 }
 
 #[derive(Deserialize)]
@@ -110,12 +119,26 @@ impl FromStr for Reference {
                 && !part.contains("..")
                 && !part.contains("--")
         };
-        let revised = !revision.is_empty() && revision.len() <= 256 && !revision.contains(char::is_whitespace);
-        if !plain(organisation) || !plain(name) || !revised {
+        if !plain(organisation) || !plain(name) {
             return Err(bad());
         }
-        Ok(Self { organisation: organisation.into(), name: name.into(), revision: revision.into() })
+        if !is_revision(revision) {
+            return Err(HubError::BadReference(format!("`{revision}` in `{text}` is no branch, tag or commit")));
+        }
+        // The digits of a commit may be of either case.
+        let is_commit = revision.len() == 40 && revision.chars().all(|c| c.is_ascii_hexdigit());
+        let revision = if is_commit { revision.to_ascii_lowercase() } else { revision.into() };
+        Ok(Self { organisation: organisation.into(), name: name.into(), revision })
     }
+}
+
+/// Whether Git allows a name for a branch or tag. It becomes a part of addresses and of file names.
+fn is_revision(name: &str) -> bool {
+    let odd = |c: char| c.is_whitespace() || c.is_control() || "\\~^:?*[".contains(c);
+    name.len() <= 256
+        && !name.contains(odd)
+        && !name.contains("..")
+        && name.split('/').all(|part| !part.is_empty() && !part.starts_with('.'))
 }
 
 impl Client {
@@ -133,7 +156,23 @@ impl Client {
             let reason = format!("`{commit}` is not a commit");
             return Err(HubError::Protocol { what: reference.to_string(), reason });
         }
-        let tree = ["api", "models", &reference.organisation, &reference.name, "tree", &commit];
+        let mut files = match self.tree(reference, &commit) {
+            // A mirror without that address still lists names with the commit.
+            Err(HubError::NotFound(_) | HubError::Refused { .. }) if !info.siblings.is_empty() => {
+                let name =
+                    |sibling: Sibling| RemoteFile { path: sibling.rfilename, bytes: 0, digest: StatedDigest::Unstated };
+                info.siblings.into_iter().map(name).collect()
+            }
+            listed => listed?,
+        };
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(Revision { commit, files })
+    }
+
+    /// All files of a commit with their digests.
+    fn tree(&self, reference: &Reference, commit: &str) -> Result<Vec<RemoteFile>, HubError> {
+        let repository = reference.repository();
+        let tree = ["api", "models", &reference.organisation, &reference.name, "tree", commit];
         let mut next = Some(self.address(&tree));
         if let Some(url) = &mut next {
             url.set_query(Some("recursive=true"));
@@ -147,8 +186,7 @@ impl Client {
             }
             next = link.and_then(|link| url.join(&link).ok());
         }
-        files.sort_by(|a, b| a.path.cmp(&b.path));
-        Ok(Revision { commit, files })
+        Ok(files)
     }
 
     /// Ask for JSON; also returns the address of the next page.
@@ -156,7 +194,7 @@ impl Client {
         let (text, link) = self.patience.persist(url.as_str(), || {
             let attempt = self.get(repository, url, 0).and_then(|response| {
                 let link = response.headers().get(LINK).and_then(|link| link.to_str().ok()).and_then(next_page);
-                body(response, JSON_BYTES_MAX).and_then(|text| Attempt::Done((text, link)))
+                body(url.as_str(), response, JSON_BYTES_MAX).and_then(|text| Attempt::Done((text, link)))
             });
             (attempt, false)
         })?;
@@ -186,6 +224,7 @@ impl Entry {
         let sane = match &digest {
             StatedDigest::Sha256(digest) => digest.len() == 64 && is_hex(digest),
             StatedDigest::Git(digest) => digest.len() == 40 && is_hex(digest),
+            StatedDigest::Unstated => false,
         };
         if sane {
             Ok(RemoteFile { path: self.path, bytes, digest })
@@ -208,6 +247,23 @@ mod tests {
         for bad in ["", "a", "/b", "a/", "a/b/c", "../b", "a/..", "a/b@", "a b/c", "a/b@x y", "a/b--c", ".a/b"] {
             assert!(bad.parse::<Reference>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn revisions_that_would_drop_out_of_an_address_are_refused() {
+        for bad in ["..", ".", "a/../b", "a//b", "/a", "a/", "a/.b", "a\\b", "a\0b", "v1..v2"] {
+            let error = format!("a/b@{bad}").parse::<Reference>().unwrap_err().to_string();
+            assert!(error.contains("is no branch, tag or commit"), "{bad}: {error}");
+        }
+        assert_eq!("a/b@refs/pr/1".parse::<Reference>().unwrap().revision, "refs/pr/1");
+    }
+
+    #[test]
+    fn a_commit_is_one_in_either_case() {
+        let commit = "C0FFEE1234".repeat(4);
+        let reference: Reference = format!("a/b@{commit}").parse().unwrap();
+        assert_eq!(reference.revision, commit.to_lowercase());
+        assert_eq!("a/b@V1".parse::<Reference>().unwrap().revision, "V1");
     }
 
     #[test]

@@ -4,8 +4,10 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use obelysk_hub::{AccessKey, Bucket, Downloaded, HubError, Location, Patience, Progress, Store, download};
-use obelysk_stand_in_hub::{BucketServer, Faults, write_sums};
+use obelysk_hub::{
+    AccessKey, Bucket, Downloaded, HubError, Location, Patience, Progress, SINGLE, Store, download, select,
+};
+use obelysk_stand_in_hub::{BucketServer, Faults, Ranges, write_sums};
 use tempfile::TempDir;
 
 struct Silent;
@@ -55,8 +57,9 @@ impl Place {
 
     fn fetch(&self) -> Result<Downloaded, HubError> {
         let bucket = self.bucket("s3://models/tiny/v1", Some("secret"));
-        let files = bucket.files()?;
-        download(&Store::Bucket(&bucket), &files, &self.folder(), &Silent)
+        let store = Store::Bucket(&bucket);
+        let files = store.measure(select(&bucket.files()?, &[SINGLE.to_owned()].into()))?;
+        download(&store, &files, &self.folder(), &Silent)
     }
 
     fn is_right(&self) -> bool {
@@ -83,6 +86,42 @@ fn broken_answers_are_continued_and_flipped_bytes_are_noticed() {
     place.server.set(Faults { cuts: 3, cut_after: 1 << 20, flips: 2, ..Faults::default() });
     place.fetch().unwrap();
     assert!(place.is_right());
+}
+
+#[test]
+fn a_range_that_is_no_continuation_starts_the_file_afresh() {
+    for ranges in [Ranges::Whole, Ranges::Unnamed, Ranges::Late] {
+        let place = Place::new();
+        place.server.set(Faults { cuts: 1, cut_after: 1 << 20, ranges, ..Faults::default() });
+        place.fetch().unwrap();
+        assert!(place.is_right(), "{ranges:?}");
+    }
+}
+
+#[test]
+fn a_refusal_that_stays_says_so_at_once_and_with_its_own_words() {
+    let place = Place::new();
+    place.server.set(Faults { refusal: Some(400), ..Faults::default() });
+    let error = place.bucket("s3://models/tiny/v1", Some("secret")).files().unwrap_err();
+    assert!(matches!(&error, HubError::Refused { status: 400, message, .. } if message == "NotHere"), "{error:?}");
+}
+
+#[test]
+fn a_key_with_a_line_break_is_refused_and_one_around_it_is_not() {
+    let place = Place::new();
+    place.bucket("s3://models/tiny/v1", Some("secret\n")).files().unwrap();
+    let key = AccessKey { id: "id".into(), secret: "sec\nret".into(), session_token: None };
+    let error = Bucket::new("s3://models/x".parse().unwrap(), Some(key), Patience::default()).err().unwrap();
+    assert!(matches!(&error, HubError::BadToken(message) if message.contains("AWS_SECRET_ACCESS_KEY")), "{error}");
+}
+
+#[test]
+fn a_location_that_is_none_gets_advice_about_buckets() {
+    let error = "s3://models/../x".parse::<Location>().unwrap_err();
+    assert!(error.hint().contains("s3://"), "{}", error.hint());
+    let location = Location { endpoint: Some(String::new()), .."s3://models/x".parse().unwrap() };
+    let error = Bucket::new(location, None, Patience::default()).err().unwrap();
+    assert!(error.hint().contains("AWS_ENDPOINT_URL"), "{}", error.hint());
 }
 
 #[test]

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use obelysk_hub::{
-    Client, Downloaded, Endpoint, HubError, Patience, Progress, Reference, Revision, Store, download, select,
+    Client, Downloaded, Endpoint, HubError, Patience, Progress, Reference, Revision, SINGLE, Store, download, select,
 };
-use obelysk_stand_in_hub::{Faults, Server};
+use obelysk_stand_in_hub::{Faults, Ranges, Server};
 use tempfile::TempDir;
 
 /// Length of the large file.
@@ -49,6 +49,11 @@ fn store<'a>(client: &'a Client, reference: &'a Reference, revision: &'a Revisio
     Store::Repository { client, reference, commit: &revision.commit }
 }
 
+fn fetch_files(store: &Store, revision: &Revision, folder: &Path, counter: &Counter) -> Result<Downloaded, HubError> {
+    let files = store.measure(select(&revision.files, &[SINGLE.to_owned()].into()))?;
+    download(store, &files, folder, counter)
+}
+
 impl Place {
     fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
@@ -81,7 +86,7 @@ impl Place {
         let reference: Reference = "tiny-org/big".parse().unwrap();
         let client = self.client(Some("hf_good"));
         let outcome = client.revision(&reference).and_then(|revision| {
-            download(&store(&client, &reference, &revision), &select(&revision.files), &self.folder(), &counter)
+            fetch_files(&store(&client, &reference, &revision), &revision, &self.folder(), &counter)
         });
         (outcome, counter.fetched.load(Ordering::Relaxed))
     }
@@ -171,6 +176,105 @@ fn a_server_that_ignores_ranges_starts_the_file_over() {
 }
 
 #[test]
+fn an_answer_that_is_no_continuation_starts_the_file_afresh_once_and_then_says_why() {
+    let faults = |cuts, ranges| Faults { cuts, cut_after: 1 << 20, ranges, ..Faults::default() };
+    for (ranges, said) in [
+        (Ranges::Whole, "with the status of a whole file"),
+        (Ranges::Unnamed, "without a Content-Range"),
+        (Ranges::Late, "where bytes from"),
+    ] {
+        let place = Place::new();
+        place.server.set(faults(1, ranges));
+        place.fetch().unwrap();
+        assert!(place.is_right(), "{ranges:?}");
+
+        let place = Place::new();
+        // The second cut falls on the range.
+        place.server.set(faults(3, ranges));
+        let error = place.fetch().unwrap_err();
+        assert!(matches!(&error, HubError::NotTheFile { reason, .. } if reason.contains(said)), "{ranges:?}: {error}");
+        // What it left behind is no obstacle.
+        place.server.set(Faults::default());
+        place.fetch().unwrap();
+        assert!(place.is_right(), "{ranges:?}");
+    }
+}
+
+#[test]
+fn a_server_that_always_begins_again_is_no_progress() {
+    let place = Place::new();
+    place.server.set(Faults { cuts: 100, cut_after: 1 << 20, ignore_ranges: true, ..Faults::default() });
+    assert!(matches!(place.fetch().unwrap_err(), HubError::Network { attempts: 4, .. }));
+}
+
+#[test]
+fn a_pointer_of_git_is_not_taken_for_the_weights() {
+    let place = Place::new();
+    place.server.set(Faults { pointers: true, ..Faults::default() });
+    let error = place.fetch().unwrap_err();
+    assert!(matches!(&error, HubError::Pointer { what } if what.ends_with("model.safetensors")), "{error}");
+    let asked = place.server.take_log().iter().filter(|request| request.to_store).count();
+    assert_eq!(asked, 1, "it is not asked for again");
+}
+
+#[test]
+fn a_refusal_that_stays_is_not_asked_for_again() {
+    for status in [400, 404, 410, 451, 501] {
+        let place = Place::new();
+        place.server.set(Faults { refusal: Some(status), ..Faults::default() });
+        let error = place.fetch().unwrap_err();
+        match status {
+            404 => assert!(matches!(error, HubError::NotFound(_)), "{error}"),
+            _ => assert!(matches!(error, HubError::Refused { status: said, .. } if said == status), "{error}"),
+        }
+        assert_eq!(place.server.take_log().len(), 1, "{status}");
+        place.server.set(Faults { failures: 100, status: Some(status), ..Faults::default() });
+        place.fetch().unwrap_err();
+        let files = 3;
+        let asked = place.server.take_log().iter().filter(|request| request.path.contains("/resolve/")).count();
+        assert!((1..=files).contains(&asked), "{status}: {asked}");
+    }
+}
+
+#[test]
+fn a_connection_that_cannot_be_secure_is_not_tried_again() {
+    let place = Place::new();
+    let address = place.server.endpoint().replace("http://", "https://");
+    let client = Client::new(Endpoint::new(&address, None).unwrap(), Patience::default()).unwrap();
+    let error = client.revision(&"tiny-org/big".parse().unwrap()).unwrap_err();
+    assert!(matches!(error, HubError::Insecure { .. }), "{error:?}");
+    assert!(error.hint().contains("http://"));
+}
+
+#[test]
+fn a_token_that_cannot_be_sent_is_refused_before_any_request() {
+    let place = Place::new();
+    let error = Endpoint::new(&place.server.endpoint(), Some("hf_abc\nhf_def".into())).unwrap_err();
+    assert!(matches!(&error, HubError::BadToken(message) if !message.contains("hf_")), "{error}");
+    Endpoint::new(&place.server.endpoint(), Some("hf_abc\n".into())).unwrap();
+}
+
+#[test]
+fn an_address_that_is_none_gets_advice_about_addresses() {
+    for bad in ["", "huggingface.co", "ftp://huggingface.co", "https://"] {
+        let error = Endpoint::new(bad, None).unwrap_err();
+        assert!(error.hint().contains("HF_ENDPOINT"), "{bad}: {error}: {}", error.hint());
+    }
+}
+
+#[test]
+fn a_mirror_without_a_tree_is_asked_for_each_file() {
+    let place = Place::new();
+    place.server.set(Faults { no_tree: true, flips: 1, ..Faults::default() });
+    place.fetch().unwrap();
+    assert!(place.is_right(), "digests come with the files: a flipped byte is noticed");
+    let place = Place::new();
+    place.server.set(Faults { no_tree: true, no_digests: true, ..Faults::default() });
+    place.fetch().unwrap();
+    assert!(place.is_right());
+}
+
+#[test]
 fn a_flipped_byte_is_fetched_again() {
     let place = Place::new();
     place.server.set(Faults { flips: 1, ..Faults::default() });
@@ -216,10 +320,7 @@ fn a_hub_that_stays_away_is_given_up_and_what_was_fetched_stays() {
     let reference: Reference = "tiny-org/big".parse().unwrap();
     let revision = client.revision(&reference).unwrap();
     place.server.set(Faults { failures: 1000, ..Faults::default() });
-    let fetch = || {
-        let files = select(&revision.files);
-        download(&store(&client, &reference, &revision), &files, &place.folder(), &Counter::default())
-    };
+    let fetch = || fetch_files(&store(&client, &reference, &revision), &revision, &place.folder(), &Counter::default());
     let error = fetch().unwrap_err();
     assert!(matches!(error, HubError::Network { attempts: 4, .. }), "{error}");
     assert!(error.hint().contains("--model-dir"), "{}", error.hint());

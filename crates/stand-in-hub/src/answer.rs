@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
-use crate::faults::{Faults, take};
+use crate::faults::{Faults, Ranges, take};
 use crate::repository::{Entry, Repository};
 use crate::{Request, State};
 
@@ -132,6 +132,10 @@ pub(crate) async fn info_of_revision(
 }
 
 fn describe(state: &State, organisation: &str, name: &str, revision: Option<&str>, headers: &HeaderMap) -> Answer {
+    let refusal = state.faults.lock().expect("requests do not panic").refusal;
+    if let Some(status) = refusal.and_then(|status| StatusCode::from_u16(status).ok()) {
+        return Err(refuse(status, "", "not here"));
+    }
     let repository = state.repository((organisation, name), revision, headers)?;
     let id = format!("{organisation}/{name}");
     let gated = state.gated.iter().any(|(gated, _)| *gated == id);
@@ -172,7 +176,11 @@ pub(crate) async fn tree(
         }
         described
     };
-    let page = state.faults.lock().expect("requests do not panic").page.unwrap_or(1000);
+    let Faults { page, no_tree, .. } = state.faults.lock().expect("requests do not panic").clone();
+    if no_tree {
+        return Err(refuse(StatusCode::NOT_FOUND, "", "Not Found"));
+    }
+    let page = page.unwrap_or(1000);
     let start: usize = query.get("cursor").and_then(|cursor| cursor.parse().ok()).unwrap_or(0);
     let entries: Vec<Value> = repository.entries.iter().map(entry).skip(start).take(page).collect();
     let more = start + entries.len() < repository.entries.len();
@@ -196,7 +204,7 @@ pub(crate) async fn resolve(
     let Some(entry) = repository.entries.get(&path) else {
         return Err(refuse(StatusCode::NOT_FOUND, "EntryNotFound", "Entry not found"));
     };
-    {
+    let no_digests = {
         let mut faults = state.faults.lock().expect("requests do not panic");
         if take(&mut faults.failures) {
             let status = faults.status.and_then(|status| StatusCode::from_u16(status).ok());
@@ -206,7 +214,8 @@ pub(crate) async fn resolve(
             }
             return Err(response);
         }
-    }
+        faults.no_digests
+    };
     let mut response = Response::new(Body::empty());
     let headers = response.headers_mut();
     let text = |text: String| HeaderValue::from_str(&text).expect("digests and names are plain");
@@ -227,6 +236,10 @@ pub(crate) async fn resolve(
             StatusCode::TEMPORARY_REDIRECT
         }
     };
+    if no_digests {
+        headers.remove(ETAG);
+        headers.remove("X-Linked-Etag");
+    }
     *response.status_mut() = status;
     Ok(response)
 }
@@ -274,6 +287,10 @@ pub(crate) async fn large(
     if faults.expired > 0 {
         return Err((StatusCode::FORBIDDEN, "<html>the request has expired</html>").into_response().into());
     }
+    if faults.pointers {
+        let text = format!("version https://git-lfs.github.com/spec/v1\noid sha256:{digest}\nsize {}\n", entry.bytes);
+        return Ok(text.into_response());
+    }
     send(&entry.location, &headers, &faults, Arc::clone(&state.sent)).await
 }
 
@@ -294,6 +311,7 @@ pub(crate) async fn send(location: &FilePath, headers: &HeaderMap, faults: &Faul
             return Err((StatusCode::RANGE_NOT_SATISFIABLE, [(CONTENT_RANGE, range)]).into_response().into());
         }
     };
+    let start = start + u64::from(range.is_some() && faults.ranges == Ranges::Late);
     file.seek(SeekFrom::Start(start)).await.map_err(unreadable)?;
     let stop = match (faults.cuts > 0, faults.short_ranges > 0) {
         (true, _) => end.min(start + faults.cut_after),
@@ -333,8 +351,12 @@ pub(crate) async fn send(location: &FilePath, headers: &HeaderMap, faults: &Faul
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     if range.is_some() {
         let range = format!("bytes {start}-{}/{length}", end - 1);
-        headers.insert(CONTENT_RANGE, HeaderValue::from_str(&range).expect("numbers are plain"));
-        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+        if faults.ranges != Ranges::Unnamed {
+            headers.insert(CONTENT_RANGE, HeaderValue::from_str(&range).expect("numbers are plain"));
+        }
+        if faults.ranges != Ranges::Whole {
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+        }
     }
     Ok(response)
 }

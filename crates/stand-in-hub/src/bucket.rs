@@ -82,6 +82,10 @@ async fn object(
             .into_response()
             .into());
     }
+    let refusal = state.faults.lock().expect("requests do not panic").refusal;
+    if let Some(status) = refusal.and_then(|status| StatusCode::from_u16(status).ok()) {
+        return Err((status, "<Error><Code>NotHere</Code></Error>").into_response().into());
+    }
     let leaves = [&bucket, &key].iter().any(|part| part.split('/').any(|part| part.starts_with('.')));
     let location = state.root.join(&bucket).join(&key);
     if leaves || !location.is_file() {

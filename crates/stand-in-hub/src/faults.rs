@@ -22,12 +22,37 @@ pub struct Faults {
     pub flips: u32,
     /// Answer whole files where a range is asked for.
     pub ignore_ranges: bool,
+    /// Answer ranges in this way.
+    pub ranges: Ranges,
+    /// Answer requests for a repository's description with this status.
+    pub refusal: Option<u16>,
+    /// Have no list of files with their digests, as some mirrors.
+    pub no_tree: bool,
+    /// State no digest with a file.
+    pub no_digests: bool,
+    /// Answer large files with the text that stands for them in a Git repository.
+    pub pointers: bool,
     /// Send one byte less than announced for the next ranges.
     pub short_ranges: u32,
     /// Bytes per second of each of the store's answers.
     pub rate: Option<u64>,
     /// Entries of a page of a tree.
     pub page: Option<usize>,
+}
+
+/// What is wrong with the answer to a request for a range.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Ranges {
+    /// Nothing.
+    #[default]
+    Right,
+    /// The range comes with the status of a whole file.
+    Whole,
+    /// The range comes without saying which one it is.
+    Unnamed,
+    /// The answer begins one byte late, and says so.
+    Late,
 }
 
 /// Use a count up by one.

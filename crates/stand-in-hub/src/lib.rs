@@ -21,7 +21,7 @@ use tokio::net::TcpListener;
 
 use background::Background;
 pub use bucket::{BucketServer, write_sums};
-pub use faults::Faults;
+pub use faults::{Faults, Ranges};
 use repository::Repositories;
 
 /// What a server serves, and how it behaves.

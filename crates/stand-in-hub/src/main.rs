@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Parser;
+use obelysk_cpu as _;
 use obelysk_stand_in_hub::{Options, serve};
 
 /// Serve a folder ORGANISATION/NAME/files as a hub of models, for tests and for places without internet.

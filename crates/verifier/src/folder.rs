@@ -1,11 +1,12 @@
 //! The three files that a stranger gets: read within bounds, then checked against each other and against what the
 //! stranger expects.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
 
 use obelysk_statement::{Claim, Inference, ModelDescription, SPECIFICATION, SecurityReport, compile};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::verify;
@@ -57,6 +58,14 @@ pub enum FolderError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The folder is of another version of the proof system: it may well hold, but this program cannot tell.
+    #[error("{file} is of specification {found}; this program knows {SPECIFICATION}")]
+    OtherSpecification {
+        /// Name of the file.
+        file: &'static str,
+        /// What it states.
+        found: u64,
+    },
     /// The files were read and do not prove the claim.
     #[error("{0}")]
     Invalid(String),
@@ -66,7 +75,7 @@ impl ProofFolder {
     /// Read the three files.
     ///
     /// # Errors
-    /// [`FolderError::Unreadable`] names the file.
+    /// [`FolderError::Unreadable`] and [`FolderError::OtherSpecification`] name the file.
     pub fn read(folder: &Path) -> Result<Self, FolderError> {
         Ok(Self {
             description: read_json(folder, MODEL)?,
@@ -78,7 +87,7 @@ impl ProofFolder {
     /// Check the claim: the model's digest is recomputed, the statement is compiled again, the proof must prove it.
     ///
     /// # Errors
-    /// [`FolderError::Invalid`] says what does not hold.
+    /// [`FolderError::Invalid`] says what does not hold, [`FolderError::OtherSpecification`] that nothing can be said.
     pub fn check(&self, expected: &Expectations) -> Result<SecurityReport, FolderError> {
         let claim = &self.claim;
         differs("model digest", expected.model_digest.as_ref(), &claim.model_digest)?;
@@ -86,7 +95,7 @@ impl ProofFolder {
         expect_inference(&inferences, expected)?;
         differs("nonce", expected.nonce.as_ref(), &claim.nonce)?;
         if claim.specification != SPECIFICATION {
-            return invalid(format!("specification {}; this program knows {SPECIFICATION}", claim.specification));
+            return Err(FolderError::OtherSpecification { file: STATEMENT, found: claim.specification.into() });
         }
         bytes32("nonce", &claim.nonce)?;
         let root = bytes32("weight root", &claim.weight_root)?;
@@ -132,15 +141,32 @@ fn invalid<T>(reason: String) -> Result<T, FolderError> {
     Err(FolderError::Invalid(reason))
 }
 
-fn read_json<T: DeserializeOwned>(folder: &Path, file: &'static str) -> Result<T, FolderError> {
-    let text = read_bounded(folder, file, TEXT_BYTES_MAX)?;
-    serde_json::from_slice(&text).map_err(|error| FolderError::Unreadable { file, reason: error.to_string() })
+/// What every version of a file states.
+#[derive(Deserialize)]
+struct Specified {
+    specification: u64,
 }
 
-/// The bound holds while reading: a file's stated length may lie, and a pipe has none.
+fn read_json<T: DeserializeOwned>(folder: &Path, file: &'static str) -> Result<T, FolderError> {
+    let text = read_bounded(folder, file, TEXT_BYTES_MAX)?;
+    // Files of another version may have other fields: they are not damaged for that.
+    match serde_json::from_slice(&text) {
+        Ok(Specified { specification }) if specification != u64::from(SPECIFICATION) => {
+            Err(FolderError::OtherSpecification { file, found: specification })
+        }
+        _ => serde_json::from_slice(&text).map_err(|error| FolderError::Unreadable { file, reason: error.to_string() }),
+    }
+}
+
+/// Only regular files are read: opening a named pipe would wait for a writer. The bound holds while reading: a file's
+/// stated length may lie.
 fn read_bounded(folder: &Path, file: &'static str, limit: u64) -> Result<Vec<u8>, FolderError> {
     let unreadable = |reason: String| FolderError::Unreadable { file, reason };
-    let source = File::open(folder.join(file)).map_err(|error| unreadable(error.to_string()))?;
+    let path = folder.join(file);
+    if !fs::metadata(&path).map_err(|error| unreadable(error.to_string()))?.is_file() {
+        return Err(unreadable("it is not a regular file".into()));
+    }
+    let source = File::open(path).map_err(|error| unreadable(error.to_string()))?;
     let mut content = Vec::new();
     source.take(limit + 1).read_to_end(&mut content).map_err(|error| unreadable(error.to_string()))?;
     if content.len() as u64 > limit {

@@ -1,7 +1,6 @@
 //! Checks proofs. Reads no environment, no clock, no network; starts no threads; takes every count and length from the
 //! statement; never panics, whatever the bytes.
 
-pub mod cpu;
 pub mod folder;
 pub mod proof;
 

@@ -283,6 +283,9 @@ pub struct ProveArguments {
     /// Folder with a captured inference
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+    /// Where the model's files lie [default: where they lay in the capture]
+    #[arg(long, value_name = "DIR")]
+    pub model_dir: Option<PathBuf>,
     /// Say what the proof will take, and do not make it
     #[arg(long)]
     pub estimate: bool,
@@ -310,11 +313,16 @@ pub struct VerifyArguments {
 
 /// Arguments of `audit`.
 #[derive(Args)]
-#[command(after_help = "Examples:\n  obelysk audit proof\n  obelysk audit proof --json")]
+#[command(
+    after_help = "Examples:\n  obelysk audit proof\n  obelysk audit proof --json\n  obelysk audit proof --model-dir ./my-model"
+)]
 pub struct AuditArguments {
     /// Folder of a run
     #[arg(value_name = "DIR")]
     pub folder: PathBuf,
+    /// Where the model's files lie [default: where they lay in the run]
+    #[arg(long, value_name = "DIR")]
+    pub model_dir: Option<PathBuf>,
 }
 
 /// Arguments of `submit`.

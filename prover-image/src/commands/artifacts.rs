@@ -38,5 +38,5 @@ fn tar(folder: &Path) -> Result<(), Failure> {
         ));
     }
     artifacts.tar(&mut stdout)?;
-    stdout.flush().map_err(|error| Failure::io("write", folder, &error))
+    stdout.flush().map_err(|error| Failure::io("write", Path::new("stdout"), &error))
 }

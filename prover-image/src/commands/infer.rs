@@ -1,7 +1,7 @@
 //! `infer`: text from one of the two engines.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{BufRead, IsTerminal};
 use std::path::Path;
 use std::time::Instant;
 
@@ -16,7 +16,7 @@ use serde_json::json;
 use super::{Context, selection};
 use crate::arguments::{Engine, InferArguments};
 use crate::atomic;
-use crate::console::Answer;
+use crate::console::{self, Answer};
 use crate::failure::{ExitCode, Failure};
 use crate::pipeline::inference::{self, Prompt};
 use crate::pipeline::model_files::{self, ModelFiles};
@@ -100,10 +100,13 @@ fn answer(
 
 /// Generate, and print the text as it comes.
 fn stream(tokenizer: &ModelTokenizer, engine: &Loaded, prompt: &Prompt, limit: usize) -> Result<Vec<u32>, Failure> {
-    let mut stdout = std::io::stdout();
     let (mut tokens, mut printed) = (Vec::new(), 0);
-    // A reader that went away does not stop the answer.
-    let mut print = |text: &str| drop(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()));
+    let mut told = Ok(());
+    let mut print = |text: &str| {
+        if told.is_ok() {
+            told = console::print(text);
+        }
+    };
     let output = engine.generate(prompt, limit, |token| {
         tokens.push(token);
         let text = tokenizer.decode(&tokens);
@@ -116,7 +119,7 @@ fn stream(tokenizer: &ModelTokenizer, engine: &Loaded, prompt: &Prompt, limit: u
     })?;
     print(tokenizer.decode(&output).get(printed..).unwrap_or_default());
     print("\n");
-    Ok(output)
+    told.map(|()| output)
 }
 
 impl Loaded {
@@ -151,6 +154,10 @@ fn write_logits(file: &Path, engine: &Loaded, tokens: &[u32]) -> Result<(), Fail
     let vocabulary = bytes.len() / 4 / tokens.len();
     let view = TensorView::new(dtype, vec![tokens.len(), vocabulary], &bytes).expect("the shape fits the logits");
     let content = safetensors::serialize(BTreeMap::from([("logits", view)]), None).expect("one tensor fits a file");
+    if file.file_name().is_none() {
+        let message = format!("{} is no name of a file", file.display());
+        return Err(Failure::new(ExitCode::BadSpec, message, "name a file with --logits"));
+    }
     let file = std::path::absolute(file).map_err(|error| Failure::io("find", file, &error))?;
     atomic::write(&file, &content)
 }

@@ -9,13 +9,12 @@ mod selection;
 mod setup;
 mod steps;
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
 use crate::arguments::{Arguments, Command};
-use crate::console::{Answer, Console, Level};
+use crate::console::{self, Answer, Console, Level};
 use crate::failure::{self, Failure};
 use crate::home::Home;
 use crate::job;
@@ -45,12 +44,10 @@ pub fn main() -> ExitCode {
     match Home::locate(global.home.as_deref()) {
         Ok(home) => {
             let context = Context { home, console };
-            match dispatch(&context, arguments.command) {
-                Ok(Some(answer)) => {
-                    context.console.answer(answer);
-                    ExitCode::SUCCESS
-                }
-                Ok(None) => ExitCode::SUCCESS,
+            let told = dispatch(&context, arguments.command)
+                .and_then(|answer| answer.map_or(Ok(()), |answer| context.console.answer(answer)));
+            match told {
+                Ok(()) => ExitCode::SUCCESS,
                 Err(failure) => report(&context.console, &failure),
             }
         }
@@ -76,9 +73,7 @@ fn dispatch(context: &Context, command: Command) -> Result<Option<Answer>, Failu
         Command::Completions(arguments) => {
             let mut script = Vec::new();
             clap_complete::generate(arguments.shell, &mut Arguments::command(), "obelysk", &mut script);
-            // A shell that stops reading has what it wants.
-            let _ = std::io::stdout().write_all(&script);
-            Ok(None)
+            console::print(&String::from_utf8_lossy(&script)).map(|()| None)
         }
     }
 }
@@ -91,9 +86,8 @@ fn report(console: &Console, failure: &Failure) -> ExitCode {
 /// Help and version go to stdout with status 0. A mistake is a bad specification like any other.
 fn explain(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
-        // A reader that closed the pipe has seen enough.
-        let _ = error.print();
-        return ExitCode::SUCCESS;
+        let told = error.print().or_else(|error| console::unprintable(&error).map_err(|failure| failure.code));
+        return told.map_or_else(|code| ExitCode::from(code.number()), |()| ExitCode::SUCCESS);
     }
     let json = std::env::args_os().any(|argument| argument == "--json");
     let failure = failure::of_arguments(error);

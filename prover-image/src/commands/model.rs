@@ -2,11 +2,14 @@
 
 use obelysk_model::presets::{Origin, PRESETS};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use super::{Context, selection};
 use crate::arguments::{ModelArguments, ModelCommand};
+use crate::atomic;
 use crate::console::Answer;
 use crate::failure::Failure;
+use crate::paths::shown;
 use crate::pipeline::model_files::{self, ModelFiles};
 use crate::pipeline::record::Stopwatch;
 use crate::pipeline::{Step, prepare};
@@ -56,8 +59,7 @@ fn pull(context: &Context, arguments: &ModelArguments) -> Result<Answer, Failure
     let count = files.manifest.files.len();
     let text = format!("{}: {count} files, {bytes} bytes, in {}", files.name, files.folder.display());
     let revision = &files.manifest.revision;
-    let json =
-        json!({"model": files.name, "folder": files.folder, "revision": revision, "files": count, "bytes": bytes});
+    let json = json!({"model": files.name, "folder": shown(&files.folder), "revision": revision, "files": count, "bytes": bytes});
     Ok(Answer { json, text })
 }
 
@@ -76,13 +78,18 @@ fn prepare(context: &Context, arguments: &ModelArguments) -> Result<Answer, Fail
         "model": files.name,
         "modelDigest": prepared.digest,
         "weightRoot": prepared.weight_root,
-        "folder": prepared.folder,
+        "folder": shown(&prepared.folder),
     });
     Ok(Answer { json, text })
 }
 
 fn digest(context: &Context, arguments: &ModelArguments) -> Result<Answer, Failure> {
-    let files = resolve(context, arguments)?;
+    let mut files = resolve(context, arguments)?;
+    // What is computed afresh need not be kept: a HOME that cannot be written is no obstacle.
+    let scratch = if atomic::is_writable(&files.derived) { None } else { Some(scratch()?) };
+    if let Some(scratch) = &scratch {
+        files.derived = scratch.path().to_path_buf();
+    }
     let prepared = Stopwatch::new(&context.console).step(Step::Validate, || {
         files.validate()?;
         prepare::prepare_afresh(&files, &context.console)
@@ -91,13 +98,18 @@ fn digest(context: &Context, arguments: &ModelArguments) -> Result<Answer, Failu
     Ok(Answer { json, text: prepared.digest })
 }
 
+/// A folder that goes when the command ends.
+fn scratch() -> Result<TempDir, Failure> {
+    TempDir::with_prefix("obelysk-").map_err(|error| Failure::io("create a folder in", &std::env::temp_dir(), &error))
+}
+
 fn show(context: &Context, arguments: &ModelArguments, with_quality: bool) -> Result<Answer, Failure> {
     let files = resolve(context, arguments)?;
     let config = files.config()?;
     let validation = files.validate()?;
     let mut json = json!({
         "model": files.name,
-        "folder": files.folder,
+        "folder": shown(&files.folder),
         "revision": files.manifest.revision,
         "bytes": files.manifest.bytes(),
         "checkpoint": validation,

@@ -10,6 +10,7 @@ use crate::console::Answer;
 use crate::device;
 use crate::failure::Failure;
 use crate::memory;
+use crate::paths::shown;
 use crate::pipeline::capture::CapturedLog;
 use crate::pipeline::inputs::parse_bytes32;
 use crate::pipeline::prepare::Prepared;
@@ -28,8 +29,8 @@ pub fn prove(context: &Context, arguments: &ProveArguments) -> Result<Answer, Fa
     let artifacts = Artifacts::open(&arguments.out)?;
     let record: RunRecord = artifacts.read_json(RUN)?;
     let mut watch = Stopwatch::new(&context.console);
-    let files =
-        watch.step(Step::Model, || model_files::resolve(&context.home, &record.inputs.model, &context.console))?;
+    let model = selection::model_of_run(&record, arguments.model_dir.as_deref())?;
+    let files = watch.step(Step::Model, || model_files::resolve(&context.home, &model, &context.console))?;
     let prepared = watch.step(Step::Validate, || prepare::load_or_prepare(&files, &context.console))?;
     let log = capture::read(&artifacts, &prepared.digest)?;
     if arguments.estimate {
@@ -46,7 +47,7 @@ pub fn prove(context: &Context, arguments: &ProveArguments) -> Result<Answer, Fa
         artifacts.folder().display(),
         facts.model_digest
     );
-    let path = artifacts.path(PROOF);
+    let path = shown(&artifacts.path(PROOF));
     Ok(Answer { json: json!({"path": path, "proof": facts, "steps": watch.into_steps()}), text })
 }
 

@@ -9,6 +9,7 @@ use crate::artifacts::PROOF;
 use crate::console::Answer;
 use crate::device;
 use crate::failure::Failure;
+use crate::paths::shown;
 use crate::pipeline::inputs::parse_bytes32;
 use crate::pipeline::run::{self, RunReport, RunRequest};
 use crate::pipeline::{Observer, Step, submit};
@@ -42,7 +43,7 @@ fn to_json(report: &RunReport, device: &str) -> Value {
     let proof = &report.proof;
     json!({
         "status": "ok",
-        "out": report.artifacts.folder(),
+        "out": shown(report.artifacts.folder()),
         "device": device,
         "modelDigest": proof.model_digest,
         "promptTokens": inferences[0].prompt_tokens,
@@ -54,7 +55,7 @@ fn to_json(report: &RunReport, device: &str) -> Value {
         "logHead": report.log.head,
         "logEntries": report.log.entries.len(),
         "proof": {
-            "path": report.artifacts.path(PROOF),
+            "path": shown(&report.artifacts.path(PROOF)),
             "sha256": proof.sha256,
             "sizeBytes": proof.size_bytes,
             "mode": proof.mode,

@@ -10,6 +10,8 @@ use crate::arguments::{DeviceArguments, InputArguments, ModelArguments, ModelNam
 use crate::device::Request;
 use crate::failure::{ExitCode, Failure};
 use crate::pipeline::inputs::{HubModel, Input, ModelSelection, ModelSource, RunInputs};
+use crate::pipeline::record::RunRecord;
+use crate::regular;
 
 /// Longest prompt file: longer than any model reads.
 const PROMPT_BYTES_MAX: u64 = 4 << 20;
@@ -29,6 +31,19 @@ pub fn model(arguments: &ModelArguments) -> Result<ModelSelection, Failure> {
         _ => unreachable!("clap requires exactly one model"),
     };
     Ok(ModelSelection { source, layers: arguments.layers })
+}
+
+/// The model of a run, or the folder where its files lie now.
+pub fn model_of_run(record: &RunRecord, moved_to: Option<&Path>) -> Result<ModelSelection, Failure> {
+    let recorded = record.inputs.model.clone();
+    Ok(match (moved_to, &recorded.source) {
+        (Some(folder), _) => ModelSelection { source: ModelSource::Directory(absolute(folder)?), ..recorded },
+        (None, ModelSource::Directory(folder)) if !folder.is_dir() => {
+            let message = format!("the model of this run is not in {} any more", folder.display());
+            return Err(Failure::new(ExitCode::BadSpec, message, "say where it lies now: --model-dir DIR"));
+        }
+        (None, _) => recorded,
+    })
 }
 
 /// The folder of results that the arguments name, if any.
@@ -113,16 +128,38 @@ fn unsupported(message: impl Into<String>, hint: &str) -> Failure {
 }
 
 fn read_prompt(file: &Path) -> Result<String, Failure> {
-    let mut text = String::new();
-    let read = fs::File::open(file).and_then(|file| file.take(PROMPT_BYTES_MAX + 1).read_to_string(&mut text));
     let bad = |reason: String| {
         let message = format!("cannot take the prompt from {}: {reason}", file.display());
         Failure::new(ExitCode::BadSpec, message, "name a text file in UTF-8 of at most 4 MiB")
     };
+    // What the shell has opened has a writer, unlike a named pipe.
+    let is_opened = ["/dev/fd", "/dev/stdin", "/proc/self/fd"].iter().any(|place| file.starts_with(place));
+    let opened = if is_opened { fs::File::open(file) } else { regular::open(file) };
+    let mut text = String::new();
+    let read = opened.and_then(|file| file.take(PROMPT_BYTES_MAX + 1).read_to_string(&mut text));
     read.map_err(|error| bad(error.to_string()))?;
     if text.len() as u64 > PROMPT_BYTES_MAX {
         return Err(bad("it is too long".into()));
     }
-    // Editors end a file with a line break that nobody means to ask about.
-    Ok(text.strip_suffix('\n').unwrap_or(&text).to_string())
+    Ok(without_marks(&text).to_owned())
+}
+
+/// Editors end a file with a line break, and some begin it with a byte order mark; nobody means to ask about either.
+fn without_marks(text: &str) -> &str {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    text.strip_suffix("\r\n").or_else(|| text.strip_suffix('\n')).unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prompt_is_the_same_whatever_ends_its_last_line() {
+        for text in ["a\r\nb", "a\r\nb\n", "a\r\nb\r\n", "\u{feff}a\r\nb\r\n"] {
+            assert_eq!(without_marks(text), "a\r\nb", "{text:?}");
+        }
+        assert_eq!(without_marks("a\n\n"), "a\n");
+        assert_eq!(without_marks("a\r"), "a\r");
+    }
 }

@@ -14,6 +14,7 @@ use crate::device::{self, DRIVER_MAJOR_MIN, Detected, Request};
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::memory;
+use crate::paths::shown;
 
 /// Enough for a small model; large models need more.
 const MEMORY_MIB_MIN: u64 = 2 << 10;
@@ -45,7 +46,7 @@ pub fn setup(context: &Context, arguments: &SetupArguments) -> Result<Answer, Fa
     let mut findings = vec![cpu(), free_memory(), disk(&context.home)?];
     findings.extend(gpus(&detected));
     let text: Vec<String> = findings.iter().map(describe).collect();
-    Ok(Answer { json: json!({"home": context.home.root(), "findings": findings}), text: text.join("\n") })
+    Ok(Answer { json: json!({"home": shown(context.home.root()), "findings": findings}), text: text.join("\n") })
 }
 
 fn describe(finding: &Finding) -> String {

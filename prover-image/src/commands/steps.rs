@@ -8,6 +8,7 @@ use crate::arguments::{AuditArguments, CaptureArguments, SubmitArguments, Valida
 use crate::artifacts::{Artifacts, RUN};
 use crate::console::Answer;
 use crate::failure::Failure;
+use crate::paths::shown;
 use crate::pipeline::inputs::parse_bytes32;
 use crate::pipeline::record::{self, RunRecord, Stopwatch};
 use crate::pipeline::{Step, audit, capture, inference, model_files, prepare, submit, verify};
@@ -43,7 +44,7 @@ pub fn capture(context: &Context, arguments: &CaptureArguments) -> Result<Answer
     let folder = artifacts.folder();
     Ok(Answer {
         json: json!({
-            "out": folder,
+            "out": shown(folder),
             "modelDigest": prepared.digest,
             "promptTokens": inferences[0].prompt_tokens,
             "outputTokens": inferences[0].output_tokens,
@@ -80,7 +81,8 @@ pub fn audit(context: &Context, arguments: &AuditArguments) -> Result<Answer, Fa
         artifacts.check_sums()?;
     }
     let record: RunRecord = artifacts.read_json(RUN)?;
-    let files = model_files::resolve(&context.home, &record.inputs.model, &context.console)?;
+    let model = selection::model_of_run(&record, arguments.model_dir.as_deref())?;
+    let files = model_files::resolve(&context.home, &model, &context.console)?;
     let prepared = prepare::load_or_prepare(&files, &context.console)?;
     artifacts.discard_from(Step::Audit)?;
     let report = Stopwatch::new(&context.console).step(Step::Audit, || audit::audit(&artifacts, &prepared))?;

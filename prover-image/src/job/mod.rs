@@ -6,6 +6,7 @@ mod lifeline;
 mod progress_server;
 mod work;
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,11 +17,15 @@ use signal_hook::consts::SIGTERM;
 use signal_hook::iterator::Signals;
 
 use crate::failure::{ExitCode, Failure};
+use crate::regular;
 use conclusion::Conclusion;
 use lifeline::Lifeline;
 
 /// Exit status after SIGTERM, by the shell's convention.
 const TERMINATED: i32 = 128 + SIGTERM;
+
+/// No job file is longer.
+const SPEC_BYTES_MAX: u64 = 16 << 20;
 
 /// Do a job and end the process.
 ///
@@ -59,7 +64,9 @@ fn read(file: Option<&Path>) -> Result<JobSpec, Failure> {
         Failure::new(ExitCode::BadSpec, format!("the job cannot be read: {reason}"), hint)
     };
     let text = match file {
-        Some(file) => std::fs::read_to_string(file).map_err(|error| bad(format!("{}: {error}", file.display())))?,
+        Some(file) => regular::read(file, SPEC_BYTES_MAX)
+            .and_then(|text| String::from_utf8(text).map_err(io::Error::other))
+            .map_err(|error| bad(format!("{}: {error}", file.display())))?,
         None => std::env::var(JOB_VARIABLE).map_err(|error| bad(format!("{JOB_VARIABLE}: {error}")))?,
     };
     let spec: JobSpec = serde_json::from_str(&text).map_err(|error| bad(error.to_string()))?;

@@ -80,8 +80,8 @@ pub fn audit(artifacts: &Artifacts, prepared: &Prepared) -> Result<AuditReport, 
     for (name, outcome) in outcomes {
         let reason = match outcome {
             Ok(()) => None,
-            // A volume that does not answer says nothing about the proof.
-            Err(failure) if failure.code == ExitCode::Io => return Err(failure),
+            // A volume that does not answer says nothing about the proof, and a program of another version cannot.
+            Err(failure) if [ExitCode::Io, ExitCode::Unsupported].contains(&failure.code) => return Err(failure),
             Err(failure) => Some(failure.message),
         };
         checks.push(Check { name: name.into(), passed: reason.is_none(), reason });

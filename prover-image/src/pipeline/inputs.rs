@@ -31,7 +31,7 @@ pub enum ModelSource {
         endpoint: String,
     },
     /// A folder with the layout of a hub repository.
-    Directory(PathBuf),
+    Directory(#[serde(with = "crate::paths")] PathBuf),
     /// A repository of a hub.
     Hub(HubModel),
     /// A folder of a bucket.

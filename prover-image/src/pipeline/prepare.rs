@@ -20,11 +20,14 @@ use crate::atomic;
 use crate::failure::{ExitCode, Failure};
 use crate::home::short;
 use crate::memory;
+use crate::regular;
 
 const PROFILE: Profile = Profile::Blake3;
 /// Folder, beside a model's files, of what was prepared from them.
 pub(super) const PREPARED_FOLDER: &str = "quant";
 const POINTER: &str = "prepared.json";
+/// Neither it nor the measured quality is longer.
+const POINTER_BYTES_MAX: u64 = 1 << 20;
 const QUALITY: &str = "quality.json";
 
 /// A quantised model with the identity that proofs are about.
@@ -127,7 +130,7 @@ pub fn kept_digest(files: &ModelFiles) -> Result<Option<String>, Failure> {
 /// The checkpoint or the tokenizer cannot be read, or HOME cannot be written.
 pub fn quality(files: &ModelFiles, prepared: &Prepared) -> Result<Quality, Failure> {
     let path = prepared.folder.join(QUALITY);
-    if let Ok(text) = std::fs::read(&path) {
+    if let Ok(text) = regular::read(&path, POINTER_BYTES_MAX) {
         return serde_json::from_slice(&text).map_err(|error| damaged(&path, &error.to_string()));
     }
     let float = files.float_model()?;
@@ -198,7 +201,7 @@ fn require_memory(folder: &Path) -> Result<(), Failure> {
 
 fn read_pointer(files: &ModelFiles) -> Result<Option<Pointer>, Failure> {
     let path = pointer_path(files);
-    let text = match std::fs::read(&path) {
+    let text = match regular::read(&path, POINTER_BYTES_MAX) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(Failure::io("read", &path, &error)),

@@ -70,6 +70,9 @@ impl From<FolderError> for Failure {
             FolderError::Unreadable { .. } => {
                 (ExitCode::Cache, "name a folder with model.json, statement.json, proof.bin")
             }
+            FolderError::OtherSpecification { .. } => {
+                (ExitCode::Unsupported, "check it with the version of this program that knows its specification")
+            }
             FolderError::Invalid(_) => (ExitCode::SelfVerification, "do not trust this folder"),
         };
         Self::new(code, error.to_string(), hint)

@@ -5,6 +5,8 @@ mod bad_input;
 mod bucket;
 /// The commands of the operating manual, run as they stand there.
 mod documentation;
+/// Downloads that cannot end well, and those that must.
+mod downloads;
 /// Help, completions and mistakes on the command line.
 mod help;
 /// Models of a hub.
@@ -14,6 +16,8 @@ mod infer;
 mod job;
 /// A model made for a test.
 mod model;
+/// Odd paths, places and machines.
+mod places;
 /// Starting the binaries.
 mod program;
 /// Whole runs, resumption, and single steps.

@@ -23,6 +23,20 @@ impl Outcome {
         }
     }
 
+    /// One line of a table that `--nocapture` shows: the case, the exit status, and what was said.
+    pub fn told(self, case: &str) -> Self {
+        let object: Value = serde_json::from_str(self.stdout.trim()).unwrap_or_default();
+        let text = |name: &str| object[name].as_str().unwrap_or_default();
+        let first = self.stderr.lines().chain(self.stdout.lines()).find(|line| !line.starts_with("qemu"));
+        let said = match text("message") {
+            "" if text("status").is_empty() => first.unwrap_or_default().to_owned(),
+            "" => text("status").to_owned(),
+            message => format!("{message}  ({})", text("hint")),
+        };
+        println!("{case:<34} {:>3}  {said}", self.code);
+        self
+    }
+
     /// The JSON object on stdout, which is the only line there.
     pub fn json(&self) -> Value {
         let mut lines = self.stdout.lines();
@@ -74,7 +88,11 @@ pub fn obelysk<S: AsRef<OsStr>>(home: &Path, arguments: impl IntoIterator<Item =
 /// `obelysk` with a home of its own and nothing of the environment that it reads.
 pub fn command(home: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_obelysk"));
-    command.env_remove("OBELYSK_HOME").env_remove("HF_ENDPOINT").arg("--home").arg(home);
+    let variables = ["OBELYSK_HOME", "HF_ENDPOINT", "HF_TOKEN", "ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"];
+    variables.into_iter().chain(["all_proxy", "http_proxy", "https_proxy", "no_proxy"]).for_each(|name| {
+        command.env_remove(name);
+    });
+    command.arg("--home").arg(home);
     command
 }
 

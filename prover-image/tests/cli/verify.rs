@@ -153,7 +153,30 @@ fn a_file_that_never_ends_is_not_read_to_its_end() {
     std::os::unix::fs::symlink("/dev/zero", folder.join("proof.bin")).unwrap();
     let outcome = obelysk_verify([&folder]);
     assert_eq!(outcome.code, 2);
+    assert!(outcome.stderr.contains("not a regular file"), "{}", outcome.stderr);
+    fs::remove_file(folder.join("proof.bin")).unwrap();
+    fs::File::create(folder.join("proof.bin")).unwrap().set_len(1 << 40).unwrap();
+    let outcome = obelysk_verify([&folder]);
+    assert_eq!(outcome.code, 2);
     assert!(outcome.stderr.contains("more than"), "{}", outcome.stderr);
+}
+
+#[test]
+fn pipes_and_folders_in_place_of_files_are_not_waited_for() {
+    for file in ["model.json", "statement.json", "proof.bin"] {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = three_files(folder.path());
+        let path = folder.join(file);
+        fs::remove_file(&path).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
+        assert!(made.success());
+        let outcome = obelysk_verify([&folder]).told(&format!("verify-fifo, {file}"));
+        assert_eq!(outcome.code, 2);
+        assert!(outcome.stderr.contains("not a regular file"), "{}", outcome.stderr);
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        assert_eq!(obelysk_verify([&folder]).told(&format!("verify of a folder {file}")).code, 2);
+    }
 }
 
 #[test]
@@ -183,4 +206,13 @@ fn a_reader_that_went_away_does_not_change_the_verdict() {
     let script = script.replace(">&-", ">/dev/full");
     let status = std::process::Command::new("sh").args(["-c", &script]).status().unwrap();
     assert_eq!(status.code(), Some(0));
+}
+
+#[test]
+fn an_object_that_a_program_waits_for_and_cannot_be_written_is_an_error() {
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = std::process::Command::new(verifier()).arg(proven().folder.path()).arg("--json").stdout(full).output();
+    let outcome = crate::program::Outcome::of(output.unwrap()).told("stdout-full, obelysk-verify");
+    assert_eq!(outcome.code, 2, "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("stdout"), "{}", outcome.stderr);
 }

@@ -1,12 +1,12 @@
 //! Checks a proof folder on any machine: no weights, no GPU, no network, no environment.
 
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use obelysk_cpu as _;
 use obelysk_statement::SecurityReport;
-use obelysk_verifier::cpu;
 use obelysk_verifier::folder::{Expectations, FolderError, ProofFolder};
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ Examples:
   obelysk-verify proof --model-digest 3f…9c
   obelysk-verify proof --model-digest 3f…9c --prompt-tokens 1,88,86 --nonce 00…01 --json
 
-Exit codes: 0 the proof is valid, 1 it is not, 2 the folder could not be read.";
+Exit codes: 0 the proof is valid, 1 it is not, 2 that cannot be told: the folder could not be read, or is of another specification.";
 
 /// Check the proof that a model answered a prompt with these tokens.
 #[derive(Parser)]
@@ -42,13 +42,9 @@ struct Arguments {
 }
 
 const INVALID: u8 = 1;
-const UNREADABLE: u8 = 2;
+const UNDECIDED: u8 = 2;
 
 fn main() -> ExitCode {
-    if let Err(message) = cpu::check() {
-        complain(&format!("error: {message}"));
-        return ExitCode::from(cpu::TOO_OLD);
-    }
     let arguments = Arguments::parse();
     let checked = ProofFolder::read(&arguments.folder).and_then(|folder| {
         let report = folder.check(&expectations(&arguments))?;
@@ -62,20 +58,30 @@ fn main() -> ExitCode {
                      compare its digest with one that you computed or trust.",
                 );
             }
-            print(&if arguments.json {
+            let told = print(&if arguments.json {
                 to_json(&folder, &report, arguments.model_digest.is_some()).to_string()
             } else {
                 to_text(&folder, &report)
             });
-            ExitCode::SUCCESS
+            match told {
+                // The exit status says it all to a person; a program waits for the object.
+                Err(error) if arguments.json => {
+                    complain(&format!("VALID, but the answer cannot be written to stdout: {error}"));
+                    ExitCode::from(UNDECIDED)
+                }
+                _ => ExitCode::SUCCESS,
+            }
         }
         Err(error) => {
             let (status, code) = match &error {
-                FolderError::Unreadable { .. } => ("unreadable", UNREADABLE),
+                FolderError::Unreadable { .. } => ("unreadable", UNDECIDED),
+                FolderError::OtherSpecification { .. } => ("unsupported", UNDECIDED),
                 FolderError::Invalid(_) => ("invalid", INVALID),
             };
             if arguments.json {
-                print(&json!({"status": status, "code": code, "message": error.to_string()}).to_string());
+                let object = json!({"status": status, "code": code, "message": error.to_string()});
+                // The status is the same whether anybody reads why.
+                let _ = print(&object.to_string());
             }
             complain(&format!("{}: {error}", status.to_uppercase()));
             ExitCode::from(code)
@@ -83,9 +89,13 @@ fn main() -> ExitCode {
     }
 }
 
-/// A reader that went away changes nothing about the outcome, which is the exit status.
-fn print(text: &str) {
-    let _ = writeln!(io::stdout(), "{text}");
+/// A reader that went away changes nothing about the outcome.
+fn print(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout();
+    match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn complain(text: &str) {

@@ -1,13 +1,14 @@
-//! Models of a bucket. Their revision is what `SHA256SUMS` lists; `refs/now` keeps it, so that later commands need no network and
-//! mean the same files.
+//! Models of a bucket. Their revision is what `SHA256SUMS` lists; a pin keeps it.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use obelysk_hub::{AccessKey, Bucket, Location, Patience, RemoteFile, StatedDigest, Store, download};
+use obelysk_hub::{AccessKey, Bucket, INDEX, Location, Patience, RemoteFile, StatedDigest, Store, download, select};
 
 use super::manifest::{MANIFEST, Manifest, ManifestFile, described};
 use super::report::{Report, warn_of_memory};
-use super::{ModelFiles, Remote, pinned};
+use super::weights::{choose, parse_index};
+use super::{ModelFiles, Remote, pins};
 use crate::atomic;
 use crate::failure::{ExitCode, Failure};
 use crate::home::Home;
@@ -32,40 +33,53 @@ impl<'a> BucketFolder<'a> {
         self.home.model(&self.location.bucket, &self.name(), revision)
     }
 
+    /// The folder's address is a part of its origin: slashes of the folder are none in its name here.
     fn pin(&self) -> PathBuf {
-        self.folder("refs").join("now")
+        let Location { endpoint, region, .. } = self.location;
+        let origin = format!("{endpoint:?} {region:?} {}", self.location);
+        pins::path(&self.folder(pins::PINS), "now", &origin)
     }
 }
 
 impl Remote for BucketFolder<'_> {
     fn find(&self) -> Result<Option<ModelFiles>, Failure> {
-        let Some(revision) = pinned(&self.pin())? else { return Ok(None) };
+        let Some(revision) = pins::read(&self.pin())? else { return Ok(None) };
         ModelFiles::kept(self.location.to_string(), self.folder(&revision), &revision)
     }
 
     fn fetch(&self, observer: &dyn Observer) -> Result<ModelFiles, Failure> {
         let bucket = Bucket::new(self.location.clone(), access_key(), Patience::default())?;
-        let files = bucket.files()?;
-        if !files.iter().any(|file| file.path.ends_with(".safetensors")) {
-            let message = format!("{} lists no weights in safetensors files", self.location);
+        let store = Store::Bucket(&bucket);
+        let listed_files = bucket.files()?;
+        let shards = match listed_files.iter().find(|file| file.path == INDEX) {
+            Some(index) => parse_index(&format!("{}/{INDEX}", self.location), &store.read(index)?)?,
+            None => BTreeMap::new(),
+        };
+        let is_listed = |name: &str| listed_files.iter().any(|file| file.path == name);
+        let weights = choose(shards.values(), is_listed).map_err(|missing| {
+            let message = format!("{} lists no weights in safetensors files: it lacks {missing}", self.location);
             let hint = "list config, tokenizer and weights in SHA256SUMS";
-            return Err(Failure::new(ExitCode::Unsupported, message, hint));
-        }
+            Failure::new(ExitCode::Unsupported, message, hint)
+        })?;
+        let files = store.measure(select(&listed_files, &weights))?;
         warn_of_memory(observer, &files);
         let revision = Manifest::of(files.iter().map(listed).collect()).revision;
         let folder = self.folder(&revision);
         let report = Report::new(observer, self.location.to_string());
-        let downloaded = download(&Store::Bucket(&bucket), &files, &folder, &report)?;
+        let downloaded = download(&store, &files, &folder, &report)?;
         let manifest = Manifest::of(described(downloaded));
         atomic::write_json(&folder.join(MANIFEST), &manifest)?;
-        atomic::write(&self.pin(), format!("{revision}\n").as_bytes())?;
+        pins::write(&self.pin(), &revision)?;
         Ok(ModelFiles::new(self.location.to_string(), folder.clone(), folder, manifest))
     }
 }
 
 fn listed(file: &RemoteFile) -> ManifestFile {
-    let (StatedDigest::Sha256(digest) | StatedDigest::Git(digest)) = &file.digest;
-    ManifestFile { path: file.path.clone(), bytes: file.bytes, sha256: digest.clone() }
+    let sha256 = match &file.digest {
+        StatedDigest::Sha256(digest) | StatedDigest::Git(digest) => digest.clone(),
+        StatedDigest::Unstated => String::new(),
+    };
+    ManifestFile { path: file.path.clone(), bytes: file.bytes, sha256 }
 }
 
 /// The key of the variables that the tools for buckets share.

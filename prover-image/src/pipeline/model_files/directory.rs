@@ -4,13 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use serde::Deserialize;
+use obelysk_hub::INDEX;
 
 use super::manifest::{MANIFEST, Manifest, ManifestFile};
-use super::{INDEX, ModelFiles, SINGLE_SHARD, SMALL_FILES};
+use super::weights::{choose, parse_index};
+use super::{ModelFiles, SMALL_FILES};
 use crate::artifacts::sha256_of_file;
 use crate::failure::{ExitCode, Failure};
 use crate::home::Home;
+use crate::regular;
+
+/// No index is longer.
+const INDEX_BYTES_MAX: u64 = 64 << 20;
 
 /// A folder that the user names.
 pub(super) fn open(home: &Home, folder: &Path) -> Result<ModelFiles, Failure> {
@@ -33,16 +38,14 @@ pub(super) fn open(home: &Home, folder: &Path) -> Result<ModelFiles, Failure> {
 }
 
 fn describe_files(folder: &Path) -> Result<Vec<ManifestFile>, Failure> {
+    let is_there = |name: &str| folder.join(name).is_file();
     let mut names: BTreeSet<String> =
-        SMALL_FILES.iter().filter(|name| folder.join(name).is_file()).map(|&name| name.into()).collect();
+        SMALL_FILES.iter().filter(|name| is_there(name)).map(|&name| name.into()).collect();
     if !names.contains("config.json") {
         return Err(lacks(folder, "config.json"));
     }
-    if names.contains(INDEX) {
-        names.extend(shards(&folder.join(INDEX))?.into_values());
-    } else {
-        names.insert(SINGLE_SHARD.into());
-    }
+    let shards = if names.contains(INDEX) { shards(&folder.join(INDEX))? } else { BTreeMap::new() };
+    names.extend(choose(shards.values(), is_there).map_err(|missing| lacks(folder, &missing))?);
     names
         .into_iter()
         .map(|name| {
@@ -55,21 +58,8 @@ fn describe_files(folder: &Path) -> Result<Vec<ManifestFile>, Failure> {
 
 /// The shard of every tensor, as an index states them.
 pub(super) fn shards(index: &Path) -> Result<BTreeMap<String, String>, Failure> {
-    #[derive(Deserialize)]
-    struct Index {
-        weight_map: BTreeMap<String, String>,
-    }
-    let bad = |reason: String| {
-        let message = format!("{} {reason}", index.display());
-        Failure::new(ExitCode::ModelMismatch, message, "download the model again")
-    };
-    let text = fs::read(index).map_err(|error| Failure::io("read", index, &error))?;
-    let parsed: Index = serde_json::from_slice(&text).map_err(|error| bad(format!("is not an index: {error}")))?;
-    let leaves = |name: &str| Path::new(name).components().count() != 1 || name.starts_with('.');
-    match parsed.weight_map.values().find(|name| leaves(name)) {
-        Some(name) => Err(bad(format!("names a shard outside of its folder: {name}"))),
-        None => Ok(parsed.weight_map),
-    }
+    let text = regular::read(index, INDEX_BYTES_MAX).map_err(|error| Failure::io("read", index, &error))?;
+    parse_index(&index.display().to_string(), &text)
 }
 
 fn lacks(folder: &Path, name: &str) -> Failure {

@@ -1,22 +1,27 @@
-//! Models of a hub. A branch or tag is pinned to a commit when it is first asked for; `refs/NAME` keeps the pin, so that
-//! later commands need no network and mean the same files.
+//! Models of a hub. A branch or tag is pinned to a commit when it is first asked for.
 
-use std::collections::BTreeSet;
-use std::fs;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
-use obelysk_hub::{Client, Downloaded, Endpoint, Patience, Reference, RemoteFile, Revision, Store, download, select};
+use obelysk_hub::{
+    Client, Endpoint, INDEX, Patience, Reference, RemoteFile, Revision, StatedDigest, Store, download, select,
+};
 use obelysk_model::config::ModelConfig;
 use obelysk_model::decoder::expected_tensors;
 
 use super::manifest::{MANIFEST, Manifest, described};
 use super::report::{Report, warn_of_memory};
-use super::{INDEX, ModelFiles, Remote, directory, pinned};
+use super::weights::{choose, parse_index};
+use super::{ModelFiles, Remote, pins};
 use crate::atomic;
 use crate::failure::{ExitCode, Failure};
 use crate::home::{Home, short};
 use crate::pipeline::Observer;
 use crate::pipeline::inputs::HubModel;
+use crate::regular;
+
+/// No token is longer.
+const TOKEN_BYTES_MAX: u64 = 64 << 10;
 
 /// A model of a hub, wanted whole or for its first layers.
 pub(super) struct Hub<'a> {
@@ -31,32 +36,32 @@ impl<'a> Hub<'a> {
         Ok(Self { home, model, reference: model.reference.parse()?, layers })
     }
 
-    /// Of a model's first layers only the shards that hold them.
-    fn download(
+    /// The files of the model, measured. Of its first layers only the shards that hold them.
+    fn files(
         &self,
-        client: &Client,
+        store: &Store,
         revision: &Revision,
-        mut files: Vec<RemoteFile>,
-        folder: &std::path::Path,
+        folder: &Path,
         report: &Report,
-    ) -> Result<Downloaded, Failure> {
-        let fetch = |files: &[RemoteFile]| -> Result<Downloaded, Failure> {
-            let store = Store::Repository { client, reference: &self.reference, commit: &revision.commit };
-            Ok(download(&store, files, folder, report)?)
+    ) -> Result<Vec<RemoteFile>, Failure> {
+        let index = revision.files.iter().find(|file| file.path == INDEX);
+        let mut shards = match index {
+            Some(index) => parse_index(&format!("{}/{INDEX}", self.reference), &store.read(index)?)?,
+            None => BTreeMap::new(),
         };
-        if let Some(layers) = self.layers
-            && files.iter().any(|file| file.path == INDEX)
-        {
-            let small: Vec<RemoteFile> =
-                files.iter().filter(|file| !file.path.ends_with(".safetensors")).cloned().collect();
-            fetch(&small)?;
+        if let Some(layers) = self.layers.filter(|_| index.is_some()) {
+            let small = store.measure(select(&revision.files, &BTreeSet::new()))?;
+            download(store, &small, folder, report)?;
             let config = ModelConfig::read(folder)?.truncated(layers)?;
-            let shard_of = directory::shards(&folder.join(INDEX))?;
-            let tensors = expected_tensors(&config).into_iter();
-            let needed: BTreeSet<String> = tensors.filter_map(|(name, _)| shard_of.get(&name).cloned()).collect();
-            files.retain(|file| !file.path.ends_with(".safetensors") || needed.contains(&file.path));
+            let needed: BTreeSet<String> = expected_tensors(&config).into_iter().map(|(name, _)| name).collect();
+            shards.retain(|tensor, _| needed.contains(tensor));
         }
-        fetch(&files)
+        let is_there = |name: &str| revision.files.iter().any(|file| file.path == name);
+        let weights = choose(shards.values(), is_there).map_err(|missing| {
+            let message = format!("{} has no weights in safetensors files: it lacks {missing}", self.reference);
+            Failure::new(ExitCode::Unsupported, message, "name a repository with safetensors")
+        })?;
+        Ok(store.measure(select(&revision.files, &weights))?)
     }
 
     /// Where the whole model lies, and where the part of it that is asked for.
@@ -69,10 +74,10 @@ impl<'a> Hub<'a> {
         [whole, part]
     }
 
-    fn pin(&self) -> PathBuf {
-        let revision = self.reference.revision.replace('/', "--");
-        let model = self.home.model(&self.reference.organisation, &self.reference.name, "refs");
-        model.join(revision)
+    fn pin(&self) -> Result<PathBuf, Failure> {
+        let folder = self.home.model(&self.reference.organisation, &self.reference.name, pins::PINS);
+        let endpoint = Endpoint::new(&self.model.endpoint, None)?;
+        Ok(pins::path(&folder, &self.reference.revision, endpoint.url().as_str()))
     }
 
     fn pinned(&self) -> Result<Option<String>, Failure> {
@@ -80,7 +85,7 @@ impl<'a> Hub<'a> {
         if revision.len() == 40 && revision.chars().all(|c| c.is_ascii_hexdigit()) {
             return Ok(Some(revision.clone()));
         }
-        pinned(&self.pin())
+        pins::read(&self.pin()?)
     }
 }
 
@@ -96,40 +101,43 @@ impl Remote for Hub<'_> {
     }
 
     fn fetch(&self, observer: &dyn Observer) -> Result<ModelFiles, Failure> {
-        let endpoint = Endpoint::new(&self.model.endpoint, token())?;
+        let endpoint = Endpoint::new(&self.model.endpoint, token()?)?;
         observer.detail(&format!("asking {} for {}", endpoint.url(), self.reference));
         let client = Client::new(endpoint, Patience::default())?;
         let revision = client.revision(&self.reference)?;
-        let files = select(&revision.files);
-        if !files.iter().any(|file| file.path.ends_with(".safetensors")) {
-            let message = format!("{} has no weights in safetensors files", self.reference);
-            return Err(Failure::new(ExitCode::Unsupported, message, "name a repository with safetensors"));
-        }
         let folder = match self.folders(&revision.commit) {
             [whole, _] if whole.join(MANIFEST).is_file() => whole,
             [_, part] => part,
         };
-        warn_of_memory(observer, &files);
+        let store = Store::Repository { client: &client, reference: &self.reference, commit: &revision.commit };
         let report = Report::new(observer, self.reference.to_string());
-        let downloaded = self.download(&client, &revision, files, &folder, &report)?;
+        let files = self.files(&store, &revision, &folder, &report)?;
+        if let Some(file) = files.iter().find(|file| file.digest == StatedDigest::Unstated) {
+            let (endpoint, file) = (&self.model.endpoint, &file.path);
+            observer.note(&format!("note: {endpoint} states no digest of {file}: its content is taken as it comes"));
+        }
+        warn_of_memory(observer, &files);
+        let downloaded = download(&store, &files, &folder, &report)?;
         let manifest = Manifest { revision: revision.commit.clone(), files: described(downloaded) };
         atomic::write_json(&folder.join(MANIFEST), &manifest)?;
         if self.reference.revision != revision.commit {
-            atomic::write(&self.pin(), format!("{}\n", revision.commit).as_bytes())?;
+            pins::write(&self.pin()?, &revision.commit)?;
         }
         Ok(ModelFiles::new(self.reference.repository(), folder.clone(), folder, manifest))
     }
 }
 
 /// The token of `HF_TOKEN`, else the one that the hub's own tools keep.
-fn token() -> Option<String> {
-    if let Ok(token) = std::env::var("HF_TOKEN") {
-        return Some(token);
+fn token() -> Result<Option<String>, Failure> {
+    if let Some(token) = std::env::var_os("HF_TOKEN") {
+        let not_text = |_| Failure::new(ExitCode::Unauthorised, "HF_TOKEN is no text", "copy the token again");
+        return token.into_string().map(Some).map_err(not_text);
     }
     let of_variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
     let path = of_variable("HF_TOKEN_PATH").or_else(|| {
         let home = of_variable("HF_HOME").or_else(|| Some(std::env::home_dir()?.join(".cache/huggingface")))?;
         Some(home.join("token"))
-    })?;
-    fs::read_to_string(path).ok()
+    });
+    let kept = path.and_then(|path| regular::read(&path, TOKEN_BYTES_MAX).ok());
+    Ok(kept.and_then(|text| String::from_utf8(text).ok()))
 }

@@ -1,6 +1,5 @@
 //! `manifest.json`: the files of a revision and their digests; written when all of them are in place.
 
-use std::fs;
 use std::path::Path;
 
 use obelysk_hub::{Downloaded, DownloadedFile};
@@ -8,9 +7,13 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::failure::{ExitCode, Failure};
+use crate::regular;
 
 /// Name of the file.
 pub(super) const MANIFEST: &str = "manifest.json";
+
+/// No manifest is longer.
+const MANIFEST_BYTES_MAX: u64 = 64 << 20;
 
 /// `manifest.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,7 +74,7 @@ impl Manifest {
     /// It cannot be read, or does not state what its files are.
     pub(super) fn read(folder: &Path) -> Result<Self, Failure> {
         let path = folder.join(MANIFEST);
-        let text = fs::read(&path).map_err(|error| Failure::io("read", &path, &error))?;
+        let text = regular::read(&path, MANIFEST_BYTES_MAX).map_err(|error| Failure::io("read", &path, &error))?;
         let damaged = |reason: String| {
             let message = format!("{} is damaged: {reason}", path.display());
             Failure::new(ExitCode::Cache, message, "fetch the model again")

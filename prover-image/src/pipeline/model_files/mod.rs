@@ -5,12 +5,15 @@ mod bundled;
 mod directory;
 mod hub;
 mod manifest;
+mod pins;
 mod remove;
 mod report;
+mod weights;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use obelysk_hub::INDEX;
 use obelysk_model::checkpoint::Checkpoint;
 use obelysk_model::config::ModelConfig;
 use obelysk_model::decoder::expected_tensors;
@@ -23,6 +26,7 @@ use super::inputs::{HubModel, ModelSelection, ModelSource};
 use crate::artifacts::sha256_of_file;
 use crate::failure::{ExitCode, Failure};
 use crate::home::Home;
+use crate::regular;
 use bucket::BucketFolder;
 use bundled::Bundled;
 use hub::Hub;
@@ -30,8 +34,6 @@ use manifest::MANIFEST;
 pub use manifest::{Manifest, ManifestFile};
 pub use remove::{remove, remove_all};
 
-const INDEX: &str = "model.safetensors.index.json";
-const SINGLE_SHARD: &str = "model.safetensors";
 /// Read where present. Everything else in a folder, weights apart, is ignored.
 const SMALL_FILES: [&str; 7] = [
     "chat_template.jinja",
@@ -129,15 +131,6 @@ trait Remote {
     fn fetch(&self, observer: &dyn Observer) -> Result<ModelFiles, Failure>;
 }
 
-/// The revision that a pin keeps, if there is one.
-fn pinned(path: &Path) -> Result<Option<String>, Failure> {
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text.trim().to_owned())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Failure::io("read", path, &error)),
-    }
-}
-
 fn open(
     home: &Home,
     selection: &ModelSelection,
@@ -146,7 +139,11 @@ fn open(
     let layers = selection.layers;
     let of_hub;
     let mut place = match &selection.source {
-        ModelSource::Directory(folder) => return Ok(directory::open(home, folder)?.truncated(layers)),
+        ModelSource::Directory(folder) => {
+            let files = directory::open(home, folder)?;
+            files.refuse_pointers()?;
+            return Ok(files.truncated(layers));
+        }
         ModelSource::Hub(model) => Place::Remote(Box::new(Hub::new(home, model, layers)?), None),
         ModelSource::Bucket(location) => Place::Remote(Box::new(BucketFolder::new(home, location)), None),
         ModelSource::Preset { name, endpoint } => match presets::find(name)?.origin {
@@ -162,6 +159,7 @@ fn open(
         Place::Bundled(bundled) => bundled.files,
         Place::Remote(_, files) => files.expect("remote models are found or fetched"),
     };
+    files.refuse_pointers()?;
     Ok(files.truncated(layers))
 }
 
@@ -192,6 +190,22 @@ impl ModelFiles {
             return Err(Failure::new(ExitCode::Cache, message, "run `obelysk model pull` again"));
         }
         Ok(Some(Self::new(name, folder.clone(), folder, manifest)))
+    }
+
+    /// Refuse the text that stands in a Git repository for a large file: nobody means it as weights.
+    fn refuse_pointers(&self) -> Result<(), Failure> {
+        let is_short = |file: &&ManifestFile| file.bytes < 1024 && file.path.ends_with(".safetensors");
+        for file in self.manifest.files.iter().filter(is_short) {
+            let path = self.folder.join(&file.path);
+            if regular::read(&path, 1024)
+                .is_ok_and(|text| text.starts_with(b"version https://git-lfs.github.com/spec/"))
+            {
+                let message = format!("{} is the Git LFS pointer to a file, not the file", path.display());
+                let hint = "run `git lfs pull` in the repository, or download the model from its hub";
+                return Err(Failure::new(ExitCode::ModelMismatch, message, hint));
+            }
+        }
+        Ok(())
     }
 
     fn is_there(&self) -> bool {

@@ -9,6 +9,7 @@ use obelysk_model::presets::{self, Origin};
 
 use super::bucket::BucketFolder;
 use super::hub::Hub;
+use super::pins::{self, PINS};
 use crate::failure::{ExitCode, Failure};
 use crate::home::{Home, short};
 use crate::pipeline::inputs::{HubModel, ModelSelection, ModelSource};
@@ -44,16 +45,12 @@ pub fn remove(home: &Home, selection: &ModelSelection, revision: &str) -> Result
     };
     let model = whole.parent().expect("a revision lies in the folder of its model");
     // A pin leads to the files: it goes first.
-    let pins = model.join("refs");
-    for pin in entries(home, &pins)? {
-        if fs::read_to_string(&pin).is_ok_and(|commit| commit.trim() == revision) {
-            fs::remove_file(&pin).map_err(|error| Failure::io("remove", &pin, &error))?;
-        }
-    }
+    let folder = model.join(PINS);
+    pins::remove(entries(home, &folder)?, revision)?;
     for folder in entries(home, model)?.into_iter().filter(|folder| is_of(folder, revision)) {
         discard(home, &folder)?;
     }
-    for folder in [&*pins, model] {
+    for folder in [&*folder, model] {
         // One that other revisions need is not empty.
         let _ = fs::remove_dir(folder);
     }

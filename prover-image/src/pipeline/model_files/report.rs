@@ -66,11 +66,23 @@ impl Progress for Report<'_> {
 impl From<HubError> for Failure {
     fn from(error: HubError) -> Self {
         let code = match &error {
-            HubError::BadReference(_) | HubError::NotFound(_) | HubError::BucketLacks { .. } => ExitCode::BadSpec,
-            HubError::Unauthorised { .. } | HubError::Gated { .. } | HubError::BucketRefuses { .. } => {
-                ExitCode::Unauthorised
-            }
-            HubError::Network { .. } | HubError::Protocol { .. } => ExitCode::Network,
+            HubError::BadReference(_)
+            | HubError::BadEndpoint(_)
+            | HubError::BadLocation(_)
+            | HubError::NotFound(_)
+            | HubError::BucketLacks { .. } => ExitCode::BadSpec,
+            HubError::BadToken(_)
+            | HubError::Unauthorised { .. }
+            | HubError::Gated { .. }
+            | HubError::BucketRefuses { .. } => ExitCode::Unauthorised,
+            HubError::Refused { status: 400..500, .. } => ExitCode::BadSpec,
+            HubError::Pointer { .. } => ExitCode::ModelMismatch,
+            HubError::Refused { .. }
+            | HubError::Insecure { .. }
+            | HubError::Proxy { .. }
+            | HubError::NotTheFile { .. }
+            | HubError::Network { .. }
+            | HubError::Protocol { .. } => ExitCode::Network,
             HubError::Digest { .. } => ExitCode::Cache,
             HubError::DiskFull { .. } => ExitCode::DiskFull,
             HubError::Io { verb, path, source } => return Self::io(verb, path, source),

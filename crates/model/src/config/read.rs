@@ -253,7 +253,7 @@ mod tests {
     #[test]
     fn both_styles_of_config_describe_the_same_model() {
         let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/models");
-        for name in ["tiny-chat", "qwen3", "llama31", "mistral", "phi3", "gemma2"] {
+        for name in ["tiny-chat", "qwen2", "qwen3", "llama31", "mistral", "phi3", "gemma2"] {
             let parse = |file: &str| {
                 let path = match (name, file) {
                     ("tiny-chat", "config.json") => return parse(HUB, Path::new(file)).unwrap(),

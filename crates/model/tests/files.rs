@@ -180,6 +180,17 @@ fn ids_beyond_the_model_are_refused_where_a_prompt_uses_them() {
     assert!(error.to_string().contains("model.vocab"), "the tokenizer of a larger model: {error}");
 }
 
+#[test]
+fn a_tokenizer_of_random_ids_is_unsupported() {
+    let folder = copy(&bundled());
+    let path = folder.path().join("tokenizer.json");
+    let mut file: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    file["model"]["dropout"] = json!(0.1);
+    fs::write(&path, file.to_string()).unwrap();
+    let error = ModelTokenizer::open(folder.path()).unwrap_err();
+    assert!(code(&error) == 13 && error.to_string().contains("model.dropout"), "{error}");
+}
+
 type Tensors = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
 
 fn read(path: &Path) -> Tensors {

@@ -124,6 +124,5 @@ fn read_prompt(file: &Path) -> Result<String, Failure> {
         return Err(bad("it is too long".into()));
     }
     // Editors end a file with a line break that nobody means to ask about.
-    let ends = ["\r\n", "\n"];
-    Ok(ends.iter().find_map(|end| text.strip_suffix(end)).unwrap_or(&text).to_string())
+    Ok(text.strip_suffix('\n').unwrap_or(&text).to_string())
 }

@@ -56,10 +56,10 @@ pub fn encode(files: &ModelFiles, inputs: &[Input]) -> Result<Vec<Prompt>, Failu
     let is_chat = has(|input| matches!(input, Input::Prompt { chat: true, .. }));
     // Token ids need neither.
     let tokenizer = is_text.then(|| ModelTokenizer::open(&files.folder)).transpose()?;
+    tokenizer.as_ref().map_or(Ok(()), |tokenizer| tokenizer.check_vocabulary(config.vocab_size))?;
     let template = is_chat.then(|| ChatTemplate::open(&files.folder)).transpose()?.map(ChatTemplate::today);
     let encode = |text: &str, chat: bool| {
         let tokenizer = tokenizer.as_ref().expect("texts have one");
-        tokenizer.check_vocabulary(config.vocab_size)?;
         let tokens = match chat {
             true => tokenizer.encode(&template.as_ref().expect("chats have one").ask(text)?)?,
             false => tokenizer.encode_prompt(text)?,

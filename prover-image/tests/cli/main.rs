@@ -14,6 +14,8 @@ mod infer;
 mod job;
 /// A model made for a test.
 mod model;
+/// Model folders as they come.
+mod model_files;
 /// Starting the binaries.
 mod program;
 /// Whole runs, resumption, and single steps.

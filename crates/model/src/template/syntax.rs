@@ -18,7 +18,7 @@ pub(super) fn prepare(text: &str) -> Result<String, String> {
     let mut prepared = String::with_capacity(text.len());
     let mut rest = text.as_str();
     let mut is_raw = false;
-    while let Some(start) = rest.find(['{']) {
+    while let Some(start) = rest.find('{') {
         let (before, tag) = rest.split_at(start);
         prepared.push_str(before);
         let length = match tag.as_bytes().get(1) {

@@ -5,7 +5,7 @@ mod special_tokens;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use serde::de::IgnoredAny;
+use serde::Deserialize;
 use tokenizers::Tokenizer;
 
 use crate::error::ModelError;
@@ -20,16 +20,34 @@ pub struct ModelTokenizer {
     path: PathBuf,
 }
 
+/// What is read of `tokenizer.json` beside what the library reads.
+#[derive(Deserialize)]
+struct File {
+    model: Option<FileModel>,
+}
+
+#[derive(Deserialize)]
+struct FileModel {
+    dropout: Option<f64>,
+}
+
 impl ModelTokenizer {
     /// Read `tokenizer.json` of a folder, and the special tokens that its other files name.
     ///
     /// # Errors
-    /// [`ModelError::Missing`] and [`ModelError::Corrupt`].
+    /// [`ModelError::Missing`], [`ModelError::Corrupt`] and, where tokens are drawn at random, [`ModelError::Unsupported`].
     pub fn open(folder: &Path) -> Result<Self, ModelError> {
         let path = folder.join("tokenizer.json");
         let text = std::fs::read(&path).map_err(|error| ModelError::io(&path, error))?;
         // The library unwraps what it takes for granted: text that is no JSON, parts of a kind that it does not know.
-        serde_json::from_slice::<IgnoredAny>(&text).map_err(|error| ModelError::corrupt(&path, error.to_string()))?;
+        let file: File =
+            serde_json::from_slice(&text).map_err(|error| ModelError::corrupt(&path, error.to_string()))?;
+        if let Some(dropout) = file.model.and_then(|model| model.dropout).filter(|dropout| *dropout != 0.0) {
+            return Err(ModelError::Unsupported(format!(
+                "a tokenizer that gives a text other ids each time (`model.dropout` of {} is {dropout})",
+                path.display()
+            )));
+        }
         let mut tokenizer = catch_unwind(|| Tokenizer::from_bytes(text))
             .map_err(|_| ModelError::corrupt(&path, "it describes no tokenizer"))?
             .map_err(|error| ModelError::corrupt(&path, error.to_string()))?;
@@ -48,9 +66,7 @@ impl ModelTokenizer {
     pub fn check_vocabulary(&self, vocabulary: usize) -> Result<(), ModelError> {
         let largest = self.tokenizer.get_vocab(false).into_iter().max_by_key(|(_, id)| *id);
         match largest {
-            Some((token, id)) if id as usize >= vocabulary => {
-                Err(self.beyond("`model.vocab` gives", &token, id, vocabulary))
-            }
+            Some((token, id)) if id as usize >= vocabulary => Err(self.beyond("model.vocab", &token, id, vocabulary)),
             _ => Ok(()),
         }
     }
@@ -63,14 +79,14 @@ impl ModelTokenizer {
         match ids.iter().find(|&&id| id as usize >= vocabulary) {
             Some(&id) => {
                 let token = self.tokenizer.id_to_token(id).unwrap_or_default();
-                Err(self.beyond("the prompt has", &token, id, vocabulary))
+                Err(self.beyond("added_tokens", &token, id, vocabulary))
             }
             None => Ok(()),
         }
     }
 
-    fn beyond(&self, what: &str, token: &str, id: u32, vocabulary: usize) -> ModelError {
-        let reason = format!("{what} token `{token}` the id {id}, and `vocab_size` of config.json is {vocabulary}");
+    fn beyond(&self, key: &str, token: &str, id: u32, vocabulary: usize) -> ModelError {
+        let reason = format!("token `{token}` of `{key}` has id {id}, and `vocab_size` of config.json is {vocabulary}");
         ModelError::corrupt(&self.path, reason)
     }
 

@@ -41,6 +41,8 @@ pub struct Console {
     level: Level,
     terminal: bool,
     sign_of_life: Mutex<Option<SignOfLife>>,
+    /// What was noted, for scripts.
+    notes: Mutex<Vec<String>>,
 }
 
 /// Shows that the step in progress is alive.
@@ -53,7 +55,8 @@ impl Console {
     /// A console.
     #[must_use]
     pub fn new(json: bool, level: Level) -> Self {
-        Self { json, level, terminal: std::io::stderr().is_terminal(), sign_of_life: Mutex::new(None) }
+        let terminal = std::io::stderr().is_terminal();
+        Self { json, level, terminal, sign_of_life: Mutex::new(None), notes: Mutex::new(Vec::new()) }
     }
 
     /// Whether stdout is for a script.
@@ -72,6 +75,10 @@ impl Console {
             let mut object = answer.json;
             if object.get("status").is_none() {
                 object["status"] = json!("ok");
+            }
+            let notes = std::mem::take(&mut *self.notes.lock().expect("no panic while it is held"));
+            if !notes.is_empty() {
+                object["notes"] = json!(notes);
             }
             print(&format!("{object}\n"))
         } else if answer.text.is_empty() {
@@ -142,6 +149,9 @@ impl Observer for Console {
     }
 
     fn note(&self, text: &str) {
+        if let Some(note) = text.strip_prefix("note: ") {
+            self.notes.lock().expect("no panic while it is held").push(note.into());
+        }
         self.say(Level::Normal, text);
     }
 

@@ -69,7 +69,7 @@ impl Failure {
 impl From<ModelError> for Failure {
     fn from(error: ModelError) -> Self {
         let code = match &error {
-            ModelError::Unsupported(_) => ExitCode::Unsupported,
+            ModelError::Unsupported(_) | ModelError::UnsupportedTemplate(_) => ExitCode::Unsupported,
             ModelError::BadInput(_) => ExitCode::BadSpec,
             ModelError::Mismatch(_) | ModelError::Missing(_) | ModelError::Corrupt { .. } => ExitCode::ModelMismatch,
             ModelError::Io { path, source } => return Self::io("read", path, source),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +15,10 @@ use crate::error::ModelError;
 
 /// Longest header that is read; those of the largest published shards are below 1 MB.
 const HEADER_BYTES_MAX: u64 = 64 << 20;
+/// Entries that are compared at once.
+const COMPARED_AT_ONCE: usize = 1 << 20;
+const SINGLE: &str = "model.safetensors";
+const INDEX: &str = "model.safetensors.index.json";
 
 /// The tensors of a model's folder.
 #[derive(Debug)]
@@ -32,17 +36,39 @@ struct Place {
     offset: u64,
 }
 
+/// `model.safetensors.index.json`: which shard holds which tensor.
 #[derive(Deserialize)]
 struct Index {
     weight_map: BTreeMap<String, String>,
 }
 
+impl Index {
+    /// Read it as far as it is about needed tensors; `None` if there is none.
+    fn read(path: &Path, is_needed: impl Fn(&str) -> bool) -> Result<Option<Self>, ModelError> {
+        let text = match fs::read(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(ModelError::io(path, error)),
+        };
+        let mut index: Self =
+            serde_json::from_slice(&text).map_err(|error| ModelError::corrupt(path, error.to_string()))?;
+        index.weight_map.retain(|tensor, _| is_needed(tensor));
+        Ok(Some(index))
+    }
+
+    /// Names of the shards, each once.
+    fn shards(&self) -> BTreeSet<&str> {
+        self.weight_map.values().map(String::as_str).collect()
+    }
+}
+
 impl Checkpoint {
-    /// Read the headers of a folder's shards.
+    /// Read the headers of a folder's weights: of one file, or of the shards that the index names. The one file wins over an
+    /// index whose shards are gone.
     ///
     /// # Errors
     /// [`ModelError::Missing`] for a shard that is not there, [`ModelError::Corrupt`] for one that is truncated or lacks a
-    /// tensor that the index promises.
+    /// tensor that the index promises, and for shards beside a file with other values.
     pub fn open(folder: &Path) -> Result<Self, ModelError> {
         Self::open_where(folder, |_| true)
     }
@@ -56,45 +82,69 @@ impl Checkpoint {
     }
 
     fn open_where(folder: &Path, is_needed: impl Fn(&str) -> bool) -> Result<Self, ModelError> {
-        let index_path = folder.join("model.safetensors.index.json");
-        let mut index: Option<Index> = match fs::read(&index_path) {
-            Ok(text) => Some(
-                serde_json::from_slice(&text).map_err(|error| ModelError::corrupt(&index_path, error.to_string()))?,
-            ),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-            Err(error) => return Err(ModelError::io(&index_path, error)),
-        };
-        if let Some(index) = &mut index {
-            index.weight_map.retain(|tensor, _| is_needed(tensor));
-        }
-        let names: Vec<String> = match &index {
-            None => vec!["model.safetensors".into()],
-            Some(index) => {
-                let mut names: Vec<String> = index.weight_map.values().cloned().collect();
-                names.sort_unstable();
-                names.dedup();
-                names
-            }
-        };
-        if names.is_empty() {
+        let whole = folder.join(SINGLE);
+        let index_path = folder.join(INDEX);
+        let Some(index) = Index::read(&index_path, is_needed)? else { return Self::of_files(vec![whole]) };
+        let shards = index.shards();
+        if shards.is_empty() {
             return Err(ModelError::corrupt(&index_path, "its weight_map is empty"));
         }
+        if let Some(name) = shards.iter().find(|name| Path::new(name).file_name().is_none_or(|file| file != **name)) {
+            return Err(ModelError::corrupt(&index_path, format!("shard name `{name}` leaves the folder")));
+        }
+        let shards: Vec<PathBuf> = shards.into_iter().map(|name| folder.join(name)).collect();
+        let has_both = whole.is_file() && !shards.contains(&whole);
+        // An index of shards that are gone is left from before the weights became one file.
+        if has_both && !shards.iter().all(|shard| shard.is_file()) {
+            return Self::of_files(vec![whole]);
+        }
+        let sharded = Self::of_files(shards)?;
+        for (tensor, shard) in &index.weight_map {
+            let shard = folder.join(shard);
+            if sharded.file_of(tensor) != Some(&shard) {
+                return Err(ModelError::corrupt(&shard, format!("it lacks tensor `{tensor}`")));
+            }
+        }
+        if !has_both {
+            return Ok(sharded);
+        }
+        let single = Self::of_files(vec![whole.clone()])?;
+        for tensor in index.weight_map.keys() {
+            if !single.holds_same(tensor, &sharded, tensor)? {
+                let shard = sharded.file_of(tensor).unwrap_or(&index_path).display();
+                let reason = format!(
+                    "tensor `{tensor}` is another in {shard}, and both are the model's weights: remove {SINGLE}, or the shards \
+                     and {INDEX}"
+                );
+                return Err(ModelError::corrupt(&whole, reason));
+            }
+        }
+        Ok(single)
+    }
+
+    fn of_files(paths: Vec<PathBuf>) -> Result<Self, ModelError> {
         let mut checkpoint = Self { tensors: BTreeMap::new(), shards: Vec::new() };
-        for name in &names {
-            if Path::new(name).file_name().is_none_or(|file| file != name.as_str()) {
-                return Err(ModelError::corrupt(&index_path, format!("shard name `{name}` leaves the folder")));
-            }
-            checkpoint.add_shard(folder.join(name))?;
-        }
-        if let Some(index) = index {
-            for (tensor, shard) in &index.weight_map {
-                let found = checkpoint.tensors.get(tensor).is_some_and(|place| names[place.shard] == *shard);
-                if !found {
-                    return Err(ModelError::corrupt(&folder.join(shard), format!("it lacks tensor `{tensor}`")));
-                }
-            }
-        }
+        paths.into_iter().try_for_each(|path| checkpoint.add_shard(path))?;
         Ok(checkpoint)
+    }
+
+    /// Whether a tensor has the shape and the values of another, whatever data types hold them.
+    ///
+    /// # Errors
+    /// What reading them reports.
+    pub fn holds_same(&self, name: &str, other: &Self, other_name: &str) -> Result<bool, ModelError> {
+        let shape = self.shape(name);
+        if shape.is_none() || shape != other.shape(other_name) {
+            return Ok(false);
+        }
+        let elements: usize = shape.into_iter().flatten().product();
+        for start in (0..elements).step_by(COMPARED_AT_ONCE) {
+            let range = start..elements.min(start + COMPARED_AT_ONCE);
+            if self.elements(name, range.clone())? != other.elements(other_name, range)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn add_shard(&mut self, path: PathBuf) -> Result<(), ModelError> {
@@ -167,8 +217,8 @@ impl Checkpoint {
     /// Read a tensor as 32-bit floats, last axis contiguous.
     ///
     /// # Errors
-    /// [`ModelError::Corrupt`] for a missing tensor, a data type other than F32, F16 and BF16, or a value that is not a
-    /// finite number.
+    /// [`ModelError::Corrupt`] for a missing tensor or a value that is not a finite number, [`ModelError::Unsupported`] for
+    /// a data type other than F32, F16 and BF16.
     pub fn tensor(&self, name: &str) -> Result<Vec<f32>, ModelError> {
         let elements = self.place(name)?.shape.iter().product();
         self.elements(name, 0..elements)
@@ -205,8 +255,10 @@ impl Checkpoint {
             Dtype::F32 => 4,
             Dtype::F16 | Dtype::BF16 => 2,
             other => {
-                let reason = format!("tensor `{name}` has data type {other:?}; F32, F16 and BF16 are read");
-                return Err(ModelError::corrupt(path, reason));
+                return Err(ModelError::Unsupported(format!(
+                    "data type {other:?} of tensor `{name}` in {}; take the model's bf16, f16 or f32 weights",
+                    path.display()
+                )));
             }
         };
         let mut file = File::open(path).map_err(|error| ModelError::io(path, error))?;

@@ -9,6 +9,9 @@ pub enum ModelError {
     /// The model is one that this version does not run.
     #[error("unsupported: {0}")]
     Unsupported(String),
+    /// The model's chat template is one that this version does not render.
+    #[error("unsupported: {0}")]
+    UnsupportedTemplate(String),
     /// The input does not fit the model.
     #[error("{0}")]
     BadInput(String),
@@ -57,6 +60,9 @@ impl ModelError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Unsupported(_) => "`obelysk model list` names the models that this version runs",
+            Self::UnsupportedTemplate(_) => {
+                "leave --chat away, pass --tokens, or put another template into the model's chat_template.jinja"
+            }
             Self::BadInput(_) => "shorten or correct the input; `obelysk model show` prints the model's limits",
             Self::Mismatch(_) => "use the model that the files were made with, or make them anew",
             Self::Missing(_) => "download the model again, or point at the folder that holds all of its files",

@@ -39,7 +39,7 @@ fn logits_of_tiny_chat_are_within_1e_4_of_the_reference() {
 
 #[test]
 fn logits_of_every_architecture_are_within_1e_4_of_the_reference() {
-    for name in ["qwen3", "llama31", "mistral", "phi3", "gemma2"] {
+    for name in ["qwen2", "qwen3", "llama31", "mistral", "phi3", "gemma2"] {
         let folder = fixture(name);
         let difference = largest_difference(&FloatModel::open(&folder).unwrap(), &folder.join("reference.safetensors"));
         assert!(difference <= 1e-4, "{name}: {difference}");

@@ -41,6 +41,7 @@ pub fn infer(context: &Context, arguments: &InferArguments) -> Result<Option<Ans
         return Err(Failure::new(ExitCode::BadSpec, message, "use `run` to prove several in one proof"));
     }
     let files = model_files::resolve(&context.home, &selection::model(&arguments.model)?, &context.console)?;
+    inference::note_settings(&files, &context.console)?;
     let engine = match arguments.engine {
         Engine::Float => Loaded::Float(Box::new(files.float_model()?)),
         Engine::Integer => Loaded::Integer(Box::new(prepare::load_or_prepare(&files, &context.console)?)),
@@ -164,7 +165,7 @@ fn write_logits(file: &Path, engine: &Loaded, tokens: &[u32]) -> Result<(), Fail
 
 /// A conversation on the terminal, until the end of the input.
 fn converse(files: &ModelFiles, engine: &Loaded, limit: usize) -> Result<(), Failure> {
-    let template = ChatTemplate::open(&files.folder)?;
+    let template = ChatTemplate::open(&files.folder)?.today();
     let tokenizer = ModelTokenizer::open(&files.folder)?;
     let stop_tokens = files.config()?.eos_token_ids;
     let mut messages = Vec::new();

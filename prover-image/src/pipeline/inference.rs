@@ -2,10 +2,12 @@
 
 use std::time::Instant;
 
+use obelysk_model::generation::GenerationConfig;
 use obelysk_model::template::ChatTemplate;
 use obelysk_model::tokenizer::ModelTokenizer;
 use serde::{Deserialize, Serialize};
 
+use super::Observer;
 use super::inputs::Input;
 use super::model_files::ModelFiles;
 use crate::failure::Failure;
@@ -48,23 +50,44 @@ impl FloatAnswer {
 /// # Errors
 /// The model has no template, or its tokenizer refuses a text.
 pub fn encode(files: &ModelFiles, inputs: &[Input]) -> Result<Vec<Prompt>, Failure> {
-    let stop_tokens = files.config()?.eos_token_ids;
+    let config = files.config()?;
     let has = |kind: fn(&Input) -> bool| inputs.iter().any(kind);
     let is_text = has(|input| matches!(input, Input::Prompt { .. }));
     let is_chat = has(|input| matches!(input, Input::Prompt { chat: true, .. }));
     // Token ids need neither.
     let tokenizer = is_text.then(|| ModelTokenizer::open(&files.folder)).transpose()?;
-    let template = is_chat.then(|| ChatTemplate::open(&files.folder)).transpose()?;
-    let encode = |text: &str| Ok::<_, Failure>(tokenizer.as_ref().expect("texts have one").encode(text)?);
+    tokenizer.as_ref().map_or(Ok(()), |tokenizer| tokenizer.check_vocabulary(config.vocab_size))?;
+    let template = is_chat.then(|| ChatTemplate::open(&files.folder)).transpose()?.map(ChatTemplate::today);
+    let encode = |text: &str, chat: bool| {
+        let tokenizer = tokenizer.as_ref().expect("texts have one");
+        let tokens = match chat {
+            true => tokenizer.encode(&template.as_ref().expect("chats have one").ask(text)?)?,
+            false => tokenizer.encode_prompt(text)?,
+        };
+        tokenizer.check_ids(&tokens, config.vocab_size)?;
+        Ok::<_, Failure>(tokens)
+    };
     let one = |input: &Input| {
         let tokens = match input {
             Input::Tokens(tokens) => tokens.clone(),
-            Input::Prompt { text, chat: true } => encode(&template.as_ref().expect("chats have one").ask(text)?)?,
-            Input::Prompt { text, chat: false } => encode(text)?,
+            Input::Prompt { text, chat } => encode(text, *chat)?,
         };
-        Ok(Prompt { tokens, stop_tokens: stop_tokens.clone() })
+        Ok(Prompt { tokens, stop_tokens: config.eos_token_ids.clone() })
     };
     inputs.iter().map(one).collect()
+}
+
+/// Say which settings of `generation_config.json` are not followed: answers are greedy, whatever it says.
+///
+/// # Errors
+/// The file is damaged.
+pub fn note_settings(files: &ModelFiles, observer: &dyn Observer) -> Result<(), Failure> {
+    let unfollowed = GenerationConfig::read(&files.folder)?.unfollowed;
+    if !unfollowed.is_empty() {
+        let settings = unfollowed.join(", ");
+        observer.note(&format!("note: answers are greedy, without what generation_config.json asks for: {settings}"));
+    }
+    Ok(())
 }
 
 /// From the token ids of answers to texts.

@@ -93,7 +93,7 @@ pub fn prepare_afresh(files: &ModelFiles, observer: &dyn Observer) -> Result<Pre
 /// Write description and weights, in pieces, to a folder named after the description's digest.
 fn quantize(files: &ModelFiles, observer: &dyn Observer) -> Result<(String, PathBuf), Failure> {
     let (config, checkpoint) = (files.config()?, files.checkpoint()?);
-    let template = ChatTemplate::open(&files.folder).ok();
+    let template = ChatTemplate::for_questions(&files.folder)?;
     let calibration = Calibration::of(&ModelTokenizer::open(&files.folder)?, template.as_ref())?;
     atomic::create_named_folder(&files.derived.join(PREPARED_FOLDER), |temporary| {
         let path = temporary.join(WEIGHTS_FILE);
@@ -136,7 +136,7 @@ pub fn quality(files: &ModelFiles, prepared: &Prepared) -> Result<Quality, Failu
     let float = files.float_model()?;
     let tokenizer = ModelTokenizer::open(&files.folder)?;
     // A model without a template is asked without one.
-    let template = ChatTemplate::open(&files.folder).ok();
+    let template = ChatTemplate::for_questions(&files.folder)?;
     let quality = quality::compare(&float, &prepared.model, &tokenizer, template.as_ref())?;
     atomic::write_json(&path, &quality)?;
     Ok(quality)

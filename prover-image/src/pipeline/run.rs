@@ -77,6 +77,7 @@ pub fn run_on(
 ) -> Result<RunReport, Failure> {
     let first = request.resume_from.unwrap_or(Step::Setup);
     let observer = watch.observer();
+    inference::note_settings(files, observer)?;
     let out = request.out.as_deref();
     let (artifacts, mut record) = match request.resume_from {
         None => record::begin(home, &request.inputs, out, files)?,

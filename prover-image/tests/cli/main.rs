@@ -16,6 +16,8 @@ mod infer;
 mod job;
 /// A model made for a test.
 mod model;
+/// Model folders as they come.
+mod model_files;
 /// Odd paths, places and machines.
 mod places;
 /// Starting the binaries.

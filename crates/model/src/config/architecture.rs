@@ -34,6 +34,19 @@ impl Architecture {
         }
     }
 
+    /// Name of the family in `config.json`.
+    #[must_use]
+    pub fn model_type(self) -> &'static str {
+        match self {
+            Self::Llama => "llama",
+            Self::Mistral => "mistral",
+            Self::Phi3 => "phi3",
+            Self::Gemma2 => "gemma2",
+            Self::Qwen2 => "qwen2",
+            Self::Qwen3 => "qwen3",
+        }
+    }
+
     /// Whether a norm multiplies by one plus its weight.
     #[must_use]
     pub fn norms_add_one(self) -> bool {

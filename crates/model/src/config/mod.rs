@@ -2,13 +2,20 @@
 //! name of an architecture.
 
 mod architecture;
+mod defaults;
+mod keys;
 mod read;
+mod rotary;
 
 use std::path::Path;
 
 use crate::error::ModelError;
 
 pub use architecture::Architecture;
+pub(crate) use keys::Keys;
+
+/// Largest of any size. It keeps products of sizes far from overflow; the largest published model has 256,000 tokens.
+const LARGEST_SIZE: usize = 1 << 24;
 
 /// A decoder, read from `config.json` in the style of the hub's repositories or in that of newer tools.
 #[derive(Clone, Debug, PartialEq)]

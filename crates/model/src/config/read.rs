@@ -1,269 +1,250 @@
-//! `config.json`, in the style of the hub's repositories and in that of newer tools.
+//! `config.json`, in the style of the hub's repositories and in that of newer tools. What a key means, and what its absence
+//! means, is a matter of the family: a key of another family is none.
 
-use std::fs;
 use std::path::Path;
 
-use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::{Activation, Architecture, ModelConfig, RotaryConfig, RotaryScaling};
+use super::defaults::Defaults;
+use super::keys::Keys;
+use super::{Activation, Architecture, LARGEST_SIZE, ModelConfig, rotary};
 use crate::error::ModelError;
+use crate::generation::GenerationConfig;
+use crate::json_file::read_object;
 
-/// Largest of any size. It keeps products of sizes far from overflow; the largest published model has 256,000 tokens.
-const LARGEST_SIZE: usize = 1 << 24;
 /// Most layers.
 const MOST_LAYERS: usize = 1 << 10;
-
-#[derive(Deserialize)]
-struct Raw {
-    vocab_size: usize,
-    hidden_size: usize,
-    intermediate_size: usize,
-    num_hidden_layers: usize,
-    num_attention_heads: usize,
-    num_key_value_heads: Option<usize>,
-    head_dim: Option<usize>,
-    rms_norm_eps: f64,
-    max_position_embeddings: usize,
-    tie_word_embeddings: Option<bool>,
-    #[serde(default)]
-    attention_bias: bool,
-    #[serde(default)]
-    mlp_bias: bool,
-    hidden_act: Option<String>,
-    hidden_activation: Option<String>,
-    #[serde(default)]
-    eos_token_id: Value,
-    rope_theta: Option<f64>,
-    rope_scaling: Option<Rope>,
-    rope_parameters: Option<Rope>,
-    partial_rotary_factor: Option<f64>,
-    sliding_window: Option<usize>,
-    use_sliding_window: Option<bool>,
-    max_window_layers: Option<usize>,
-    layer_types: Option<Vec<String>>,
-    query_pre_attn_scalar: Option<f64>,
-    attn_logit_softcapping: Option<f64>,
-    final_logit_softcapping: Option<f64>,
-}
-
-/// `rope_scaling` of the hub's style, `rope_parameters` of the newer one.
-#[derive(Deserialize)]
-struct Rope {
-    rope_theta: Option<f64>,
-    #[serde(alias = "type")]
-    rope_type: Option<String>,
-    factor: Option<f64>,
-    low_freq_factor: Option<f64>,
-    high_freq_factor: Option<f64>,
-    original_max_position_embeddings: Option<usize>,
-    partial_rotary_factor: Option<f64>,
-}
+/// Largest `rms_norm_eps`, some thousand times that of published models: the integer engine has no format for more.
+const LARGEST_EPSILON: f64 = 0.01;
 
 pub(super) fn read(folder: &Path) -> Result<ModelConfig, ModelError> {
     let path = folder.join("config.json");
-    let text = fs::read(&path).map_err(|error| ModelError::io(&path, error))?;
-    let mut config = parse(&text, &path)?;
-    if let Ok(text) = fs::read(folder.join("generation_config.json"))
-        && let Ok(value) = serde_json::from_slice::<Value>(&text)
-    {
-        for id in token_ids(&value["eos_token_id"]) {
-            if !config.eos_token_ids.contains(&id) {
-                config.eos_token_ids.push(id);
-            }
-        }
+    let object = read_object(&path)?.ok_or_else(|| ModelError::Missing(path.clone()))?;
+    let mut config = parse_object(&object, &path)?;
+    if let Some(ids) = GenerationConfig::read(folder)?.eos_token_ids {
+        config.eos_token_ids = ids;
     }
     Ok(config)
 }
 
 pub(super) fn parse(text: &[u8], path: &Path) -> Result<ModelConfig, ModelError> {
-    let value: Value = serde_json::from_slice(text).map_err(|error| ModelError::corrupt(path, error.to_string()))?;
-    let named = value["architectures"][0].as_str().unwrap_or("(none)").to_owned();
-    let Some(architecture) = Architecture::ALL.into_iter().find(|known| known.name() == named) else {
-        let known: Vec<&str> = Architecture::ALL.iter().map(|known| known.name()).collect();
-        return Err(ModelError::Unsupported(format!(
-            "architecture {named} in {}; this version runs {}",
-            path.display(),
-            known.join(", ")
-        )));
-    };
-    let raw: Raw = serde_json::from_value(value).map_err(|error| ModelError::corrupt(path, error.to_string()))?;
-    raw.check(architecture, path)
+    let object: Map<String, Value> =
+        serde_json::from_slice(text).map_err(|error| ModelError::corrupt(path, error.to_string()))?;
+    parse_object(&object, path)
 }
 
-impl Raw {
-    fn check(self, architecture: Architecture, path: &Path) -> Result<ModelConfig, ModelError> {
-        let gemma = architecture == Architecture::Gemma2;
-        if self.mlp_bias || (self.attention_bias && !architecture.has_biases()) {
-            return Err(unsupported("biases on these projections", path));
+fn parse_object(object: &Map<String, Value>, path: &Path) -> Result<ModelConfig, ModelError> {
+    let keys = Keys::new(object, path);
+    let architecture = architecture(keys)?;
+    Reader { keys, architecture, defaults: Defaults::of(architecture) }.config()
+}
+
+/// The family. `architectures` names it, else `model_type`.
+fn architecture(keys: Keys) -> Result<Architecture, ModelError> {
+    let named = keys.list("architectures")?.and_then(|names| names.first()).and_then(Value::as_str);
+    let kind = keys.text("model_type")?;
+    let by_name = Architecture::ALL.into_iter().find(|known| Some(known.name()) == named);
+    let by_kind = Architecture::ALL.into_iter().find(|known| Some(known.model_type()) == kind);
+    match (named, kind) {
+        (Some(named), Some(kind)) if by_name.is_some() && by_name != by_kind => {
+            Err(keys
+                .corrupt(format!("`architectures` is {named}, and `model_type` is {kind}: which of the two is it?")))
         }
-        let head_dim = self.check_sizes(path)?;
-        let score_divisor = match self.query_pre_attn_scalar {
-            Some(scalar) if gemma => scalar,
-            _ => head_dim as f64,
+        (Some(_), _) if by_name.is_some() => Ok(by_name.expect("just looked at")),
+        (None, Some(_)) if by_kind.is_some() => Ok(by_kind.expect("just looked at")),
+        _ => {
+            let known: Vec<&str> = Architecture::ALL.iter().map(|known| known.name()).collect();
+            let named = named.or(kind).unwrap_or("(none)");
+            Err(keys.unsupported(&format!("architecture {named} (this version runs {})", known.join(", "))))
+        }
+    }
+}
+
+struct Reader<'a> {
+    keys: Keys<'a>,
+    architecture: Architecture,
+    defaults: Defaults,
+}
+
+impl Reader<'_> {
+    fn config(&self) -> Result<ModelConfig, ModelError> {
+        let (keys, architecture, defaults) = (self.keys, self.architecture, &self.defaults);
+        self.refuse_other_kinds()?;
+        let size = |name: &str, default: usize| self.size(name, Some(default));
+        let hidden_size = size("hidden_size", defaults.hidden_size)?;
+        let heads = size("num_attention_heads", defaults.heads)?;
+        let kv_heads = match keys.has("num_key_value_heads") {
+            // Null is what older tools wrote for as many as query heads.
+            true => self.size("num_key_value_heads", Some(heads))?,
+            false => defaults.kv_heads.unwrap_or(heads),
         };
-        let cap = |value: Option<f64>| value.filter(|_| gemma);
-        let (score_cap, logit_cap) = (cap(self.attn_logit_softcapping), cap(self.final_logit_softcapping));
-        let positive = |value: f64| value.is_finite() && value > 0.0;
-        let numbers = [Some(self.rms_norm_eps), Some(score_divisor), score_cap, logit_cap];
-        if let Some(number) = numbers.into_iter().flatten().find(|&number| !positive(number)) {
-            return Err(ModelError::corrupt(path, format!("{number} where a positive number belongs")));
+        let head_dim = self.size("head_dim", Some(defaults.head_dim.unwrap_or(hidden_size / heads)))?;
+        if !heads.is_multiple_of(kv_heads) || !head_dim.is_multiple_of(2) {
+            return Err(keys.corrupt(format!("{heads} heads, {kv_heads} key heads of width {head_dim}")));
         }
+        let layers = size("num_hidden_layers", defaults.layers)?;
+        if layers > MOST_LAYERS {
+            return Err(keys.corrupt(format!("`num_hidden_layers` is {layers}; it must be 1 to {MOST_LAYERS}")));
+        }
+        let max_positions = size("max_position_embeddings", defaults.max_positions)?;
+        let score_divisor = match defaults.query_pre_attn_scalar {
+            Some(scalar) => self.positive("query_pre_attn_scalar", Some(scalar))?.unwrap_or(scalar),
+            None => head_dim as f64,
+        };
+        let is_gemma = architecture == Architecture::Gemma2;
         Ok(ModelConfig {
             architecture,
-            vocab_size: self.vocab_size,
-            hidden_size: self.hidden_size,
-            intermediate_size: self.intermediate_size,
-            layers: self.num_hidden_layers,
-            heads: self.num_attention_heads,
-            kv_heads: self.num_key_value_heads.unwrap_or(self.num_attention_heads),
+            vocab_size: size("vocab_size", defaults.vocab_size)?,
+            hidden_size,
+            intermediate_size: size("intermediate_size", defaults.intermediate_size)?,
+            layers,
+            heads,
+            kv_heads,
             head_dim,
-            rotary: self.rotary(path)?,
-            rms_norm_eps: self.rms_norm_eps,
-            max_positions: self.max_position_embeddings,
-            tied_embeddings: self.tie_word_embeddings.unwrap_or(gemma),
-            eos_token_ids: token_ids(&self.eos_token_id),
-            activation: self.activation(path)?,
+            rotary: rotary::read(keys, architecture, max_positions)?,
+            rms_norm_eps: self.epsilon()?,
+            max_positions,
+            tied_embeddings: match keys.value("tie_word_embeddings") {
+                Some(_) => keys.flag("tie_word_embeddings")?,
+                None => defaults.tied_embeddings,
+            },
+            eos_token_ids: match keys.has("eos_token_id") {
+                true => keys.token_ids("eos_token_id")?.unwrap_or_default(),
+                false => defaults.eos_token_id.into_iter().collect(),
+            },
+            activation: self.activation()?,
             score_scale: 1.0 / score_divisor.sqrt(),
-            score_cap,
-            logit_cap,
-            embedding_factor: if gemma { (self.hidden_size as f64).sqrt() } else { 1.0 },
-            windows: self.windows(architecture, path)?,
+            score_cap: self.cap("attn_logit_softcapping", defaults.score_cap)?,
+            logit_cap: self.cap("final_logit_softcapping", defaults.logit_cap)?,
+            embedding_factor: if is_gemma { (hidden_size as f64).sqrt() } else { 1.0 },
+            windows: self.windows(layers)?,
         })
     }
 
-    /// Check all sizes; returns the width of a head.
-    fn check_sizes(&self, path: &Path) -> Result<usize, ModelError> {
-        let heads = self.num_attention_heads;
-        let kv_heads = self.num_key_value_heads.unwrap_or(heads);
-        let head_dim = self.head_dim.unwrap_or(self.hidden_size / heads.max(1));
-        let sizes = [
-            ("vocab_size", self.vocab_size),
-            ("hidden_size", self.hidden_size),
-            ("intermediate_size", self.intermediate_size),
-            ("num_attention_heads", heads),
-            ("num_key_value_heads", kv_heads),
-            ("max_position_embeddings", self.max_position_embeddings),
-            ("head_dim", head_dim),
-        ];
-        if let Some((name, size)) = sizes.into_iter().find(|(_, size)| !(1..=LARGEST_SIZE).contains(size)) {
-            return Err(ModelError::corrupt(path, format!("{name} is {size}; it must be 1 to {LARGEST_SIZE}")));
-        }
-        if !(1..=MOST_LAYERS).contains(&self.num_hidden_layers) {
-            let layers = self.num_hidden_layers;
-            return Err(ModelError::corrupt(
-                path,
-                format!("num_hidden_layers is {layers}; it must be 1 to {MOST_LAYERS}"),
-            ));
-        }
-        if !heads.is_multiple_of(kv_heads) || !head_dim.is_multiple_of(2) {
-            return Err(ModelError::corrupt(path, format!("{heads} heads, {kv_heads} key heads of width {head_dim}")));
-        }
-        Ok(head_dim)
-    }
-
-    fn activation(&self, path: &Path) -> Result<Activation, ModelError> {
-        match self.hidden_activation.as_deref().or(self.hidden_act.as_deref()) {
-            None | Some("silu") => Ok(Activation::Silu),
-            Some("gelu_pytorch_tanh") => Ok(Activation::GeluTanh),
-            Some(other) => Err(unsupported(&format!("activation {other}"), path)),
-        }
-    }
-
-    fn rotary(&self, path: &Path) -> Result<RotaryConfig, ModelError> {
-        /// What `transformers` takes where a Llama 2 names no base.
-        const USUAL_THETA: f64 = 10_000.0;
-        let rope = self.rope_parameters.as_ref().or(self.rope_scaling.as_ref());
-        let theta = rope.and_then(|rope| rope.rope_theta).or(self.rope_theta).unwrap_or(USUAL_THETA);
-        if !(theta.is_finite() && theta >= 1.0) {
-            return Err(ModelError::corrupt(path, format!("rope_theta is {theta}")));
-        }
-        let partial = rope.and_then(|rope| rope.partial_rotary_factor).or(self.partial_rotary_factor);
-        if partial.is_some_and(|factor| factor != 1.0) {
-            return Err(unsupported("rotary positions on a part of each head", path));
-        }
-        let scaling = match rope.and_then(|rope| rope.rope_type.as_deref().map(|kind| (rope, kind))) {
-            None | Some((_, "default")) => None,
-            Some((rope, "llama3")) => {
-                let lacks = |name: &str| ModelError::corrupt(path, format!("llama3 rotary scaling without {name}"));
-                let scaling = RotaryScaling {
-                    factor: rope.factor.ok_or_else(|| lacks("factor"))?,
-                    low: rope.low_freq_factor.ok_or_else(|| lacks("low_freq_factor"))?,
-                    high: rope.high_freq_factor.ok_or_else(|| lacks("high_freq_factor"))?,
-                    original: rope
-                        .original_max_position_embeddings
-                        .ok_or_else(|| lacks("original_max_position_embeddings"))?,
-                };
-                let sane = (1.0..=1e4).contains(&scaling.factor)
-                    && (0.01..=1e4).contains(&scaling.low)
-                    && scaling.low < scaling.high
-                    && scaling.high <= 1e4
-                    && (1..=LARGEST_SIZE).contains(&scaling.original);
-                if !sane {
-                    return Err(ModelError::corrupt(path, format!("llama3 rotary scaling out of range: {scaling:?}")));
-                }
-                Some(scaling)
+    /// Refuse what the family has and this version does not run.
+    fn refuse_other_kinds(&self) -> Result<(), ModelError> {
+        use Architecture::{Gemma2, Llama, Qwen3};
+        let (keys, architecture) = (self.keys, self.architecture);
+        for name in ["quantization_config", "compression_config"] {
+            if let Some(settings) = keys.value(name) {
+                let method = settings["quant_method"].as_str().unwrap_or("of some kind");
+                let what = format!("quantised weights (`{name}`, {method}; take the model's bf16, f16 or f32 weights)");
+                return Err(keys.unsupported(&what));
             }
-            Some((_, kind)) => return Err(unsupported(&format!("rotary scaling of type {kind}"), path)),
-        };
-        Ok(RotaryConfig { theta, scaling })
+        }
+        let biased = (matches!(architecture, Llama | Gemma2 | Qwen3) && keys.flag("attention_bias")?)
+            || (architecture == Llama && keys.flag("mlp_bias")?);
+        if biased {
+            return Err(keys.unsupported("biases on these projections"));
+        }
+        if architecture == Gemma2 && keys.flag("use_bidirectional_attention")? {
+            return Err(keys.unsupported("attention to later tokens"));
+        }
+        if keys.value("per_layer_config").is_some() {
+            return Err(keys.unsupported("layers of different sizes"));
+        }
+        Ok(())
+    }
+
+    fn size(&self, name: &str, default: Option<usize>) -> Result<usize, ModelError> {
+        let size = self.keys.size(name)?.or(default).unwrap_or_default();
+        if !(1..=LARGEST_SIZE).contains(&size) {
+            return Err(self.keys.corrupt(format!("`{name}` is {size}; it must be 1 to {LARGEST_SIZE}")));
+        }
+        Ok(size)
+    }
+
+    /// A positive number; null is the absence of one.
+    fn positive(&self, name: &str, default: Option<f64>) -> Result<Option<f64>, ModelError> {
+        if !self.keys.has(name) {
+            return Ok(default);
+        }
+        match self.keys.number(name)? {
+            Some(number) if !(number.is_finite() && number > 0.0) => {
+                Err(self.keys.corrupt(format!("`{name}` is {number}, and a positive number belongs there")))
+            }
+            number => Ok(number),
+        }
+    }
+
+    fn cap(&self, name: &str, default: Option<f64>) -> Result<Option<f64>, ModelError> {
+        default.map_or(Ok(None), |cap| self.positive(name, Some(cap)))
+    }
+
+    fn epsilon(&self) -> Result<f64, ModelError> {
+        let default = self.defaults.rms_norm_eps;
+        let epsilon = self.positive("rms_norm_eps", Some(default))?.unwrap_or(default);
+        if epsilon > LARGEST_EPSILON {
+            return Err(self.keys.unsupported(&format!("an `rms_norm_eps` of {epsilon}, above {LARGEST_EPSILON}")));
+        }
+        Ok(epsilon)
+    }
+
+    fn activation(&self) -> Result<Activation, ModelError> {
+        let key = if self.architecture == Architecture::Gemma2 { "hidden_activation" } else { "hidden_act" };
+        match self.keys.text(key)?.unwrap_or(self.defaults.activation) {
+            "silu" | "swish" => Ok(Activation::Silu),
+            "gelu_pytorch_tanh" | "gelu_new" => Ok(Activation::GeluTanh),
+            other => Err(self.keys.unsupported(&format!("activation {other} (`{key}`)"))),
+        }
     }
 
     /// The window of every layer.
-    fn windows(&self, architecture: Architecture, path: &Path) -> Result<Vec<Option<usize>>, ModelError> {
-        let layers = self.num_hidden_layers;
-        let window = self.sliding_window;
-        let is_local: Vec<bool> = match (&self.layer_types, architecture) {
-            (Some(types), _) if types.len() < layers => {
-                return Err(ModelError::corrupt(path, format!("layer_types has {} entries", types.len())));
-            }
-            (Some(types), _) => types
-                .iter()
-                .take(layers)
-                .map(|kind| match kind.as_str() {
-                    "full_attention" => Ok(false),
-                    "sliding_attention" => Ok(true),
-                    other => Err(unsupported(&format!("layers of type {other}"), path)),
-                })
-                .collect::<Result<_, _>>()?,
-            (None, Architecture::Llama) => vec![false; layers],
-            (None, Architecture::Mistral | Architecture::Phi3) => vec![window.is_some(); layers],
-            (None, Architecture::Gemma2) => (0..layers).map(|layer| layer % 2 == 0).collect(),
-            (None, Architecture::Qwen2 | Architecture::Qwen3) => {
-                let first = if self.use_sliding_window == Some(true) && window.is_some() {
-                    self.max_window_layers.unwrap_or(layers)
-                } else {
-                    layers
-                };
-                (0..layers).map(|layer| layer >= first).collect()
-            }
+    fn windows(&self, layers: usize) -> Result<Vec<Option<usize>>, ModelError> {
+        use Architecture::{Gemma2, Llama, Mistral, Phi3, Qwen2, Qwen3};
+        let (keys, defaults) = (self.keys, &self.defaults);
+        let is_used = match self.architecture {
+            Llama => false,
+            Qwen2 | Qwen3 => keys.flag("use_sliding_window")?,
+            Mistral | Phi3 | Gemma2 => true,
         };
-        is_local
-            .into_iter()
-            .map(|local| match (local, window) {
+        let window = match (is_used, keys.has("sliding_window")) {
+            (false, _) => None,
+            (true, true) => keys.size("sliding_window")?,
+            (true, false) => defaults.window,
+        };
+        let first = keys.size("max_window_layers")?.unwrap_or(defaults.max_window_layers);
+        let usual = |layer: usize| match self.architecture {
+            Llama => false,
+            Mistral | Phi3 => window.is_some(),
+            Gemma2 => layer.is_multiple_of(2),
+            Qwen2 | Qwen3 => window.is_some() && layer >= first,
+        };
+        let stated = self.layer_types(layers)?;
+        // Families whose layers are all alike do not read the list: one that says otherwise is of another family.
+        if matches!(self.architecture, Llama | Mistral | Phi3)
+            && stated.as_ref().is_some_and(|stated| (0..layers).any(|layer| stated[layer] != usual(layer)))
+        {
+            return Err(keys.unsupported("`layer_types` other than those of its family"));
+        }
+        (0..layers)
+            .map(|layer| match (stated.as_ref().map_or_else(|| usual(layer), |stated| stated[layer]), window) {
                 (false, _) => Ok(None),
                 (true, Some(window)) if window > 0 => Ok(Some(window)),
-                (true, _) => Err(ModelError::corrupt(path, "sliding layers without a sliding_window")),
+                (true, _) => Err(keys.corrupt("sliding layers without a `sliding_window`")),
             })
             .collect()
     }
-}
 
-fn unsupported(what: &str, path: &Path) -> ModelError {
-    ModelError::Unsupported(format!("{what}, which {} calls for", path.display()))
-}
-
-/// One id, a list of ids, or null.
-fn token_ids(value: &Value) -> Vec<u32> {
-    let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
-    match value {
-        Value::Array(ids) => ids.iter().filter_map(id).collect(),
-        other => id(other).into_iter().collect(),
+    /// Whether each layer has a window, where `layer_types` says so.
+    fn layer_types(&self, layers: usize) -> Result<Option<Vec<bool>>, ModelError> {
+        let Some(types) = self.keys.list("layer_types")? else { return Ok(None) };
+        if types.len() < layers {
+            return Err(self.keys.corrupt(format!("`layer_types` has {} entries for {layers} layers", types.len())));
+        }
+        let is_local = |kind: &Value| match kind.as_str() {
+            Some("full_attention") => Ok(false),
+            Some("sliding_attention") => Ok(true),
+            _ => Err(self.keys.unsupported(&format!("layers of type {kind}"))),
+        };
+        types.iter().take(layers).map(is_local).collect::<Result<_, _>>().map(Some)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use proptest::prelude::*;
 
@@ -272,7 +253,7 @@ mod tests {
     #[test]
     fn both_styles_of_config_describe_the_same_model() {
         let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/models");
-        for name in ["tiny-chat", "qwen3", "llama31", "mistral", "phi3", "gemma2"] {
+        for name in ["tiny-chat", "qwen2", "qwen3", "llama31", "mistral", "phi3", "gemma2"] {
             let parse = |file: &str| {
                 let path = match (name, file) {
                     ("tiny-chat", "config.json") => return parse(HUB, Path::new(file)).unwrap(),

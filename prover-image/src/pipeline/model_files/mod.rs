@@ -19,7 +19,7 @@ use obelysk_model::config::ModelConfig;
 use obelysk_model::decoder::expected_tensors;
 use obelysk_model::float::FloatModel;
 use obelysk_model::presets::{self, Origin};
-use obelysk_model::validate::{Validation, validate};
+use obelysk_model::validate::{Validation, check_tensors, validate};
 
 use super::Observer;
 use super::inputs::{HubModel, ModelSelection, ModelSource};
@@ -35,7 +35,8 @@ pub use manifest::{Manifest, ManifestFile};
 pub use remove::{remove, remove_all};
 
 /// Read where present. Everything else in a folder, weights apart, is ignored.
-const SMALL_FILES: [&str; 7] = [
+const SMALL_FILES: [&str; 8] = [
+    "added_tokens.json",
     "chat_template.jinja",
     "config.json",
     "generation_config.json",
@@ -243,16 +244,21 @@ impl ModelFiles {
         })
     }
 
-    /// The model's weights. Shards that it does not need may be absent.
+    /// The model's weights, which are those that its configuration calls for. Shards that it does not need may be absent.
     ///
     /// # Errors
-    /// What the checkpoint's files report.
+    /// What the checkpoint's files report, and a tensor that is missing, of another shape or ambiguous.
     pub fn checkpoint(&self) -> Result<Checkpoint, Failure> {
-        if self.layers.is_none() {
-            return Ok(Checkpoint::open(&self.folder)?);
-        }
-        let needed = expected_tensors(&self.config()?).into_iter().map(|(name, _)| name).collect();
-        Ok(Checkpoint::open_tensors(&self.folder, &needed)?)
+        let config = self.config()?;
+        let checkpoint = match self.layers {
+            None => Checkpoint::open(&self.folder)?,
+            Some(_) => {
+                let needed = expected_tensors(&config).into_iter().map(|(name, _)| name).collect();
+                Checkpoint::open_tensors(&self.folder, &needed)?
+            }
+        };
+        check_tensors(&config, &checkpoint)?;
+        Ok(checkpoint)
     }
 
     /// The float engine.

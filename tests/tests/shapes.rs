@@ -55,7 +55,7 @@ fn checkpoints_of_any_shape_are_proven_and_follow_the_float_engine() {
                 subject.verify(&proof).unwrap();
                 let float = FloatModel::open(folder.path()).unwrap();
                 let tokenizer = ModelTokenizer::open(folder.path()).unwrap();
-                let quality = quality::compare(&float, &subject.model, &tokenizer, None).unwrap();
+                let quality = quality::measure_chat(&float, &subject.model, &tokenizer, None).unwrap();
                 println!(
                     "{shape:?}: perplexity {} became {}, {} clamped",
                     quality.perplexity_float, quality.perplexity_int, quality.saturation_rate

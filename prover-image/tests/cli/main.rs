@@ -16,6 +16,7 @@ mod job;
 mod model;
 /// Starting the binaries.
 mod program;
+mod quality;
 /// Whole runs, resumption, and single steps.
 mod run;
 /// What is not supported yet says so.

@@ -10,15 +10,32 @@ pub(crate) struct Extremes {
     smallest_stream: f32,
     /// Root mean squares of what output projections of feed-forward blocks read, one of each layer and position.
     hidden_means: Vec<f32>,
+    /// The residual stream before each block, if somebody asked for it.
+    streams: Option<Vec<Vec<f32>>>,
 }
 
 impl Extremes {
     pub(crate) fn on() -> Self {
-        Self { on: true, largest: BTreeMap::new(), smallest_stream: f32::INFINITY, hidden_means: Vec::new() }
+        Self {
+            on: true,
+            largest: BTreeMap::new(),
+            smallest_stream: f32::INFINITY,
+            hidden_means: Vec::new(),
+            streams: None,
+        }
     }
 
     pub(crate) fn off() -> Self {
         Self { on: false, ..Self::on() }
+    }
+
+    /// Keep the residual stream before each block, and nothing else.
+    pub(super) fn of_streams() -> Self {
+        Self { streams: Some(Vec::new()), ..Self::off() }
+    }
+
+    pub(super) fn into_streams(self) -> Vec<Vec<f32>> {
+        self.streams.unwrap_or_default()
     }
 
     pub(super) fn see(&mut self, name: &'static str, values: &[f32]) {
@@ -30,6 +47,9 @@ impl Extremes {
 
     /// See vectors of the residual stream, as wide as `width`.
     pub(super) fn see_stream(&mut self, values: &[f32], width: usize) {
+        if let Some(streams) = &mut self.streams {
+            streams.push(values.to_vec());
+        }
         if self.on {
             let means = root_means(values, width).filter(|&mean| mean > 0.0);
             self.smallest_stream = means.fold(self.smallest_stream, f32::min);

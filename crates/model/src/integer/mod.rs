@@ -125,6 +125,14 @@ impl<'a> IntegerModel<'a> {
         (logits, recorder.saturation_rate())
     }
 
+    /// The residual stream before the blocks of every layer and after the last, in units of its own.
+    pub(crate) fn streams(&self, tokens: &[u32]) -> Vec<Vec<i32>> {
+        let mut recorder = Recorder::of_streams();
+        let mut cache = self.cache();
+        self.decode(&mut [Reading { cache: &mut cache, stream: self.embed(tokens) }], &mut recorder);
+        recorder.into_streams()
+    }
+
     /// Generate greedily after `prompt` until a token of `stop`, at most `limit` tokens. The stop token is part of
     /// the output; equal logits go to the lowest id. `each` sees every token as it comes.
     ///
@@ -200,10 +208,12 @@ impl<'a> IntegerModel<'a> {
         let feed_forward = Block { name: "feed_forward", format: &residual.feed_forward, norm };
         for layer in 0..self.description.shape.layers {
             for Reading { cache, stream } in &mut *entries {
+                recorder.see_stream(stream);
                 self.record_input("attention_input", stream, recorder);
                 let normed = self.norm("attention_norm", &hidden_norm, stream, recorder);
                 let output = self.attention(layer, cache.positions, &mut cache.layers[layer], &normed, recorder);
                 self.add_branch(&attention, layer, stream, &output, recorder);
+                recorder.see_stream(stream);
                 self.record_input("feed_forward_input", stream, recorder);
                 let normed = self.norm("feed_forward_norm", &hidden_norm, stream, recorder);
                 let output = self.feed_forward(layer, &normed, recorder);
@@ -212,6 +222,7 @@ impl<'a> IntegerModel<'a> {
         }
         for Reading { cache, stream } in entries {
             cache.positions += stream.len() / self.description.shape.hidden;
+            recorder.see_stream(stream);
             recorder.record("stream_output", stream);
         }
     }

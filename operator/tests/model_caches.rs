@@ -5,6 +5,7 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::jiff::Timestamp;
 use obelysk_api::crd::{ModelCache, ModelCacheStatus};
+use obelysk_operator::controllers::attempt::Surroundings;
 use obelysk_operator::controllers::model_cache::plan::{Plan, Snapshot, plan};
 use obelysk_operator::settings::Settings;
 use serde_json::{Value, json};
@@ -241,6 +242,66 @@ fn a_model_that_agrees_too_rarely_is_refused_with_the_numbers() {
     }
     let accepted = ready_cache(json!({"prepare": {"quantize": {"minTop1Agreement": "0.97"}}}));
     assert_eq!(ready(&make(&accepted, &snapshot, 1)).0, "True");
+}
+
+/// A pod of the only Job that ended with this failure of a prepare.
+fn refused(plan: &Plan) -> Snapshot {
+    let mut job = plan.create_job.clone().unwrap();
+    let name = job.metadata.name.clone().unwrap();
+    job.status = serde_json::from_value(json!({"conditions": [{"type": "Failed", "status": "True"}]})).unwrap();
+    let message = json!({"failure": {
+        "step": "inference", "class": "User", "code": 13, "reason": "QualityBelowMinimum",
+        "message": "m misses the quality gate: text: KL 9.2500, at most 0.01", "hint": "use another model",
+    }});
+    let pod = serde_json::from_value(json!({
+        "metadata": {"name": "pod"},
+        "status": {"phase": "Failed", "containerStatuses": [{
+            "name": "prover", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+            "state": {"terminated": {"exitCode": 13, "message": message.to_string()}},
+        }]},
+    }));
+    let pods = [(name, vec![pod.unwrap()])].into();
+    let around = Surroundings { pods, ..Surroundings::default() };
+    Snapshot { claim: Some(claim()), jobs: vec![job], around, ..Snapshot::default() }
+}
+
+#[test]
+fn a_model_that_a_pod_refused_stalls_with_the_numbers_until_its_quality_is_accepted() {
+    let mut cache = ready_cache(json!({}));
+    let status = cache.status.as_mut().unwrap();
+    status.attempts.retain(|attempt| attempt.step == "fetch");
+    (status.quality, status.observed_generation) = (None, Some(1));
+    status.conditions.clear();
+    let first = make(&cache, &Snapshot { claim: Some(claim()), ..Snapshot::default() }, 0);
+    let snapshot = refused(&first);
+    let cache = with_status(&cache, first.status);
+    let stalled = make(&cache, &snapshot, 1);
+    let (_, reason, message) = ready(&stalled);
+    assert_eq!((stalled.status.phase.as_deref(), reason.as_str()), (Some("Failed"), "QualityBelowMinimum"));
+    assert!(message.contains("text: KL 9.2500, at most 0.01"), "{message}");
+    let mut cache = with_status(&cache, stalled.status);
+    assert!(make(&cache, &snapshot, 100).create_job.is_none(), "nothing changes by itself");
+
+    let accepts: ModelCache = ready_cache(json!({"prepare": {"quantize": {"minTop1Agreement": "0"}}}));
+    (cache.spec, cache.metadata.generation) = (accepts.spec, Some(2));
+    let again = make(&cache, &snapshot, 101).create_job.expect("the specification accepts it now");
+    assert!(serde_json::to_string(&again).unwrap().contains(r#"minTop1Agreement\":\"0\""#), "its pod is told");
+}
+
+#[test]
+fn an_accepted_quality_is_said_and_is_needed_as_long_as_the_model_is_used() {
+    let note = "the integer engine misses the quality gate, accepted: text: KL 9.2500";
+    let snapshot = Snapshot { claim: Some(claim()), ..Snapshot::default() };
+    let accept = json!({"prepare": {"quantize": {"minTop1Agreement": "0"}}});
+    for (spec, expected) in [(accept, "True"), (json!({}), "False")] {
+        let mut cache = ready_cache(spec);
+        cache.status.as_mut().unwrap().quality.as_mut().unwrap().note = Some(note.into());
+        let plan = make(&cache, &snapshot, 1);
+        let (status, _, message) = ready(&plan);
+        assert_eq!(status, expected);
+        assert!(message.contains(note), "{message}");
+        assert!(plan.status.progress.unwrap().summary.unwrap().contains("misses the quality gate"));
+    }
 }
 
 #[test]

@@ -60,7 +60,7 @@ fn qwen2_with_biases_is_proven_and_follows_the_float_engine() {
         let subject = is_proven(folder.path());
         let float = FloatModel::open(folder.path()).unwrap();
         let tokenizer = ModelTokenizer::open(folder.path()).unwrap();
-        let quality = quality::compare(&float, &subject.model, &tokenizer, None).unwrap();
+        let quality = quality::measure_chat(&float, &subject.model, &tokenizer, None).unwrap();
         println!("{quality:?}");
         assert!((quality.perplexity_int / quality.perplexity_float - 1.0).abs() <= 0.01, "{quality:?}");
     }
@@ -84,7 +84,7 @@ fn activation_spikes_cost_no_quality() {
     let float = FloatModel::open(folder.path()).unwrap();
     let tokenizer = ModelTokenizer::open(folder.path()).unwrap();
     let template = ChatTemplate::open(folder.path()).unwrap();
-    let quality = quality::compare(&float, &subject.model, &tokenizer, Some(&template)).unwrap();
+    let quality = quality::measure_chat(&float, &subject.model, &tokenizer, Some(&template)).unwrap();
     println!("{quality:?}");
     assert!((quality.perplexity_int / quality.perplexity_float - 1.0).abs() <= 0.01, "{quality:?}");
     assert!(quality.top1_agreement >= 0.99, "{quality:?}");

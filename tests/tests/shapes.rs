@@ -59,7 +59,7 @@ fn checkpoints_of_any_shape_are_proven_and_follow_the_float_engine() {
                     let subject = Subject::of_model(model, &[&(5..17).collect::<Vec<_>>()], 2);
                     let proof = subject.prove(&subject.witness, Honesty::Checked).unwrap();
                     subject.verify(&proof).unwrap();
-                    let quality = quality::compare(&float, &subject.model, &tokenizer, None).unwrap();
+                    let quality = quality::measure_chat(&float, &subject.model, &tokenizer, None).unwrap();
                     println!(
                         "  {precision:?}: perplexity {} became {}, divergence {}, {} clamped",
                         quality.perplexity_float, quality.perplexity_int, quality.mean_kl, quality.saturation_rate

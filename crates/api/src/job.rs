@@ -12,7 +12,7 @@ use crate::exit::FaultClass;
 /// Environment variable that holds a [`JobSpec`] as JSON.
 pub const JOB_VARIABLE: &str = "OBELYSK_JOB";
 /// Version of these types.
-pub const JOB_VERSION: u32 = 1;
+pub const JOB_VERSION: u32 = 2;
 /// Longest result, in bytes: the kubelet keeps the last 4,096 bytes of a termination message.
 pub const RESULT_BYTES_MAX: usize = 3_584;
 
@@ -96,14 +96,23 @@ pub struct Hub {
 pub enum Work {
     /// Bring the model's files to `home` and check them.
     Fetch,
-    /// Quantise, commit, measure quality.
-    Prepare,
+    /// Quantise, commit, measure quality and refuse a model that misses the gate.
+    Prepare(Prepare),
     /// Validate, generate, capture, prove, verify.
     Prove(Prove),
     /// Verify again in a fresh process, audit, complete the folder.
     Finish(Finish),
     /// Take a model off `home`.
     Remove(Remove),
+}
+
+/// What is asked of a prepared model.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Prepare {
+    /// Least agreement with the float engine in place of the gate's own, such as `0.99`; `0` accepts any quality.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_top1_agreement: Option<String>,
 }
 
 /// What to take off `home`. Nothing outside of it goes, and nothing there is as good as removed.
@@ -135,6 +144,9 @@ pub struct Prove {
     pub mode: String,
     /// 32 bytes, lower-case hex.
     pub nonce: String,
+    /// As of [`Prepare`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_top1_agreement: Option<String>,
 }
 
 fn one() -> u32 {
@@ -231,12 +243,18 @@ pub struct ModelResult {
     /// Digest `D`; after `prepare`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model_digest: Option<String>,
-    /// Quality; after `prepare`.
+    /// Quality; after `prepare`, of a refused model too.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quality: Option<Quality>,
+    /// What a model misses that is used because a person accepts its quality.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quality_note: Option<String>,
 }
 
-/// Integer engine against float engine.
+/// Reason of a `prepare` or `prove` that refuses a model which misses the quality gate.
+pub const QUALITY_REFUSED: &str = "QualityBelowMinimum";
+
+/// Integer engine against float engine, on the texts on which they agree less often.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Quality {
@@ -358,6 +376,7 @@ mod tests {
                 count: 1,
                 mode: "gkr".into(),
                 nonce: "11".repeat(32),
+                min_top1_agreement: None,
             }),
         };
         let text = serde_json::to_string(&job).unwrap();

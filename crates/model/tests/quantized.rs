@@ -8,7 +8,7 @@ use obelysk_model::checkpoint::Checkpoint;
 use obelysk_model::config::ModelConfig;
 use obelysk_model::float::FloatModel;
 use obelysk_model::integer::{IntegerModel, argmax};
-use obelysk_model::quality;
+use obelysk_model::quality::{self, Gate};
 use obelysk_model::quantize::{QuantizedModel, quantize};
 use obelysk_model::template::ChatTemplate;
 use obelysk_model::tokenizer::ModelTokenizer;
@@ -44,11 +44,36 @@ fn the_integer_engine_is_within_one_percent_of_the_float_engine() {
     let float = FloatModel::open(&bundled()).unwrap();
     let tokenizer = ModelTokenizer::open(&bundled()).unwrap();
     let template = ChatTemplate::open(&bundled()).unwrap();
-    let quality = quality::compare(&float, &model, &tokenizer, Some(&template)).unwrap();
-    println!("{quality:?}");
-    assert!(quality.tokens > 500, "{quality:?}");
-    assert!((quality.perplexity_int / quality.perplexity_float - 1.0).abs() <= 0.01, "{quality:?}");
-    assert!(quality.top1_agreement >= 0.99, "{quality:?}");
+    let measured = quality::measure(&float, &model, &tokenizer, Some(&template)).unwrap();
+    println!("{measured:?}");
+    for (name, quality) in measured.sets() {
+        assert!(quality.tokens > 300, "{name}: {quality:?}");
+        assert!((quality.perplexity_int / quality.perplexity_float - 1.0).abs() <= 0.01, "{name}: {quality:?}");
+    }
+    assert!(measured.chat.top1_agreement >= 0.99, "{measured:?}");
+    assert_eq!(Gate::default().misses(&measured), [""; 0]);
+}
+
+#[test]
+fn a_sabotaged_layer_misses_the_gate_and_is_named() {
+    let float = FloatModel::open(&bundled()).unwrap();
+    let tokenizer = ModelTokenizer::open(&bundled()).unwrap();
+    let template = ChatTemplate::open(&bundled()).unwrap();
+    let sound = quantized(&bundled());
+    for (weight, tensor) in [("down_weight", "feed-forward branch"), ("output_weight", "attention branch")] {
+        for layer in 0..sound.description.shape.layers {
+            let mut model = sound.clone();
+            let entries = model.weights.get_mut(weight).unwrap();
+            let size = entries.len() / sound.description.shape.layers;
+            // Another scale than the description states.
+            entries[layer * size..][..size].iter_mut().for_each(|entry| *entry /= 4);
+            let measured = quality::measure(&float, &model, &tokenizer, Some(&template)).unwrap();
+            let misses = Gate::default().misses(&measured);
+            assert!(misses.iter().any(|miss| miss.contains("KL")), "{weight} of layer {layer}: {measured:?}");
+            let first = &quality::deviations(&float, &model, &tokenizer).unwrap()[0];
+            assert_eq!((first.tensor.as_str(), first.layer), (tensor, Some(layer)), "{first}");
+        }
+    }
 }
 
 #[test]
@@ -82,7 +107,7 @@ fn the_integer_engine_follows_every_architecture() {
     for name in ["qwen3", "llama31", "mistral", "phi3", "gemma2"] {
         let folder = fixture(name);
         let model = quantized(&folder);
-        let quality = quality::compare(
+        let quality = quality::measure_chat(
             &FloatModel::open(&folder).unwrap(),
             &model,
             &ModelTokenizer::open(&folder).unwrap(),

@@ -120,6 +120,9 @@ pub struct RunArguments {
     /// Do not replay the log at the end
     #[arg(long)]
     pub no_audit: bool,
+    /// Use a model that misses the quality gate; every output says so
+    #[arg(long)]
+    pub accept_quality: bool,
     /// Folder of the results [default: a folder under HOME/runs named after the inputs]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -191,9 +194,16 @@ pub enum ModelCommand {
     /// Bring a model's files into HOME and check them
     #[command(after_help = "Examples:\n  obelysk model pull --preset tiny-chat")]
     Pull(ModelArguments),
-    /// Quantise a model and commit to its weights, once
+    /// Quantise a model, commit to its weights and measure its quality, once
     #[command(after_help = "Examples:\n  obelysk model prepare --preset tiny-chat")]
-    Prepare(ModelArguments),
+    Prepare {
+        /// Which model.
+        #[command(flatten)]
+        model: ModelArguments,
+        /// Accept a model that misses the quality gate
+        #[arg(long)]
+        accept_quality: bool,
+    },
     /// Print the model's digest, recomputed from its files
     #[command(after_help = "Examples:\n  obelysk model digest --preset tiny-chat")]
     Digest(ModelArguments),
@@ -205,7 +215,7 @@ pub enum ModelCommand {
         /// Which model.
         #[command(flatten)]
         model: ModelArguments,
-        /// Measure perplexity and agreement of the integer engine against the float engine
+        /// Show how well the integer engine follows the float engine, on questions and on prose
         #[arg(long)]
         quality: bool,
     },
@@ -269,6 +279,9 @@ pub struct CaptureArguments {
     /// Inferences to run and record in the log, 1 to 1000; the proof is of the first
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub count: u32,
+    /// Use a model that misses the quality gate; every output says so
+    #[arg(long)]
+    pub accept_quality: bool,
     /// Folder of the results [default: a folder under HOME/runs named after the inputs]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,

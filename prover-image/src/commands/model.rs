@@ -1,6 +1,7 @@
 //! `model list`, `pull`, `prepare`, `digest`, `show`.
 
 use obelysk_model::presets::{Origin, PRESETS};
+use obelysk_model::quality::{Gate, Measured};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -11,6 +12,7 @@ use crate::console::Answer;
 use crate::failure::Failure;
 use crate::paths::shown;
 use crate::pipeline::model_files::{self, ModelFiles};
+use crate::pipeline::quality::{self, Demand};
 use crate::pipeline::record::Stopwatch;
 use crate::pipeline::{Step, prepare};
 
@@ -19,7 +21,7 @@ pub fn model(context: &Context, command: &ModelCommand) -> Result<Answer, Failur
     match command {
         ModelCommand::List => Ok(list()),
         ModelCommand::Pull(arguments) => pull(context, arguments),
-        ModelCommand::Prepare(arguments) => prepare(context, arguments),
+        ModelCommand::Prepare { model, accept_quality } => prepare(context, model, *accept_quality),
         ModelCommand::Digest(arguments) => digest(context, arguments),
         ModelCommand::Show { model, quality } => show(context, model, *quality),
     }
@@ -67,18 +69,25 @@ fn resolve(context: &Context, arguments: &ModelArguments) -> Result<ModelFiles, 
     model_files::resolve(&context.home, &selection::model(arguments)?, &context.console)
 }
 
-fn prepare(context: &Context, arguments: &ModelArguments) -> Result<Answer, Failure> {
+fn prepare(context: &Context, arguments: &ModelArguments, accept_quality: bool) -> Result<Answer, Failure> {
     let files = resolve(context, arguments)?;
-    let prepared = Stopwatch::new(&context.console).step(Step::Validate, || {
+    let mut watch = Stopwatch::new(&context.console);
+    let prepared = watch.step(Step::Validate, || {
         files.validate()?;
         prepare::load_or_prepare(&files, &context.console)
     })?;
-    let text = format!("{} {}", prepared.digest, prepared.folder.display());
+    let demand = Demand::of_option(accept_quality);
+    let quality = watch.step(Step::Inference, || quality::require(&files, &prepared, &demand, &context.console))?;
+    let mut text = format!("{} {}", prepared.digest, prepared.folder.display());
+    if let Some(note) = &quality.note {
+        text.push_str(&format!("\nquality: {note}"));
+    }
     let json = json!({
         "model": files.name,
         "modelDigest": prepared.digest,
         "weightRoot": prepared.weight_root,
         "folder": shown(&prepared.folder),
+        "quality": quality,
     });
     Ok(Answer { json, text })
 }
@@ -127,12 +136,35 @@ fn show(context: &Context, arguments: &ModelArguments, with_quality: bool) -> Re
     if let Some(digest) = prepare::kept_digest(&files)? {
         json["modelDigest"] = digest.into();
     }
+    let mut text = describe(&json);
     if with_quality {
         let prepared = prepare::load_or_prepare(&files, &context.console)?;
-        json["quality"] = json!(prepare::quality(&files, &prepared)?);
+        let report = quality::report(&files, &prepared, &context.console)?;
+        let misses = Gate::default().misses(&report.measured);
+        text.push_str(&table(&report.measured, &misses));
+        json["quality"] = json!(report.measured);
+        json["quality"]["misses"] = json!(misses);
+        json["quality"]["deviations"] = json!(report.deviations);
     }
-    let text = describe(&json);
     Ok(Answer { json, text })
+}
+
+/// Both sets of texts side by side, and what misses the gate.
+fn table(measured: &Measured, misses: &[String]) -> String {
+    let [(chat, of_chat), (text, of_text)] = measured.sets().map(|(name, quality)| (name, json!(quality)));
+    let mut lines = vec![String::new(), format!("{:<16} {chat:>12} {text:>12}", "quality")];
+    for (name, value) in of_chat.as_object().into_iter().flatten() {
+        let number = |value: &Value| match value.as_f64() {
+            Some(real) if value.is_f64() => format!("{real:.5}"),
+            _ => value.to_string(),
+        };
+        lines.push(format!("  {name:<16} {:>10} {:>12}", number(value), number(&of_text[name])));
+    }
+    match misses {
+        [] => lines.push("  passes the gate".into()),
+        _ => lines.extend(misses.iter().map(|miss| format!("  misses the gate: {miss}"))),
+    }
+    lines.join("\n")
 }
 
 /// One line per fact; groups of facts are indented.

@@ -14,6 +14,7 @@ use crate::paths::shown;
 use crate::pipeline::capture::CapturedLog;
 use crate::pipeline::inputs::parse_bytes32;
 use crate::pipeline::prepare::Prepared;
+use crate::pipeline::quality::{self, Demand};
 use crate::pipeline::record::{RunRecord, Stopwatch};
 use crate::pipeline::{Observer, Step, capture, model_files, prepare, prove};
 
@@ -32,6 +33,8 @@ pub fn prove(context: &Context, arguments: &ProveArguments) -> Result<Answer, Fa
     let model = selection::model_of_run(&record, arguments.model_dir.as_deref())?;
     let files = watch.step(Step::Model, || model_files::resolve(&context.home, &model, &context.console))?;
     let prepared = watch.step(Step::Validate, || prepare::load_or_prepare(&files, &context.console))?;
+    let demand = Demand::of_note(record.quality.as_ref());
+    let quality = quality::require(&files, &prepared, &demand, &context.console)?;
     let log = capture::read(&artifacts, &prepared.digest)?;
     if arguments.estimate {
         return estimate(&prepared, &log);
@@ -39,7 +42,7 @@ pub fn prove(context: &Context, arguments: &ProveArguments) -> Result<Answer, Fa
     artifacts.discard_from(Step::Prove)?;
     let facts = watch.step(Step::Prove, || prove::prove(&artifacts, prepared, &log, &nonce))?;
     artifacts.finish()?;
-    let text = format!(
+    let mut text = format!(
         "{} bytes, {:.1} bits proven, {:.2} s\ncheck it    obelysk-verify {} --model-digest {}",
         facts.size_bytes,
         facts.security_bits,
@@ -47,8 +50,12 @@ pub fn prove(context: &Context, arguments: &ProveArguments) -> Result<Answer, Fa
         artifacts.folder().display(),
         facts.model_digest
     );
+    if let Some(note) = &quality.note {
+        text.push_str(&format!("\nquality     {note}"));
+    }
     let path = shown(&artifacts.path(PROOF));
-    Ok(Answer { json: json!({"path": path, "proof": facts, "steps": watch.into_steps()}), text })
+    let steps = watch.into_steps();
+    Ok(Answer { json: json!({"path": path, "proof": facts, "steps": steps, "quality": quality}), text })
 }
 
 /// What the proof of a log will take, against what is free.

@@ -11,6 +11,7 @@ use crate::device;
 use crate::failure::Failure;
 use crate::paths::shown;
 use crate::pipeline::inputs::parse_bytes32;
+use crate::pipeline::quality::Demand;
 use crate::pipeline::run::{self, RunReport, RunRequest};
 use crate::pipeline::{Observer, Step, submit};
 
@@ -26,6 +27,7 @@ pub fn run(context: &Context, arguments: &RunArguments) -> Result<Answer, Failur
         out: selection::out(arguments.out.as_deref())?,
         resume_from: arguments.resume_from,
         skip: left_out(arguments),
+        demand: Demand::of_option(arguments.accept_quality),
     };
     let device = device::choose(selection::device(&arguments.device)?, &device::detect())?;
     context.console.note(&format!("device: {device}"));
@@ -51,7 +53,8 @@ fn to_json(report: &RunReport, device: &str) -> Value {
         "text": report.texts[0],
         "further": further(&inferences, &report.texts),
         "floatText": report.float.as_ref().map(|answer| &answer.text),
-        "integerMatchesFloat": agreement(report),
+        "integerMatchesFloat": report.agreement.as_ref().map(|agreement| &agreement.tokens),
+        "quality": report.quality,
         "logHead": report.log.head,
         "logEntries": report.log.entries.len(),
         "proof": {
@@ -77,9 +80,6 @@ fn to_text(report: &RunReport) -> String {
     if let Some(float) = &report.float {
         lines.extend(float.iter().map(|float| format!("float       {}", float.text)));
     }
-    if let Some(agreement) = agreement(report) {
-        lines.push(format!("agreement   {agreement} tokens of the integer and the float engine"));
-    }
     lines.push(format!("model       {}", proof.model_digest));
     lines.push(format!(
         "proof       {} bytes, {:.1} bits proven, {:.2} s to prove, {:.3} s to verify",
@@ -91,6 +91,12 @@ fn to_text(report: &RunReport) -> String {
     let folder = report.artifacts.folder().display();
     lines.push(format!("folder      {folder}"));
     lines.push(format!("check it    obelysk-verify {folder} --model-digest {}", proof.model_digest));
+    // Last, where nobody overlooks it.
+    lines.push(match &report.agreement {
+        Some(agreement) => format!("agreement   {agreement}"),
+        None => "agreement   not known: the float engine was left out".into(),
+    });
+    lines.extend(report.quality.note.iter().map(|note| format!("quality     {note}")));
     lines.join("\n")
 }
 
@@ -98,8 +104,4 @@ fn to_text(report: &RunReport) -> String {
 pub fn further(inferences: &[Inference], texts: &[String]) -> Vec<Value> {
     let one = |(Inference { prompt_tokens, output_tokens }, text): (&Inference, &String)| json!({"promptTokens": prompt_tokens, "outputTokens": output_tokens, "text": text});
     inferences.iter().zip(texts).skip(1).map(one).collect()
-}
-
-fn agreement(report: &RunReport) -> Option<String> {
-    report.float.as_ref().map(|float| run::agreement(float, &report.log.inferences()))
 }

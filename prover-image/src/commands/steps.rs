@@ -5,12 +5,14 @@ use serde_json::json;
 use super::run::further;
 use super::{Context, selection};
 use crate::arguments::{AuditArguments, CaptureArguments, SubmitArguments, ValidateArguments, VerifyArguments};
-use crate::artifacts::{Artifacts, RUN};
+use crate::artifacts::{Artifacts, RUN, VERIFICATION};
 use crate::console::Answer;
 use crate::failure::Failure;
 use crate::paths::shown;
 use crate::pipeline::inputs::parse_bytes32;
+use crate::pipeline::quality::{self, Demand};
 use crate::pipeline::record::{self, RunRecord, Stopwatch};
+use crate::pipeline::verify::Verification;
 use crate::pipeline::{Step, audit, capture, inference, model_files, prepare, submit, verify};
 
 /// Check a model's files.
@@ -32,11 +34,16 @@ pub fn capture(context: &Context, arguments: &CaptureArguments) -> Result<Answer
     let out = selection::out(arguments.out.as_deref())?;
     let mut watch = Stopwatch::new(&context.console);
     let files = watch.step(Step::Model, || model_files::resolve(&context.home, &inputs.model, &context.console))?;
-    let (artifacts, _) = record::begin(&context.home, &inputs, out.as_deref(), &files)?;
-    let prepared = watch.step(Step::Validate, || {
+    let (artifacts, mut record) = record::begin(&context.home, &inputs, out.as_deref(), &files)?;
+    let (prepared, quality) = watch.step(Step::Validate, || {
         files.validate()?;
-        prepare::load_or_prepare(&files, &context.console)
+        let prepared = prepare::load_or_prepare(&files, &context.console)?;
+        let demand = Demand::of_option(arguments.accept_quality);
+        let quality = quality::require(&files, &prepared, &demand, &context.console)?;
+        Ok((prepared, quality))
     })?;
+    record.quality = Some(quality.clone());
+    artifacts.write_json(RUN, &record)?;
     let prompts = inference::encode(&files, &inputs.prompts)?;
     let log = watch.step(Step::Capture, || capture::capture(&artifacts, &prepared, &inputs, &prompts))?;
     let inferences = log.inferences();
@@ -53,8 +60,12 @@ pub fn capture(context: &Context, arguments: &CaptureArguments) -> Result<Answer
             "logHead": log.head,
             "logEntries": log.entries.len(),
             "steps": watch.into_steps(),
+            "quality": quality,
         }),
-        text: format!("{}\nprove it    obelysk prove --out {}", texts.join("\n"), folder.display()),
+        text: {
+            let note = quality.note.map_or_else(String::new, |note| format!("\nquality     {note}"));
+            format!("{}\nprove it    obelysk prove --out {}{note}", texts.join("\n"), folder.display())
+        },
     })
 }
 
@@ -63,7 +74,10 @@ pub fn verify(arguments: &VerifyArguments) -> Result<Answer, Failure> {
     let artifacts = Artifacts::open(&arguments.folder)?;
     let digest = arguments.model_digest.as_deref().map(|text| parse_bytes32("--model-digest", text)).transpose()?;
     let verification = verify::verify(&artifacts, digest.as_deref())?;
-    let text = format!(
+    // What the prover wrote is no part of the proof; an honest one says what its model is worth.
+    let stated: Option<Verification> = artifacts.read_json(VERIFICATION).ok();
+    let note = stated.and_then(|stated| stated.quality).and_then(|quality| quality.note);
+    let mut text = format!(
         "valid: {:.1} bits proven\nmodel   {}{}\nprompt  {:?}\noutput  {:?}",
         verification.security_bits,
         verification.model_digest,
@@ -71,7 +85,10 @@ pub fn verify(arguments: &VerifyArguments) -> Result<Answer, Failure> {
         verification.prompt_tokens,
         verification.output_tokens,
     );
-    Ok(Answer { json: json!({"verification": verification}), text })
+    if let Some(note) = &note {
+        text.push_str(&format!("\nquality {note} (the prover says so)"));
+    }
+    Ok(Answer { json: json!({"verification": verification, "qualityNote": note}), text })
 }
 
 /// Replay a folder.

@@ -80,7 +80,7 @@ fn read(file: Option<&Path>) -> Result<JobSpec, Failure> {
 fn name(work: &Work) -> &'static str {
     match work {
         Work::Fetch => "fetch",
-        Work::Prepare => "prepare",
+        Work::Prepare(_) => "prepare",
         Work::Prove(_) => "prove",
         Work::Finish(_) => "finish",
         Work::Remove(_) => "remove",

@@ -3,21 +3,22 @@
 use std::path::Path;
 
 use obelysk_api::job::{
-    AuditResult, Bucket, Finish, Hub, InferenceResult, Input, JobSpec, ModelLocation, ModelResult, ProofResult, Prove,
-    Quality, Remove, StepResult, Work,
+    AuditResult, Bucket, Finish, Hub, InferenceResult, Input, JobSpec, ModelLocation, ModelResult, Prepare,
+    ProofResult, Prove, QUALITY_REFUSED, Quality, Remove, StepResult, Work,
 };
 use obelysk_hub::{Endpoint, Location};
 use obelysk_statement::Inference;
 
 use super::lifeline::{Lifeline, step_failure};
-use crate::artifacts::{AUDIT, Artifacts, PROOF_FACTS, sha256_of_file};
+use crate::artifacts::{AUDIT, Artifacts, PROOF_FACTS, RUN, sha256_of_file};
 use crate::failure::{ExitCode, Failure};
 use crate::home::Home;
 use crate::pipeline::audit::{self, Verdict};
 use crate::pipeline::inputs::{self, HubModel, ModelSelection, ModelSource, RunInputs};
 use crate::pipeline::model_files::{self, ModelFiles};
 use crate::pipeline::prove::ProofFacts;
-use crate::pipeline::record::Stopwatch;
+use crate::pipeline::quality::{self, Demand};
+use crate::pipeline::record::{RunRecord, Stopwatch};
 use crate::pipeline::resume::{Identity, first_step_to_do};
 use crate::pipeline::run::{self, RunReport, RunRequest};
 use crate::pipeline::{Step, prepare, verify};
@@ -27,7 +28,7 @@ pub fn work(spec: &JobSpec, lifeline: &Lifeline) -> Result<StepResult, Failure> 
     let pod = Pod { spec, home: Home::at(&spec.home), lifeline };
     match &spec.work {
         Work::Fetch => pod.fetch(),
-        Work::Prepare => pod.prepare(),
+        Work::Prepare(prepare) => pod.prepare(prepare),
         Work::Prove(prove) => pod.prove(prove),
         Work::Finish(finish) => pod.finish(finish),
         Work::Remove(remove) => pod.remove(remove),
@@ -72,23 +73,37 @@ impl Pod<'_> {
         Ok(StepResult { model: Some(describe(&files)), ..StepResult::default() })
     }
 
-    fn prepare(&self) -> Result<StepResult, Failure> {
+    fn prepare(&self, work: &Prepare) -> Result<StepResult, Failure> {
+        let demand = Demand::of_agreement(work.min_top1_agreement.as_deref())?;
         let mut watch = Stopwatch::new(self.lifeline);
         let files = watch.step(Step::Model, || model_files::find(&self.home, &self.selection()))?;
         let prepared = watch.step(Step::Validate, || {
             files.validate()?;
             prepare::load_or_prepare(&files, self.lifeline)
         })?;
-        let quality = watch.step(Step::Inference, || prepare::quality(&files, &prepared))?;
+        let report = watch.step(Step::Inference, || quality::report(&files, &prepared, self.lifeline))?;
+        let worse = report.measured.worse();
         let quality = Quality {
-            perplexity_float: quality.perplexity_float,
-            perplexity_int: quality.perplexity_int,
-            top1_agreement: quality.top1_agreement,
-            mean_kl: quality.mean_kl,
-            saturation_rate: quality.saturation_rate,
+            perplexity_float: worse.perplexity_float,
+            perplexity_int: worse.perplexity_int,
+            top1_agreement: worse.top1_agreement,
+            mean_kl: worse.mean_kl,
+            saturation_rate: worse.saturation_rate,
         };
-        let model = ModelResult { model_digest: Some(prepared.digest), quality: Some(quality), ..describe(&files) };
-        Ok(StepResult { model: Some(model), ..StepResult::default() })
+        let mut model = ModelResult { quality: Some(quality), ..describe(&files) };
+        match quality::judge(&files.name, &report, &demand) {
+            Ok(note) => {
+                model.quality_note = note.note;
+                model.model_digest = Some(prepared.digest);
+                Ok(StepResult { model: Some(model), ..StepResult::default() })
+            }
+            // The numbers of a refused model are worth as much as those of another.
+            Err(refusal) => {
+                let mut failure = step_failure(Step::Inference.name(), &refusal);
+                failure.reason = QUALITY_REFUSED.into();
+                Ok(StepResult { failure: Some(failure), model: Some(model), ..StepResult::default() })
+            }
+        }
     }
 
     fn prove(&self, work: &Prove) -> Result<StepResult, Failure> {
@@ -107,11 +122,12 @@ impl Pod<'_> {
         inputs.check()?;
         let mut watch = Stopwatch::new(self.lifeline);
         let files = watch.step(Step::Model, || model_files::find(&self.home, &inputs.model))?;
-        require_prepared(&files, &model_digest)?;
+        require_model(&files, &model_digest)?;
         let inputs_digest = inputs.digest(&files.manifest.revision);
         let identity = Identity { inputs_digest: &inputs_digest, model_digest: &model_digest, nonce: &nonce };
         let folder = self.artifacts()?;
         let request = RunRequest {
+            demand: Demand::of_agreement(work.min_top1_agreement.as_deref())?,
             resume_from: first_step_to_do(folder, &identity),
             out: Some(folder.to_path_buf()),
             nonce: Some(nonce),
@@ -121,7 +137,11 @@ impl Pod<'_> {
         };
         let report = run::run_on(&self.home, watch, &request, &files)?;
         Ok(StepResult {
-            model: Some(ModelResult { model_digest: Some(model_digest), ..describe(&files) }),
+            model: Some(ModelResult {
+                model_digest: Some(model_digest),
+                quality_note: report.quality.note.clone(),
+                ..describe(&files)
+            }),
             inference: Some(inference_result(&report)),
             proof: Some(proof_result(&report.proof, report.verification.security_bits)),
             artifacts: report.artifacts.list()?,
@@ -133,14 +153,17 @@ impl Pod<'_> {
         let mut watch = Stopwatch::new(self.lifeline);
         let artifacts = Artifacts::open(self.artifacts()?)?;
         let files = watch.step(Step::Model, || model_files::find(&self.home, &self.selection()))?;
-        let prepared = watch.step(Step::Validate, || prepare::load_or_prepare(&files, self.lifeline))?;
+        let digest = watch.step(Step::Validate, || require_prepared(&files))?;
         artifacts.discard_from(Step::Audit)?;
-        let verification = watch.step(Step::Verify, || verify::verify_and_record(&artifacts, &prepared.digest))?;
+        let record: RunRecord = artifacts.read_json(RUN)?;
+        let verification =
+            watch.step(Step::Verify, || verify::verify_and_record(&artifacts, &digest, record.quality))?;
         let facts: ProofFacts = artifacts.read_json(PROOF_FACTS)?;
         let mut result =
             StepResult { proof: Some(proof_result(&facts, verification.security_bits)), ..StepResult::default() };
         if work.audit {
-            let report = watch.step(Step::Audit, || audit::audit(&artifacts, &prepared))?;
+            let report = watch
+                .step(Step::Audit, || audit::audit(&artifacts, &prepare::load_or_prepare(&files, self.lifeline)?))?;
             let verdict = if report.verdict == Verdict::Pass { "Passed" } else { "Failed" };
             let report_sha256 = sha256_of_file(&artifacts.path(AUDIT))?;
             result.audit = Some(AuditResult { verdict: verdict.into(), report_sha256 });
@@ -168,19 +191,21 @@ fn prompt(input: &Input, chat: bool) -> inputs::Input {
     }
 }
 
-/// A pod that proves has a read-only model: preparing is the work of another.
-fn require_prepared(files: &ModelFiles, model_digest: &str) -> Result<(), Failure> {
-    match prepare::kept_digest(files)? {
-        Some(kept) if kept == model_digest => Ok(()),
-        Some(kept) => {
-            let message = format!("the prepared model is {kept}, the job asks for {model_digest}");
-            Err(Failure::new(ExitCode::ModelMismatch, message, "prepare the model again, or make a new job for it"))
-        }
-        None => {
-            let message = format!("{} is not prepared in {}", files.name, files.derived.display());
-            Err(Failure::new(ExitCode::Cache, message, "prepare the model first"))
-        }
+/// Digest of the prepared model. A pod that proves has a read-only model: preparing is the work of another.
+fn require_prepared(files: &ModelFiles) -> Result<String, Failure> {
+    prepare::kept_digest(files)?.ok_or_else(|| {
+        let message = format!("{} is not prepared in {}", files.name, files.derived.display());
+        Failure::new(ExitCode::Cache, message, "prepare the model first")
+    })
+}
+
+fn require_model(files: &ModelFiles, model_digest: &str) -> Result<(), Failure> {
+    let kept = require_prepared(files)?;
+    if kept == model_digest {
+        return Ok(());
     }
+    let message = format!("the prepared model is {kept}, the job asks for {model_digest}");
+    Err(Failure::new(ExitCode::ModelMismatch, message, "prepare the model again, or make a new job for it"))
 }
 
 fn describe(files: &ModelFiles) -> ModelResult {
@@ -191,6 +216,7 @@ fn describe(files: &ModelFiles) -> ModelResult {
         manifest_digest: files.manifest.digest(),
         model_digest: None,
         quality: None,
+        quality_note: None,
     }
 }
 
@@ -200,14 +226,13 @@ fn inference_result(report: &RunReport) -> InferenceResult {
         let all = inferences.iter().map(|inference| tokens(inference).len()).sum::<usize>();
         u32::try_from(all).expect("models are smaller")
     };
-    let agreement = report.float.as_ref().map(|float| run::agreement(float, &inferences));
     InferenceResult {
         prompt_tokens: count(|inference| &inference.prompt_tokens),
         output_tokens: count(|inference| &inference.output_tokens),
         text: report.texts[0].clone(),
         log_head: report.log.head.clone(),
         log_entries: u32::try_from(report.log.entries.len()).expect("logs are shorter"),
-        integer_matches_float: agreement.unwrap_or_default(),
+        integer_matches_float: report.agreement.as_ref().map(|agreement| agreement.tokens.clone()).unwrap_or_default(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The steps from a model's name to a checked proof. Commands and pods call the same steps; neither a terminal nor a
 //! cluster is known here.
 
+pub mod agreement;
 pub mod audit;
 pub mod capture;
 pub mod capture_log;
@@ -9,6 +10,7 @@ pub mod inputs;
 pub mod model_files;
 pub mod prepare;
 pub mod prove;
+pub mod quality;
 pub mod record;
 pub mod resume;
 pub mod run;

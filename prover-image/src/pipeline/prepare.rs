@@ -6,7 +6,6 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use obelysk_model::calibration::Calibration;
-use obelysk_model::quality::{self, Quality};
 use obelysk_model::quantize::{self, DESCRIPTION_FILE, QuantizedModel, WEIGHTS_FILE};
 use obelysk_model::template::ChatTemplate;
 use obelysk_model::tokenizer::ModelTokenizer;
@@ -26,9 +25,8 @@ const PROFILE: Profile = Profile::Blake3;
 /// Folder, beside a model's files, of what was prepared from them.
 pub(super) const PREPARED_FOLDER: &str = "quant";
 const POINTER: &str = "prepared.json";
-/// Neither it nor the measured quality is longer.
+/// It is not longer.
 const POINTER_BYTES_MAX: u64 = 1 << 20;
-const QUALITY: &str = "quality.json";
 
 /// A quantised model with the identity that proofs are about.
 pub struct Prepared {
@@ -122,24 +120,6 @@ fn quantize(files: &ModelFiles, observer: &dyn Observer) -> Result<(String, Path
 /// What is kept is damaged.
 pub fn kept_digest(files: &ModelFiles) -> Result<Option<String>, Failure> {
     Ok(read_pointer(files)?.map(|pointer| pointer.model_digest))
-}
-
-/// How well the integer engine follows the float engine: measured once per quantised model.
-///
-/// # Errors
-/// The checkpoint or the tokenizer cannot be read, or HOME cannot be written.
-pub fn quality(files: &ModelFiles, prepared: &Prepared) -> Result<Quality, Failure> {
-    let path = prepared.folder.join(QUALITY);
-    if let Ok(text) = regular::read(&path, POINTER_BYTES_MAX) {
-        return serde_json::from_slice(&text).map_err(|error| damaged(&path, &error.to_string()));
-    }
-    let float = files.float_model()?;
-    let tokenizer = ModelTokenizer::open(&files.folder)?;
-    // A model without a template is asked without one.
-    let template = ChatTemplate::for_questions(&files.folder)?;
-    let quality = quality::compare(&float, &prepared.model, &tokenizer, template.as_ref())?;
-    atomic::write_json(&path, &quality)?;
-    Ok(quality)
 }
 
 impl Prepared {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::inputs::RunInputs;
 use super::model_files::ModelFiles;
+use super::quality::QualityNote;
 use super::{Observer, Step};
 use crate::artifacts::{Artifacts, RUN};
 use crate::failure::{ExitCode, Failure};
@@ -24,6 +25,12 @@ pub struct RunRecord {
     pub program: String,
     /// The steps that ended well, in order.
     pub steps: Vec<StepTime>,
+    /// How well the integer engine follows the float engine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quality: Option<QualityNote>,
+    /// Tokens of the integer engine's answers that are the float engine's, as `16/16`; absent without the latter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub integer_matches_float: Option<String>,
 }
 
 /// How long a step took.
@@ -124,6 +131,8 @@ impl RunRecord {
             inputs_digest: inputs.digest(&files.manifest.revision),
             program: env!("CARGO_PKG_VERSION").into(),
             steps: Vec::new(),
+            quality: None,
+            integer_matches_float: None,
         }
     }
 }

@@ -2,8 +2,7 @@
 
 use std::path::PathBuf;
 
-use obelysk_statement::Inference;
-
+use super::agreement::Agreement;
 use super::audit::{self, AuditReport};
 use super::capture::{self, CapturedLog};
 use super::inference::{self, FloatAnswer};
@@ -11,6 +10,7 @@ use super::inputs::RunInputs;
 use super::model_files::{self, ModelFiles};
 use super::prepare;
 use super::prove::{self, ProofFacts};
+use super::quality::{self, Demand, QualityNote};
 use super::record::{self, StepTime, Stopwatch};
 use super::submit;
 use super::verify::{self, Verification};
@@ -32,6 +32,8 @@ pub struct RunRequest {
     pub resume_from: Option<Step>,
     /// Steps to leave out, of inference, audit and submission.
     pub skip: Vec<Step>,
+    /// What is asked of the model's quality.
+    pub demand: Demand,
 }
 
 /// What a run found out.
@@ -42,6 +44,10 @@ pub struct RunReport {
     pub float: Option<FloatAnswer>,
     /// What the integer engine answered.
     pub log: CapturedLog,
+    /// Its answers against the float engine's, unless that was left out.
+    pub agreement: Option<Agreement>,
+    /// The quality of the model.
+    pub quality: QualityNote,
     /// The integer engine's answers as text, one for each inference of the proof.
     pub texts: Vec<String>,
     /// Facts about the proof.
@@ -83,12 +89,15 @@ pub fn run_on(
         None => record::begin(home, &request.inputs, out, files)?,
         Some(step) => record::resume(home, &request.inputs, out, files, step)?,
     };
-    let prepared = watch.step(Step::Validate, || {
+    let (prepared, quality) = watch.step(Step::Validate, || {
         if first <= Step::Validate {
             files.validate()?;
         }
-        prepare::load_or_prepare(files, observer)
+        let prepared = prepare::load_or_prepare(files, observer)?;
+        let quality = quality::require(files, &prepared, &request.demand, observer)?;
+        Ok((prepared, quality))
     })?;
+    record.quality = Some(quality.clone());
     let prompts = inference::encode(files, &request.inputs.prompts)?;
     let float = infer(&artifacts, &mut watch, request, files, &prompts)?;
     let log = if first <= Step::Capture {
@@ -96,6 +105,8 @@ pub fn run_on(
     } else {
         capture::read(&artifacts, &prepared.digest)?
     };
+    let agreement = float.as_ref().map(|float| Agreement::of(float, &log.inferences()));
+    record.integer_matches_float = agreement.as_ref().map(|agreement| agreement.tokens.clone());
     let digest = prepared.digest.clone();
     // A proof consumes the model.
     let (proof, prepared) = if first <= Step::Prove {
@@ -104,7 +115,8 @@ pub fn run_on(
     } else {
         (prove::read(&artifacts, &log, request.nonce.as_deref())?, Some(prepared))
     };
-    let verification = watch.step(Step::Verify, || verify::verify_and_record(&artifacts, &digest))?;
+    let verification =
+        watch.step(Step::Verify, || verify::verify_and_record(&artifacts, &digest, Some(quality.clone())))?;
     let audit = optional(&mut watch, request, Step::Audit, || {
         let prepared = prepared.map_or_else(|| prepare::load_or_prepare(files, observer), Ok)?;
         let report = audit::audit(&artifacts, &prepared)?;
@@ -117,7 +129,7 @@ pub fn run_on(
     record.steps.extend(steps.iter().cloned());
     artifacts.write_json(RUN, &record)?;
     artifacts.finish()?;
-    Ok(RunReport { artifacts, float, log, texts, proof, verification, audit, steps })
+    Ok(RunReport { artifacts, float, log, agreement, quality, texts, proof, verification, audit, steps })
 }
 
 fn infer(
@@ -145,18 +157,4 @@ fn optional<T>(
     work: impl FnOnce() -> Result<T, Failure>,
 ) -> Result<Option<T>, Failure> {
     if request.skip.contains(&step) { Ok(None) } else { watch.step(step, work).map(Some) }
-}
-
-/// How many tokens of the two engines' answers agree, from the first of each answer on: after a difference the engines read
-/// different texts.
-#[must_use]
-pub fn agreement(float: &FloatAnswer, integer: &[Inference]) -> String {
-    let (mut agreeing, mut all) = (0, 0);
-    for answer in integer {
-        let Some(float) = float.iter().find(|float| float.prompt_tokens == answer.prompt_tokens) else { continue };
-        let both = float.output_tokens.iter().zip(&answer.output_tokens);
-        agreeing += both.take_while(|(a, b)| a == b).count();
-        all += float.output_tokens.len().max(answer.output_tokens.len());
-    }
-    format!("{agreeing}/{all}")
 }

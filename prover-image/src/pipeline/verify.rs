@@ -6,6 +6,7 @@ use obelysk_statement::Inference;
 use obelysk_verifier::folder::{Expectations, FolderError, ProofFolder};
 use serde::{Deserialize, Serialize};
 
+use super::quality::QualityNote;
 use crate::artifacts::{Artifacts, VERIFICATION};
 use crate::failure::{ExitCode, Failure};
 
@@ -30,6 +31,9 @@ pub struct Verification {
     pub security_bits: f64,
     /// Time that checking took, reading included.
     pub verify_seconds: f64,
+    /// What the prover says of the model's quality.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quality: Option<QualityNote>,
 }
 
 /// Check the proof of a folder.
@@ -51,6 +55,7 @@ pub fn verify(artifacts: &Artifacts, model_digest: Option<&str>) -> Result<Verif
         nonce: claim.nonce,
         security_bits: report.bits(),
         verify_seconds: start.elapsed().as_secs_f64(),
+        quality: None,
     })
 }
 
@@ -58,8 +63,12 @@ pub fn verify(artifacts: &Artifacts, model_digest: Option<&str>) -> Result<Verif
 ///
 /// # Errors
 /// As [`verify`], or the folder cannot be written.
-pub fn verify_and_record(artifacts: &Artifacts, model_digest: &str) -> Result<Verification, Failure> {
-    let verification = verify(artifacts, Some(model_digest))?;
+pub fn verify_and_record(
+    artifacts: &Artifacts,
+    model_digest: &str,
+    quality: Option<QualityNote>,
+) -> Result<Verification, Failure> {
+    let verification = Verification { quality, ..verify(artifacts, Some(model_digest))? };
     artifacts.write_json(VERIFICATION, &verification)?;
     Ok(verification)
 }

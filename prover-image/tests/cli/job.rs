@@ -9,8 +9,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use obelysk_api::job::{
-    Finish, Input, JOB_VARIABLE, JOB_VERSION, JobSpec, ModelLocation, Progress, Prove, RESULT_BYTES_MAX, Remove,
-    StepResult, Work,
+    Finish, Input, JOB_VARIABLE, JOB_VERSION, JobSpec, ModelLocation, Prepare, Progress, Prove, QUALITY_REFUSED,
+    RESULT_BYTES_MAX, Remove, StepResult, Work,
 };
 
 use crate::model::copy_of_tiny_chat;
@@ -62,7 +62,7 @@ impl Volumes {
 
     /// Fetch and prepare, and return the model's digest.
     fn prepared(&self) -> String {
-        for work in [Work::Fetch, Work::Prepare] {
+        for work in [Work::Fetch, Work::Prepare(Prepare::default())] {
             let (code, result) = self.run(&self.spec(work));
             assert_eq!(code, 0, "{result:?}");
         }
@@ -78,6 +78,7 @@ impl Volumes {
             count: 1,
             mode: "gkr".into(),
             nonce: "ab".repeat(32),
+            min_top1_agreement: None,
         }))
     }
 
@@ -190,7 +191,7 @@ fn a_removed_model_leaves_the_others_of_its_volume_alone() {
     };
     let (code, fetched) = volumes.run(&of_hub(Work::Fetch));
     assert_eq!(code, 0, "{fetched:?}");
-    assert_eq!(volumes.run(&of_hub(Work::Prepare)).0, 0);
+    assert_eq!(volumes.run(&of_hub(Work::Prepare(Prepare { min_top1_agreement: Some("0".into()) }))).0, 0);
     let models = volumes.path("home/models");
     let names = || fs::read_dir(&models).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
     assert_eq!(names().len(), 2);
@@ -225,7 +226,7 @@ fn a_source_volume_keeps_its_files_when_its_model_is_removed() {
     for folder in [source, inside] {
         let before = fs::read_dir(&folder).unwrap().count();
         let of = |work: Work| JobSpec { model: ModelLocation::Directory(folder.clone()), ..volumes.spec(work) };
-        let (code, prepared) = volumes.run(&of(Work::Prepare));
+        let (code, prepared) = volumes.run(&of(Work::Prepare(Prepare::default())));
         assert_eq!(code, 0, "{prepared:?}");
         let revision = prepared.model.unwrap().revision;
         let (code, removed) = volumes.run(&of(Work::Remove(Remove::Revision(revision))));
@@ -274,6 +275,44 @@ fn four_pods_bring_a_model_to_an_audited_proof() {
     let copy = fs::read_to_string(volumes.path("artifacts/results/finish-1.json")).unwrap();
     assert_eq!(copy, fs::read_to_string(volumes.path("termination-log")).unwrap());
     assert!(volumes.path("artifacts/SHA256SUMS").is_file());
+}
+
+/// The only file of this name on a volume.
+fn quality_file(volumes: &Volumes) -> PathBuf {
+    let models = fs::read_dir(volumes.path("home/models/obelysk--tiny-chat")).unwrap();
+    let quant = models.map(|entry| entry.unwrap().path().join("quant")).find(|path| path.is_dir()).unwrap();
+    let kept = fs::read_dir(quant).unwrap().map(|entry| entry.unwrap().path().join("quality.json"));
+    kept.into_iter().find(|path| path.is_file()).unwrap()
+}
+
+#[test]
+fn pods_refuse_a_model_that_misses_the_gate_unless_the_cache_accepts_any() {
+    let volumes = Volumes::new();
+    let digest = volumes.prepared();
+    crate::quality::spoil(&quality_file(&volumes));
+    let words = "text: KL 9.2500, at most 0.01";
+    let prepare = |least: &str| volumes.spec(Work::Prepare(Prepare { min_top1_agreement: Some(least.into()) }));
+    let (code, refused) = volumes.run(&prepare("0.5"));
+    assert_eq!(code, 13, "{refused:?}");
+    let failure = refused.failure.unwrap();
+    assert_eq!((failure.reason.as_str(), failure.class.name()), (QUALITY_REFUSED, "User"));
+    assert!(failure.message.contains(words) && failure.message.contains("of layer 1"), "{failure:?}");
+    assert!(refused.model.unwrap().quality.is_some(), "the numbers come along");
+    assert_eq!(volumes.run(&prepare("much")).0, 10);
+    assert_eq!(volumes.run(&volumes.prove(&digest)).0, 13, "the pod that proves asks for the same");
+
+    let (code, accepted) = volumes.run(&prepare("0"));
+    assert_eq!(code, 0, "{accepted:?}");
+    assert!(accepted.model.unwrap().quality_note.unwrap().contains(words));
+    let mut spec = volumes.prove(&digest);
+    let Work::Prove(prove) = &mut spec.work else { unreachable!("it is a proof") };
+    prove.min_top1_agreement = Some("0".into());
+    let (code, proved) = volumes.run(&spec);
+    assert_eq!(code, 0, "{proved:?}");
+    assert!(proved.model.unwrap().quality_note.unwrap().contains(words));
+    assert_eq!(volumes.run(&volumes.spec(Work::Finish(Finish { audit: false }))).0, 0);
+    let verification = fs::read_to_string(volumes.path("artifacts/verification.json")).unwrap();
+    assert!(verification.contains(words), "a fresh process says so too: {verification}");
 }
 
 #[test]

@@ -22,6 +22,7 @@ mod model_files;
 mod places;
 /// Starting the binaries.
 mod program;
+mod quality;
 /// Whole runs, resumption, and single steps.
 mod run;
 /// What is not supported yet says so.

@@ -61,9 +61,11 @@ pub(super) fn run(runs: usize) -> Result<()> {
             .arg(&home),
     )?;
     let shown = answer(&shown)?;
-    for (field, value) in shown["quality"].as_object().into_iter().flatten() {
-        if let Some(value) = value.as_f64() {
-            report(&format!("tiny-chat {field}"), "", &mut [value]);
+    for set in ["chat", "text"] {
+        for (field, value) in shown["quality"][set].as_object().into_iter().flatten() {
+            if let Some(value) = value.as_f64() {
+                report(&format!("tiny-chat {set} {field}"), "", &mut [value]);
+            }
         }
     }
     Ok(())

@@ -183,8 +183,9 @@ pub struct Quantize {
     /// Calibration text of one's own. Not supported: the model's digest would depend on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calibration: Option<Calibration>,
-    /// Least share of positions at which the integer engine prefers the float engine's token, such as `"0.99"`. A model below
-    /// it is not used.
+    /// Least share of positions at which the integer engine prefers the float engine's token, such as `"0.99"`, in place of
+    /// 0.95. A model below it is not used, nor one that misses another bound of the quality gate; `"0"` accepts any quality,
+    /// and whatever is made with the model says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 8), regex(pattern = r"^(0(\.[0-9]{1,6})?|1(\.0{1,6})?)$"))]
     pub min_top1_agreement: Option<String>,
@@ -334,7 +335,7 @@ pub struct CacheProgress {
     pub summary: Option<String>,
 }
 
-/// Quality, as decimal texts: floating-point numbers do not survive every client.
+/// Quality on the texts on which the engines agree less often, as decimal texts: floating-point numbers do not survive every client.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Default, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct QualityStatus {
@@ -354,4 +355,8 @@ pub struct QualityStatus {
     /// Share of clamped values.
     #[schemars(length(max = 32))]
     pub saturation_rate: String,
+    /// What the model misses that is used because its quality was accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub note: Option<String>,
 }

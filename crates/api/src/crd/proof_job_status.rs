@@ -235,6 +235,10 @@ pub struct ModelStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub model_digest: Option<String>,
+    /// What the model misses that is used because its quality was accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub quality_note: Option<String>,
 }
 
 /// The answer.

@@ -11,6 +11,8 @@ pub(crate) struct Extremes {
     stream: Vec<f32>,
     /// Queries and keys of each layer.
     heads: Vec<[Channels; 2]>,
+    /// The residual stream before each block, if somebody asked for it.
+    streams: Option<Vec<Vec<f32>>>,
 }
 
 /// Sizes of each channel of vectors.
@@ -49,11 +51,20 @@ impl Channels {
 
 impl Extremes {
     pub(crate) fn on() -> Self {
-        Self { on: true, largest: BTreeMap::new(), stream: Vec::new(), heads: Vec::new() }
+        Self { on: true, largest: BTreeMap::new(), stream: Vec::new(), heads: Vec::new(), streams: None }
     }
 
     pub(crate) fn off() -> Self {
         Self { on: false, ..Self::on() }
+    }
+
+    /// Keep the residual stream before each block, and nothing else.
+    pub(super) fn of_streams() -> Self {
+        Self { streams: Some(Vec::new()), ..Self::off() }
+    }
+
+    pub(super) fn into_streams(self) -> Vec<Vec<f32>> {
+        self.streams.unwrap_or_default()
     }
 
     pub(super) fn see(&mut self, name: &'static str, values: &[f32]) {
@@ -65,6 +76,9 @@ impl Extremes {
 
     /// See vectors of the residual stream, as wide as `width`.
     pub(super) fn see_stream(&mut self, values: &[f32], width: usize) {
+        if let Some(streams) = &mut self.streams {
+            streams.push(values.to_vec());
+        }
         if self.on {
             self.stream.resize(width, 0.0);
             for vector in values.chunks_exact(width) {

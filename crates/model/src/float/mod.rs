@@ -110,7 +110,6 @@ impl Decoder {
         }
         extremes.see("feed_forward_branch", &feed_forward);
         add(stream, &feed_forward);
-        extremes.see_stream(stream, self.config.hidden_size);
     }
 }
 
@@ -142,6 +141,7 @@ pub(crate) fn observe(
             decoder.run(&layer, 0, &mut KeysAndValues::default(), stream, &mut extremes);
         }
     }
+    streams.iter().for_each(|stream| extremes.see_stream(stream, config.hidden_size));
     Ok(extremes)
 }
 
@@ -197,12 +197,7 @@ impl FloatModel {
     /// If a token is outside of the vocabulary, or `rows` exceeds the number of tokens.
     pub fn read(&self, cache: &mut Cache, tokens: &[u32], rows: usize) -> Vec<f32> {
         let width = self.decoder.config.hidden_size;
-        let row = |&token: &u32| &self.embedding[token as usize * width..][..width];
-        let mut stream: Vec<f32> = tokens.iter().flat_map(row).copied().collect();
-        for (layer, keys_and_values) in self.layers.iter().zip(&mut cache.layers) {
-            self.decoder.run(layer, cache.positions, keys_and_values, &mut stream, &mut Extremes::off());
-        }
-        cache.positions += tokens.len();
+        let stream = self.decode(cache, tokens, &mut Extremes::off());
         let last = self.norm.apply(&stream[(tokens.len() - rows) * width..]);
         let mut logits = self.head.apply(&last);
         if let Some(cap) = self.decoder.config.logit_cap {
@@ -210,6 +205,27 @@ impl FloatModel {
             logits.iter_mut().for_each(|logit| *logit = cap * libm::tanhf(*logit / cap));
         }
         logits
+    }
+
+    /// The residual stream after all layers, shape [tokens, hidden].
+    fn decode(&self, cache: &mut Cache, tokens: &[u32], extremes: &mut Extremes) -> Vec<f32> {
+        let width = self.decoder.config.hidden_size;
+        let row = |&token: &u32| &self.embedding[token as usize * width..][..width];
+        let mut stream: Vec<f32> = tokens.iter().flat_map(row).copied().collect();
+        for (layer, keys_and_values) in self.layers.iter().zip(&mut cache.layers) {
+            self.decoder.run(layer, cache.positions, keys_and_values, &mut stream, extremes);
+        }
+        cache.positions += tokens.len();
+        stream
+    }
+
+    /// The residual stream before the blocks of every layer and after the last, as the integer engine's `streams`.
+    pub(crate) fn streams(&self, tokens: &[u32]) -> Vec<Vec<f32>> {
+        let mut extremes = Extremes::of_streams();
+        let last = self.decode(&mut self.cache(), tokens, &mut extremes);
+        let mut streams = extremes.into_streams();
+        streams.push(last);
+        streams
     }
 
     /// Logits of every position, shape [tokens, vocabulary].

@@ -133,6 +133,14 @@ impl<'a> IntegerModel<'a> {
         (logits, recorder.saturation_rate())
     }
 
+    /// The residual stream before the blocks of every layer and after the last, in units of its own.
+    pub(crate) fn streams(&self, tokens: &[u32]) -> Vec<Vec<i32>> {
+        let mut recorder = Recorder::of_streams();
+        let mut cache = self.cache();
+        self.decode(&mut [Reading { cache: &mut cache, stream: self.embed(tokens) }], &mut recorder);
+        recorder.into_streams()
+    }
+
     /// Generate greedily after `prompt` until a token of `stop`, at most `limit` tokens. The stop token is part of
     /// the output; equal logits go to the lowest id. `each` sees every token as it comes.
     ///
@@ -219,9 +227,11 @@ impl<'a> IntegerModel<'a> {
         for layer in 0..shape.layers {
             for Reading { cache, stream } in &mut *entries {
                 self.enter("attention_input", stream, recorder);
+                recorder.see_stream(stream);
                 let normed = self.norm("attention_norm", &hidden_norm, stream, recorder);
                 let mean = self.attention(layer, cache.positions, &mut cache.layers[layer], &normed, recorder);
                 self.add_branch(&attention, layer, stream, &mean, recorder);
+                recorder.see_stream(stream);
                 self.record_middle("feed_forward_input", stream, recorder);
                 let normed = self.norm("feed_forward_norm", &hidden_norm, stream, recorder);
                 let inner = self.feed_forward(layer, &normed, recorder);
@@ -230,6 +240,7 @@ impl<'a> IntegerModel<'a> {
         }
         for Reading { cache, stream } in entries {
             cache.positions += stream.len() / shape.hidden;
+            recorder.see_stream(stream);
         }
     }
 

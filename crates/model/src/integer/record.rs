@@ -10,15 +10,32 @@ pub(super) struct Recorder {
     tensors: Option<Witness>,
     /// Roundings that were clamped, and all of them.
     clamped: [usize; 2],
+    /// The residual stream before each block, if somebody asked for it.
+    streams: Option<Vec<Vec<i32>>>,
 }
 
 impl Recorder {
     pub(super) fn on() -> Self {
-        Self { tensors: Some(Witness::new()), clamped: [0; 2] }
+        Self { tensors: Some(Witness::new()), ..Self::off() }
     }
 
     pub(super) fn off() -> Self {
-        Self { tensors: None, clamped: [0; 2] }
+        Self { tensors: None, clamped: [0; 2], streams: None }
+    }
+
+    /// Keep the residual stream before each block, and nothing else.
+    pub(super) fn of_streams() -> Self {
+        Self { streams: Some(Vec::new()), ..Self::off() }
+    }
+
+    pub(super) fn see_stream(&mut self, stream: &[i32]) {
+        if let Some(streams) = &mut self.streams {
+            streams.push(stream.to_vec());
+        }
+    }
+
+    pub(super) fn into_streams(self) -> Vec<Vec<i32>> {
+        self.streams.unwrap_or_default()
     }
 
     pub(super) fn is_on(&self) -> bool {

@@ -5,12 +5,12 @@ use crate::config::ModelConfig;
 use crate::error::ModelError;
 use crate::float::FloatModel;
 use crate::integer::IntegerModel;
-use crate::quality::divergence;
+use crate::quality::Tally;
 
 use super::QuantizedModel;
 
-/// Mean Kullback-Leibler divergence of the integer engine's distributions from the float engine's, in nats, over every
-/// position of `sequences`.
+/// Mean Kullback-Leibler divergence of the integer engine's distributions from the float engine's, in nats, over the
+/// positions of `sequences`.
 ///
 /// # Errors
 /// What reading the checkpoint reports.
@@ -23,16 +23,14 @@ pub(super) fn loss(
     let float = FloatModel::load(config.clone(), checkpoint)?;
     let integer = IntegerModel::new(model);
     let longest = model.description.shape.positions;
-    let (mut sum, mut count) = (0.0, 0usize);
+    let mut tally = Tally::new();
     for sequence in sequences {
         let sequence = &sequence[..sequence.len().min(longest)];
         let expected = float.logits(sequence);
         let actual = integer.read(&mut integer.cache(), sequence, sequence.len());
         let rows = expected.chunks_exact(config.vocab_size).zip(actual.chunks_exact(config.vocab_size));
-        for (expected, actual) in rows {
-            sum += divergence(expected, actual, model.logit_unit(), config.logit_cap);
-            count += 1;
-        }
+        let rows: Vec<_> = rows.zip(&sequence[1..]).collect();
+        tally.add(&rows, model.logit_unit(), config.logit_cap);
     }
-    Ok(sum / count.max(1) as f64)
+    Ok(tally.finish().mean_kl)
 }

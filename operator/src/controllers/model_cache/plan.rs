@@ -16,10 +16,10 @@ use obelysk_api::crd::model_cache::{AccessMode, CacheProgress, QualityStatus, Re
 use obelysk_api::crd::proof_job_status::{Attempt as AttemptStatus, Retries};
 use obelysk_api::crd::{ModelCache, ModelCacheStatus, ModelPreset, PREFIX, ProverPool};
 use obelysk_api::exit::FaultClass;
-use obelysk_api::job::{Progress, StepResult};
+use obelysk_api::job::{Progress, QUALITY_REFUSED, StepResult};
 
 pub use copies::volume_name;
-pub use pods::{home, mounts};
+pub use pods::{home, min_top1_agreement, mounts};
 
 use super::validate::{Origin, Place, Valid, origin, validate};
 use super::{FETCH, FINALIZER, LABEL, PREPARE};
@@ -154,6 +154,7 @@ impl Planner<'_> {
             return Standing::Stalled("Unsupported".into(), line.into());
         }
         self.plan.status.claim_name = Some(claim_name(self.cache));
+        self.forgive_refusals();
         self.count_consumers();
         if let Origin::Preset(name) = &valid.origin {
             match &self.snapshot.preset {
@@ -184,7 +185,7 @@ impl Planner<'_> {
         if let Some(waiting) = self.claim(&valid) {
             return waiting;
         }
-        let below = |planner: &Self| valid.min_top1_agreement.and_then(|least| planner.below(least));
+        let below = |planner: &Self| planner.below(valid.min_top1_agreement);
         let standing = match &valid.place {
             // A model that is not good enough gets no further copy.
             Place::Nodes(local) => below(self).unwrap_or_else(|| self.copies(local)),
@@ -193,9 +194,21 @@ impl Planner<'_> {
                 Ok(()) => Standing::Ready("ready".into()),
             },
         };
-        match standing {
-            Standing::Ready(_) => below(self).unwrap_or(standing),
-            other => other,
+        let note = self.plan.status.quality.as_ref().and_then(|quality| quality.note.clone());
+        match (standing, note) {
+            (Standing::Ready(line), note) => below(self).unwrap_or_else(|| {
+                Standing::Ready(note.map_or_else(|| line.clone(), |note| format!("{line}, but {note}")))
+            }),
+            (other, _) => other,
+        }
+    }
+
+    /// A model that was refused for its quality is judged again when the specification has changed: it may accept it now.
+    fn forgive_refusals(&mut self) {
+        let status = &mut self.plan.status;
+        if status.observed_generation != self.cache.metadata.generation {
+            let refused = status.attempts.iter_mut().filter(|attempt| attempt.reason == QUALITY_REFUSED);
+            refused.for_each(|attempt| attempt.class = None);
         }
     }
 
@@ -236,9 +249,15 @@ impl Planner<'_> {
         Some(Standing::Evicting(line))
     }
 
-    /// Whether the integer engine agrees with the float engine too rarely.
-    fn below(&self, least: f64) -> Option<Standing> {
+    /// Whether the integer engine agrees with the float engine too rarely. A specification may ask for more than when the model
+    /// was prepared.
+    fn below(&self, least: Option<f64>) -> Option<Standing> {
         let quality = self.plan.status.quality.as_ref()?;
+        if let Some(note) = quality.note.as_ref().filter(|_| least != Some(0.0)) {
+            let line = format!("prepare.quantize.minTop1Agreement is not \"0\" any more: {note}");
+            return Some(Standing::Stalled(QUALITY_REFUSED.into(), line));
+        }
+        let least = least?;
         let agreement: f64 = quality.top1_agreement.parse().ok()?;
         (agreement < least).then(|| {
             let QualityStatus { perplexity_float, perplexity_int, .. } = quality;
@@ -246,7 +265,7 @@ impl Planner<'_> {
                 "the integer engine prefers the float engine's token at {agreement} of the positions, below \
                  prepare.quantize.minTop1Agreement {least}; perplexity {perplexity_float} became {perplexity_int}"
             );
-            Standing::Stalled("QualityBelowMinimum".into(), line)
+            Standing::Stalled(QUALITY_REFUSED.into(), line)
         })
     }
 
@@ -416,6 +435,7 @@ impl Planner<'_> {
                 top1_agreement: format!("{:.4}", quality.top1_agreement),
                 mean_kl: format!("{:.6}", quality.mean_kl),
                 saturation_rate: format!("{:.6}", quality.saturation_rate),
+                note: model.quality_note.as_ref().map(|note| clip(note, 512)),
             });
         }
     }

@@ -136,8 +136,8 @@ impl<'a> Planner<'a> {
             Err(unsupported) => return Standing::Failed("Unsupported".into(), unsupported.to_string()),
         };
         let cache_name = valid.model.cache_name();
-        let resolved = self.snapshot.cache.as_ref().and_then(|cache| cache.status.as_ref()?.resolved.as_ref());
-        report::record_model(&mut self.plan.status, &cache_name, resolved);
+        let cache = self.snapshot.cache.as_ref().and_then(|cache| cache.status.as_ref());
+        report::record_model(&mut self.plan.status, &cache_name, cache);
         if let Some(waiting) = self.wait_for_model(&valid) {
             return waiting;
         }
@@ -420,6 +420,7 @@ impl<'a> Planner<'a> {
                 count: valid.count,
                 mode: "gkr".into(),
                 nonce: self.nonce(),
+                min_top1_agreement: crate::controllers::model_cache::plan::min_top1_agreement(cache),
             }),
             _ => Work::Finish(Finish { audit: valid.audit }),
         };

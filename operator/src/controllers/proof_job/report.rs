@@ -2,11 +2,11 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
-use obelysk_api::crd::ProofJobStatus;
 use obelysk_api::crd::proof_job_status::{
     ArtifactStatus, Attempt as AttemptStatus, AuditStatus, InferenceStatus, ModelStatus, ProofStatus, Step, StepName,
     StepState,
 };
+use obelysk_api::crd::{ModelCacheStatus, ProofJobStatus};
 use obelysk_api::job::StepResult;
 
 use crate::controllers::attempt::{Attempt, Failure};
@@ -164,17 +164,28 @@ pub fn record_finish(status: &mut ProofJobStatus, result: &StepResult, folder_ur
 }
 
 /// Copy what the ModelCache says of the model.
-pub fn record_model(
-    status: &mut ProofJobStatus,
-    cache: &str,
-    resolved: Option<&obelysk_api::crd::model_cache::Resolved>,
-) {
+pub fn record_model(status: &mut ProofJobStatus, cache: &str, of_cache: Option<&ModelCacheStatus>) {
+    let resolved = of_cache.and_then(|cache| cache.resolved.as_ref());
     status.model = Some(ModelStatus {
         cache_ref: cache.into(),
         revision: resolved.and_then(|resolved| resolved.revision.clone()),
         manifest_digest: resolved.and_then(|resolved| resolved.manifest_digest.clone()),
         model_digest: resolved.and_then(|resolved| resolved.model_digest.clone()),
+        quality_note: of_cache.and_then(|cache| cache.quality.as_ref()?.note.clone()),
     });
+}
+
+/// What whoever reads the proven text has to know first.
+fn reservations(status: &ProofJobStatus) -> String {
+    let mut all = Vec::new();
+    if status.model.as_ref().is_some_and(|model| model.quality_note.is_some()) {
+        all.push("the model misses the quality gate, which was accepted".to_owned());
+    }
+    let agreement = status.inference.as_ref().map_or("", |inference| inference.integer_matches_float.as_str());
+    if agreement.split_once('/').is_some_and(|(equal, all)| equal != all) {
+        all.push(format!("the text is not the float engine's, {agreement} tokens equal"));
+    }
+    if all.is_empty() { String::new() } else { format!(" ({})", all.join("; ")) }
 }
 
 /// Phase, progress, summary and conditions of a standing.
@@ -197,7 +208,7 @@ pub fn conclude(status: &mut ProofJobStatus, standing: &Standing, generation: i6
         Standing::Working(_, line) => ("Verifying", "Verifying", line.clone()),
         Standing::Succeeded => {
             let text = status.inference.as_ref().map_or("", |inference| inference.text.as_str());
-            ("Succeeded", "Verified", format!("proved and verified: {text}"))
+            ("Succeeded", "Verified", format!("proved and verified{}: {text}", reservations(status)))
         }
         Standing::Failed(reason, message) => ("Failed", reason.as_str(), message.clone()),
         Standing::Cancelled => ("Cancelled", "Cancelled", "spec.cancel is true".into()),

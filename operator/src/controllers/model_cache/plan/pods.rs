@@ -7,7 +7,7 @@ use kube::{Resource, ResourceExt};
 use obelysk_api::crd::model_cache::{AccessMode, HuggingFace};
 use obelysk_api::crd::schema::{KeyRef, S3};
 use obelysk_api::crd::{ModelCache, ModelPreset};
-use obelysk_api::job::{Bucket, Hub, JOB_VERSION, JobSpec, ModelLocation, Remove, Work};
+use obelysk_api::job::{Bucket, Hub, JOB_VERSION, JobSpec, ModelLocation, Prepare, Remove, Work};
 
 use super::copies::{folder_on_disks, is_on_disks};
 use super::{Planner, claim_name};
@@ -60,6 +60,12 @@ pub fn home(cache: &ModelCache, read_only: bool) -> Mount {
     Mount { claim: claim_name(cache), sub_path, path: MODEL, read_only, single_node }
 }
 
+/// What pods ask of the model's quality.
+#[must_use]
+pub fn min_top1_agreement(cache: &ModelCache) -> Option<String> {
+    cache.spec.prepare.as_ref()?.quantize.as_ref()?.min_top1_agreement.clone()
+}
+
 /// A branch means the same files on every node: further copies are of the revision that the first one found.
 fn revision_of_copies(cache: &ModelCache) -> Option<String> {
     let resolved = cache.status.as_ref()?.resolved.as_ref()?;
@@ -109,7 +115,7 @@ impl Planner<'_> {
             no_progress_timeout_seconds: 1800,
             work: match step {
                 FETCH => Work::Fetch,
-                PREPARE => Work::Prepare,
+                PREPARE => Work::Prepare(Prepare { min_top1_agreement: min_top1_agreement(self.cache) }),
                 _ => Work::Remove(self.what_to_remove()),
             },
         };

@@ -34,7 +34,7 @@ impl Place {
 #[test]
 fn a_model_of_a_bucket_is_proven_and_later_commands_need_no_bucket() {
     let place = Place::new();
-    let run = ["run", "--tokens", "5,6,7", "--max-new-tokens", "1"];
+    let run = ["run", "--tokens", "5,6,7", "--max-new-tokens", "1", "--accept-quality"];
     let report = place.obelysk(&run, "secret").ok();
     let folder = place.root.path().join("models/qwen3");
     let same = command(place.home.path())

@@ -47,7 +47,9 @@ fn a_model_of_a_hub_is_downloaded_proven_and_checked() {
     let hub = Hub::of(&["gemma2"]);
     let out = hub.home.path().join("proof");
     let model = ["--hf-model", "tiny-org/gemma2"];
-    let run = [&["run"], &model[..], &["--prompt", "hello world", "--max-new-tokens", "3", "--out"]].concat();
+    let run =
+        [&["run"], &model[..], &["--prompt", "hello world", "--max-new-tokens", "3", "--accept-quality", "--out"]]
+            .concat();
     let report = hub.obelysk(&[&run[..], &[out.to_str().unwrap()]].concat(), None).ok();
     let digest = hub.obelysk(&[&["model", "digest"], &model[..]].concat(), None).ok();
     assert_eq!(report["modelDigest"], digest["modelDigest"]);

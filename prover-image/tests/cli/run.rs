@@ -168,7 +168,8 @@ fn a_folder_with_a_qwen3_model_is_proven_whatever_its_shards() {
     let reports = ["qwen3", "qwen3_sharded"].map(|name| {
         let model = copy_of_fixture(home.path(), name);
         let arguments = ["run", "--tokens", "1,40,50", "--max-new-tokens", "2", "--model-dir", model.to_str().unwrap()];
-        obelysk(home.path(), arguments).ok()
+        // Random weights have near ties everywhere.
+        obelysk(home.path(), arguments.iter().chain(&["--accept-quality"])).ok()
     });
     assert_eq!(reports[0]["modelDigest"], reports[1]["modelDigest"], "how weights are cut into files is no property");
     assert_eq!(reports[0]["outputTokens"], reports[1]["outputTokens"]);

@@ -15,7 +15,7 @@ const JOBS: usize = 10;
 
 /// Start a hub that serves one small model from a ConfigMap; its address.
 fn start_hub() -> String {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/models/qwen3");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/models/gemma2");
     let files =
         ["config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"];
     let mut create = vec!["create".to_owned(), "configmap".to_owned(), "hub-files".to_owned()];
@@ -32,7 +32,7 @@ spec:
       image: "{}"
       command: [/usr/local/bin/obelysk-stand-in-hub, /hub, --listen, "0.0.0.0:{PORT}", --store, "http://$(IP):{PORT}"]
       env: [{{name: IP, valueFrom: {{fieldRef: {{fieldPath: status.podIP}}}}}}]
-      volumeMounts: [{{name: files, mountPath: /hub/tiny-org/qwen3}}]
+      volumeMounts: [{{name: files, mountPath: /hub/tiny-org/gemma2}}]
       readinessProbe: {{httpGet: {{path: /healthz, port: {PORT}}}, periodSeconds: 1}}
   volumes: [{{name: files, configMap: {{name: hub-files}}}}]
 "#,
@@ -63,7 +63,7 @@ fn ten_jobs_that_name_a_preset_of_a_hub_download_it_once() {
 kind: ModelPreset
 metadata: {{name: of-hub}}
 spec:
-  source: {{huggingFace: {{repo: tiny-org/qwen3, endpoint: 'http://{hub}:{PORT}'}}}}
+  source: {{huggingFace: {{repo: tiny-org/gemma2, endpoint: 'http://{hub}:{PORT}'}}}}
   storage: {{claim: {{storageClassName: obelysk-local, accessMode: ReadWriteOnce, size: 1Gi}}}}
 "
     ));

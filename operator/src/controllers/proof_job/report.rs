@@ -244,3 +244,32 @@ pub fn conclude(status: &mut ProofJobStatus, standing: &Standing, generation: i6
         conditions::set(&mut status.conditions, kind, value, reason, &summary, generation, now);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn summary(quality_note: Option<&str>, agreement: &str) -> String {
+        let mut status = ProofJobStatus {
+            steps: steps(true),
+            inference: Some(InferenceStatus {
+                text: "12".into(),
+                integer_matches_float: agreement.into(),
+                ..InferenceStatus::default()
+            }),
+            model: Some(ModelStatus { quality_note: quality_note.map(Into::into), ..ModelStatus::default() }),
+            ..ProofJobStatus::default()
+        };
+        conclude(&mut status, &Standing::Succeeded, 1, Timestamp::UNIX_EPOCH);
+        status.summary.unwrap_or_default()
+    }
+
+    #[test]
+    fn a_summary_says_what_the_proven_text_is_not() {
+        assert_eq!(summary(None, "16/16"), "proved and verified: 12");
+        let both = summary(Some("text: KL 9.25"), "3/16");
+        assert!(both.contains("misses the quality gate, which was accepted"), "{both}");
+        assert!(both.contains("not the float engine's, 3/16 tokens equal"), "{both}");
+        assert!(both.ends_with(": 12"), "{both}");
+    }
+}

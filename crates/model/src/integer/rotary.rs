@@ -71,7 +71,7 @@ impl IntegerModel<'_> {
             }
         }
         recorder.record(&format!("{name}_rotated"), &output);
-        recorder.record(&format!("{name}_rotated.remainder"), &remainders);
+        recorder.record_wide(&format!("{name}_rotated.remainder"), &remainders, p.rotary_shift);
         output
     }
 }

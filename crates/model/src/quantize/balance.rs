@@ -8,7 +8,7 @@
 
 use super::RealWeights;
 use super::formats::Expected;
-use super::heads::{FILLED_GAIN, filled};
+use super::heads::{filled, filled_gain};
 use crate::config::ModelConfig;
 use crate::float::Channels;
 
@@ -21,7 +21,10 @@ pub(super) fn balance(config: &ModelConfig, real: &mut RealWeights, expected: &E
     let (layers, largest) = match &real.head_gains {
         Some([query, key]) => {
             let layers = query.chunks_exact(dim).zip(key.chunks_exact(dim));
-            (layers.map(|(query, key)| [Channels::of(query), Channels::of(key)]).collect(), FILLED_GAIN)
+            (
+                layers.map(|(query, key)| [Channels::of(query), Channels::of(key)]).collect(),
+                filled_gain(expected.precision),
+            )
         }
         None => (expected.extremes.heads().to_vec(), filled(dim) / expected.precision.headroom),
     };

@@ -6,6 +6,7 @@ use super::RealWeights;
 use super::formats::{
     Expected, Input, Limbs, Output, Projection, WINDOW, finest_before_norm, norm, power, project, unsupported,
 };
+use super::precision::Precision;
 use super::scores::finest_rotated;
 use super::stack::finest_scale;
 use crate::config::ModelConfig;
@@ -15,12 +16,10 @@ use crate::error::ModelError;
 const HEAD_NORMED_BITS: u32 = 13;
 /// Limbs of queries and keys that are normalised.
 const HEAD_LIMBS: Limbs = Limbs::equal(2, 8);
-/// Largest integer gain of a query or key norm.
-const LARGEST_GAIN: f64 = 255.0;
-/// Largest gain that fills them.
-pub(super) const FILLED_GAIN: f64 = (LARGEST_GAIN - 0.25) / 16.0;
 /// How many bits finer queries and keys are before the rotation than after it, at most.
 const FINER: u32 = 3;
+/// Widest rounding after the rotation whose remainder is one number.
+const WIDEST_ROTATION: u32 = 16;
 /// Most fractional bits of cosines and sines.
 const ROTARY_FRACTION: u32 = 14;
 
@@ -40,6 +39,17 @@ pub(super) struct Heads<'a> {
 pub(super) struct Gain {
     pub(super) fraction: u32,
     pub(super) entries: Vec<i32>,
+}
+
+/// Largest integer gain of a query or key norm, and the widest rounding of the rotation that multiplies by it: its remainder may have
+/// a second limb at a precision with limbs.
+fn largest_gain(precision: Precision) -> (f64, u32) {
+    if precision.limbs { (511.0, WIDEST_ROTATION + 2) } else { (255.0, WIDEST_ROTATION) }
+}
+
+/// Largest gain of a query or key norm that fills its format, a real number.
+pub(super) fn filled_gain(precision: Precision) -> f64 {
+    (largest_gain(precision).0 - 0.25) / 16.0
 }
 
 impl Gain {
@@ -128,17 +138,17 @@ impl<'a> Heads<'a> {
                     norm(shape.head_dim, HEAD_LIMBS, HEAD_NORMED_BITS, epsilon, head_squares)
                 };
                 let ((query_norm, query_unit), (key_norm, key_unit)) = (head(&query)?, head(&key)?);
-                let gains = [
-                    Gain::choose("query norm", query_gain, LARGEST_GAIN)?,
-                    Gain::choose("key norm", key_gain, LARGEST_GAIN)?,
-                ];
+                let (largest, _) = largest_gain(expected.precision);
+                let gains =
+                    [Gain::choose("query norm", query_gain, largest)?, Gain::choose("key norm", key_gain, largest)?];
                 let unrotated =
                     [Unrotated::normalised(query_unit, &gains[0]), Unrotated::normalised(key_unit, &gains[1])];
                 (Some(HeadNorms { query: query_norm, key: key_norm }), Some(gains), unrotated)
             }
             None => (None, None, [Unrotated::projected(&query, range), Unrotated::projected(&key, range)]),
         };
-        let rotation = Rotation::choose(ends.rotated, finest_rotated(shape, scale), unrotated)?;
+        let widest = if with_norms { largest_gain(expected.precision).1 } else { WIDEST_ROTATION };
+        let rotation = Rotation::choose(ends.rotated, widest, finest_rotated(shape, scale), unrotated)?;
         Ok(Self { query, key, norms, gains, projected_end: ends.projected, rotation })
     }
 }
@@ -167,13 +177,13 @@ pub(super) struct Rotation {
 
 impl Rotation {
     /// Rotated queries and keys of at most `finest` fractional bits, for every input within `end`.
-    fn choose(end: f64, finest: u32, heads: [Unrotated; 2]) -> Result<Self, ModelError> {
-        // Cosines and sines as fine as the widest shift allows.
+    fn choose(end: f64, widest: u32, finest: u32, heads: [Unrotated; 2]) -> Result<Self, ModelError> {
+        // Cosines and sines as fine as the widest rounding and the field allow.
         for fraction in (6..=ROTARY_FRACTION).rev() {
             let turned = power(fraction) + 1.0;
             let head = |head: &Unrotated| {
                 let least = (head.fraction + fraction).saturating_sub(finest).max(1);
-                let shift = (least..=16).find(|&shift| head.pair * turned / power(shift) + 1.0 <= end)?;
+                let shift = (least..=widest).find(|&shift| head.pair * turned / power(shift) + 1.0 <= end)?;
                 let sides = 2.0 * head.range * power(fraction) + power(shift) * (end + 1.0);
                 let output = (head.fraction + fraction).checked_sub(shift)?;
                 (sides < WINDOW).then_some((shift, output))

@@ -58,7 +58,7 @@ impl Compiler<'_> {
         let builder = &mut self.builder;
         let output =
             builder.symmetric(&format!("{name}_rotated"), &axes, self.description.attention.rotated_end.into());
-        let remainder = builder.unsigned(&format!("{name}_rotated.remainder"), &axes, p.rotary_shift);
+        let remainder = builder.wide(&format!("{name}_rotated.remainder"), &axes, p.rotary_shift, false);
         let outer = [rows.as_slice(), &[pair]].concat();
         let of_half = |tensor, axes: &[AxisId], which| {
             let mut access = at(tensor, axes);
@@ -74,17 +74,15 @@ impl Compiler<'_> {
         };
         for which in 0..2 {
             let sign = if which == 0 { -1 } else { 1 };
-            builder.rows(
-                &format!("{name}_rotated: half {which}"),
-                &outer,
-                vec![
-                    turned(1, which, cosine),
-                    turned(sign, 1 - which, sine),
-                    monomial(1 << (p.rotary_shift - 1), &[]),
-                    monomial(-1 << p.rotary_shift, &[&of_half(output, &axes, which)]),
-                    monomial(-1, &[&of_half(remainder, &axes, which)]),
-                ],
-            );
+            let mut monomials = vec![
+                turned(1, which, cosine),
+                turned(sign, 1 - which, sine),
+                monomial(1 << (p.rotary_shift - 1), &[]),
+                monomial(-1 << p.rotary_shift, &[&of_half(output, &axes, which)]),
+            ];
+            let limbs = remainder.iter().map(|(unit, limb)| monomial(-unit, &[&of_half(limb.tensor, &axes, which)]));
+            monomials.extend(limbs);
+            builder.rows(&format!("{name}_rotated: half {which}"), &outer, monomials);
         }
         output
     }

@@ -104,8 +104,6 @@ pub fn validate_description(description: &ModelDescription) -> Result<(), Compil
     ];
     roundings.into_iter().try_for_each(|(name, rounding)| validate_rounding(name, rounding))?;
     let bits = [
-        ("query rotary shift", attention.query_rotary_shift),
-        ("key rotary shift", attention.key_rotary_shift),
         ("rotary fraction", attention.rotary_fraction),
         ("value bits", attention.value_bits),
         ("mean bits", attention.mean_bits.saturating_sub(attention.mean_limbs.total())),
@@ -117,6 +115,10 @@ pub fn validate_description(description: &ModelDescription) -> Result<(), Compil
         if !(1..=16).contains(&value) {
             return unsupported(format!("{name} = {value}; the limits are 1 to 16"));
         }
+    }
+    let shifts = [attention.query_rotary_shift, attention.key_rotary_shift];
+    if shifts.iter().any(|shift| !(1..=20).contains(shift)) {
+        return unsupported(format!("rotary shifts = {shifts:?}; the limits are 1 to 20"));
     }
     for (name, end) in [("projected end", attention.projected_end), ("rotated end", attention.rotated_end)] {
         if !(1..1 << 15).contains(&end) {

@@ -6,7 +6,7 @@ use obelysk_model::quantize::Precision;
 use obelysk_prover::Honesty;
 use obelysk_statement::Assignment;
 use obelysk_statement::check::{check, check_relation};
-use obelysk_statement::compile::difference_end;
+use obelysk_statement::compile::{LIMB_BITS, difference_end};
 use obelysk_tests::attacks::attacks;
 use obelysk_tests::derived::{narrowed, qwen2};
 use obelysk_tests::subject::{Subject, fixture, quantized};
@@ -51,6 +51,15 @@ fn every_relation_of_a_clamped_value_is_attacked_too() {
         let attacked = refuses_attacks(&subject, |relation| own.iter().any(|part| relation.contains(part)));
         assert!(attacked >= least, "{name}: {attacked}");
     }
+}
+
+#[test]
+fn every_relation_of_a_rotation_with_a_remainder_in_limbs_is_attacked_too() {
+    let model = quantized(&fixture("qwen3"), Some(Precision::FINE));
+    assert!(model.description.attention.query_rotary_shift > LIMB_BITS, "{:?}", model.description.attention);
+    let subject = Subject::of_model(model, &[&[5, 6]], 1);
+    let attacked = refuses_attacks(&subject, |relation| relation.contains("_rotated"));
+    assert_eq!(attacked, 12);
 }
 
 #[test]

@@ -1,12 +1,14 @@
 //! Statements that field arithmetic could satisfy with wrong integers do not compile: the known forgeries.
 
 use obelysk_statement::axis::{Axis, AxisId};
+use obelysk_statement::compile::difference_end;
 use obelysk_statement::relation::{
     Access, Certificate, Contraction, Interval, Linear, Lookup, Monomial, NamedRelation, Relation, Tensor, TensorId,
     TensorKind,
 };
 use obelysk_statement::table::{Table, TableId, TableRows};
-use obelysk_statement::{CompileError, Statement};
+use obelysk_statement::{CompileError, Statement, compile};
+use obelysk_tests::subject::{Subject, fixture};
 
 const AXIS: AxisId = AxisId(0);
 
@@ -103,6 +105,18 @@ fn a_product_whose_row_is_too_heavy_does_not_compile() {
     };
     assert!(relation(4096).check().is_ok());
     assert!(wraps(&relation(16_384)));
+}
+
+#[test]
+fn a_step_at_whose_last_difference_the_exponential_is_not_zero_does_not_compile() {
+    // A larger difference could be committed as it is or as the last one, with other weights. Steps are at most twice the finest.
+    let subject = Subject::new(&fixture("llama31"), &[&[5]], 1);
+    let mut description = subject.model.description;
+    assert!(difference_end(&description).is_some());
+    description.attention.score_step /= 2;
+    assert_eq!(difference_end(&description), None);
+    let refused = compile(&description, &subject.inferences);
+    assert!(matches!(&refused, Err(CompileError::Unsupported(reason)) if reason.contains("score step")), "{refused:?}");
 }
 
 #[test]

@@ -19,6 +19,24 @@ use crate::subject::fixture;
 /// If the fixture is not what it is.
 #[must_use]
 pub fn qwen2(largest: f32) -> TempDir {
+    biased(|_, layer, width, channel| {
+        let spread = (channel * 37 + layer * 11 + width) % 101;
+        largest * (spread as f32 / 50.0 - 1.0)
+    })
+}
+
+/// As [`qwen2`], with one large bias per key head and no other: what trained models of this architecture have.
+///
+/// # Panics
+/// If the fixture is not what it is.
+#[must_use]
+pub fn qwen2_with_large_keys(largest: f32) -> TempDir {
+    // Of both halves of a pair, in heads of 24 channels.
+    biased(|projection, _, _, channel| if projection == "k" && [5, 24 + 17].contains(&channel) { largest } else { 0.0 })
+}
+
+/// The weights of the Llama fixture with a bias of each projection, layer, width and channel.
+fn biased(bias: impl Fn(&str, usize, usize, usize) -> f32) -> TempDir {
     let source = fixture("llama31");
     let folder = copy_without_weights(&source);
     let config = fs::read_to_string(source.join("config.json")).expect("a config");
@@ -29,10 +47,7 @@ pub fn qwen2(largest: f32) -> TempDir {
     let mut biases: HashMap<String, Vec<u8>> = HashMap::new();
     for layer in 0..2usize {
         for (projection, width) in [("q", 96usize), ("k", 48), ("v", 48)] {
-            let entry = |channel: usize| {
-                let spread = (channel * 37 + layer * 11 + width) % 101;
-                largest * (spread as f32 / 50.0 - 1.0)
-            };
+            let entry = |channel: usize| bias(projection, layer, width, channel);
             let name = format!("model.layers.{layer}.self_attn.{projection}_proj.bias");
             biases.insert(name, (0..width).flat_map(|channel| entry(channel).to_le_bytes()).collect());
         }

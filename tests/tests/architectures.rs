@@ -8,7 +8,7 @@ use obelysk_model::quantize::Precision;
 use obelysk_model::template::ChatTemplate;
 use obelysk_model::tokenizer::ModelTokenizer;
 use obelysk_prover::Honesty;
-use obelysk_tests::derived::{narrowed, qwen2, spiked};
+use obelysk_tests::derived::{narrowed, qwen2, qwen2_with_large_keys, spiked};
 use obelysk_tests::subject::{Subject, fixture, quantized, tiny_chat};
 
 /// Longer than the windows of the fixtures.
@@ -64,6 +64,17 @@ fn qwen2_with_biases_is_proven_and_follows_the_float_engine() {
         println!("{quality:?}");
         assert!((quality.perplexity_int / quality.perplexity_float - 1.0).abs() <= 0.01, "{quality:?}");
     }
+}
+
+#[test]
+fn key_biases_far_above_all_queries_cost_no_quality() {
+    let folder = qwen2_with_large_keys(211.0);
+    let model = quantized(folder.path(), Some(Precision::FINE));
+    let float = FloatModel::open(folder.path()).unwrap();
+    let tokenizer = ModelTokenizer::open(folder.path()).unwrap();
+    let quality = quality::compare(&float, &model, &tokenizer, None).unwrap();
+    println!("{quality:?}");
+    assert!(quality.mean_kl <= 5e-5, "{quality:?}");
 }
 
 fn has_limbs(subject: &Subject) -> bool {

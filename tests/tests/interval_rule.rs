@@ -1,7 +1,7 @@
 //! Statements that field arithmetic could satisfy with wrong integers do not compile: the known forgeries.
 
 use obelysk_statement::axis::{Axis, AxisId};
-use obelysk_statement::compile::difference_end;
+use obelysk_statement::compile::{difference_end, validate_description};
 use obelysk_statement::relation::{
     Access, Certificate, Contraction, Interval, Linear, Lookup, Monomial, NamedRelation, Relation, Tensor, TensorId,
     TensorKind,
@@ -117,6 +117,18 @@ fn a_step_at_whose_last_difference_the_exponential_is_not_zero_does_not_compile(
     assert_eq!(difference_end(&description), None);
     let refused = compile(&description, &subject.inferences);
     assert!(matches!(&refused, Err(CompileError::Unsupported(reason)) if reason.contains("score step")), "{refused:?}");
+}
+
+#[test]
+fn queries_and_keys_whose_products_exceed_30_bits_are_refused_with_their_description() {
+    let mut description = Subject::new(&fixture("llama31"), &[&[5]], 1).model.description;
+    assert_eq!(validate_description(&description), Ok(()));
+    description.attention.rotated_end = (1 << 15) - 1;
+    let refused = validate_description(&description);
+    assert!(
+        matches!(&refused, Err(CompileError::Unsupported(reason)) if reason.contains("rotated end")),
+        "{refused:?}"
+    );
 }
 
 #[test]

@@ -146,6 +146,10 @@ fn validate_scores(description: &ModelDescription) -> Result<(), CompileError> {
     let unsupported = |reason: String| Err(CompileError::Unsupported(reason));
     let attention = &description.attention;
     let step = attention.score_step;
+    let (dim, end) = (description.shape.head_dim as u64, u64::from(attention.rotated_end));
+    if dim * end * end >= 1 << 30 {
+        return unsupported(format!("rotated end = {end}: products over {dim} channels exceed 30 bits"));
+    }
     if !(FINEST_STEP..1 << 48).contains(&step) {
         return unsupported(format!("score step = {step}; the limits are 2^24 to 2^48 - 1"));
     }

@@ -114,10 +114,11 @@ fn replays(artifacts: &Artifacts, prepared: &Prepared, log: &CapturedLog) -> Res
     let mut offset = 0u64;
     for entry in &log.entries {
         let entry_holds = |holds: bool, otherwise: &str| require(holds, format!("entry {}: {otherwise}", entry.index));
-        let output_tokens = engine.generate(&entry.prompt_tokens, limit, &log.facts.stop_tokens)?;
+        let (output_tokens, logits) =
+            engine.generate_with_logits(&entry.prompt_tokens, limit, &log.facts.stop_tokens)?;
         entry_holds(output_tokens == entry.output_tokens, "the integer engine answers with other tokens")?;
         let inference = Inference { prompt_tokens: entry.prompt_tokens.clone(), output_tokens };
-        let matrix = capture::output_logits(&engine, &inference);
+        let matrix = capture::matrix(&logits);
         let place = (entry.matrix_offset, entry.matrix_shape);
         entry_holds(
             place == (offset, capture::matrix_shape(prepared, &inference)),

@@ -61,9 +61,9 @@ pub fn capture(
     artifacts.write_with(LOG_MATRICES, |matrices| {
         for prompt in (0..inputs.count).flat_map(|_| prompts) {
             let limit = facts.max_new_tokens as usize;
-            let output_tokens = engine.generate(&prompt.tokens, limit, &facts.stop_tokens)?;
+            let (output_tokens, logits) = engine.generate_with_logits(&prompt.tokens, limit, &facts.stop_tokens)?;
             let inference = Inference { prompt_tokens: prompt.tokens.clone(), output_tokens };
-            let matrix = output_logits(&engine, &inference);
+            let matrix = matrix(&logits);
             let entry = Entry {
                 index: u32::try_from(entries.len()).expect("logs are shorter"),
                 matrix_offset: offset,
@@ -108,8 +108,7 @@ pub fn read(artifacts: &Artifacts, model_digest: &str) -> Result<CapturedLog, Fa
 
 /// Integer logits of the output rows, i32 little-endian.
 #[must_use]
-pub fn output_logits(engine: &IntegerModel, inference: &Inference) -> Vec<u8> {
-    let logits = engine.read(&mut engine.cache(), &inference.inputs(), inference.output_tokens.len());
+pub fn matrix(logits: &[i32]) -> Vec<u8> {
     logits.iter().flat_map(|logit| logit.to_le_bytes()).collect()
 }
 

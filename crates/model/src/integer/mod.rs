@@ -151,7 +151,33 @@ impl<'a> IntegerModel<'a> {
         prompt: &[u32],
         limit: usize,
         stop: &[u32],
+        each: impl FnMut(u32),
+    ) -> Result<Vec<u32>, ModelError> {
+        self.answer(prompt, limit, stop, each, |_| {})
+    }
+
+    /// As [`IntegerModel::generate_streaming`], with the logits that each output token was chosen from, shape [tokens, vocabulary].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn generate_with_logits(
+        &self,
+        prompt: &[u32],
+        limit: usize,
+        stop: &[u32],
+    ) -> Result<(Vec<u32>, Vec<i32>), ModelError> {
+        let mut logits = Vec::new();
+        let output = self.answer(prompt, limit, stop, |_| {}, |row| logits.extend_from_slice(row))?;
+        Ok((output, logits))
+    }
+
+    fn answer(
+        &self,
+        prompt: &[u32],
+        limit: usize,
+        stop: &[u32],
         mut each: impl FnMut(u32),
+        mut see: impl FnMut(&[i32]),
     ) -> Result<Vec<u32>, ModelError> {
         let shape = &self.description.shape;
         check_prompt(prompt, shape.vocabulary, shape.positions)?;
@@ -163,7 +189,9 @@ impl<'a> IntegerModel<'a> {
         let mut output = Vec::new();
         let mut next = prompt.to_vec();
         while output.len() < limit && !output.last().is_some_and(|last| stop.contains(last)) {
-            let token = argmax(&self.read(&mut cache, &next, 1));
+            let row = self.read(&mut cache, &next, 1);
+            let token = argmax(&row);
+            see(&row);
             each(token);
             output.push(token);
             next = vec![token];

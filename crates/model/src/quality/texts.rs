@@ -8,8 +8,6 @@ use crate::tokenizer::ModelTokenizer;
 const QUESTIONS: &str = include_str!("../../texts/questions.txt");
 /// Prose of many subjects.
 const PROSE: &str = include_str!("../../texts/prose.txt");
-/// Every so many questions one is asked: the float engine answers token by token, which takes most of the time.
-const QUESTION_STEP: usize = 2;
 /// Tokens of a question and its answer at most.
 pub(super) const CHAT_TOKENS: usize = 72;
 /// Tokens of a piece of prose at most.
@@ -23,7 +21,7 @@ pub(super) fn questions(
     template: Option<&ChatTemplate>,
     vocabulary: usize,
 ) -> Result<Vec<Vec<u32>>, ModelError> {
-    let questions = QUESTIONS.lines().filter(|line| !line.is_empty()).step_by(QUESTION_STEP);
+    let questions = QUESTIONS.lines().filter(|line| !line.is_empty());
     let encode = |question: &str| -> Result<Vec<u32>, ModelError> {
         let asked = template.map(|template| template.ask(question)).transpose()?;
         Ok(known(tokenizer.encode(asked.as_deref().unwrap_or(question))?, vocabulary))

@@ -181,8 +181,9 @@ fn validate_residual(description: &ModelDescription) -> Result<(), CompileError>
     }
     let inputs = [description.attention.mean_limbs, description.feed_forward.hidden_limbs];
     for limbs in inputs {
-        if limbs != LowLimbs::NONE && !((1..=4).contains(&limbs.count) && (1..=12).contains(&limbs.bits)) {
-            return unsupported(format!("{limbs:?}; the limits are four low limbs of 12 bits"));
+        let few = (1..=4).contains(&limbs.count) && (1..=12).contains(&limbs.bits) && limbs.total() <= 24;
+        if limbs != LowLimbs::NONE && !few {
+            return unsupported(format!("{limbs:?}; the limits are four low limbs of 12 bits, of 24 together"));
         }
     }
     let branches = [residual.attention, residual.feed_forward];

@@ -72,7 +72,7 @@ fn key_biases_far_above_all_queries_cost_no_quality() {
     let model = quantized(folder.path(), Some(Precision::FINE));
     let float = FloatModel::open(folder.path()).unwrap();
     let tokenizer = ModelTokenizer::open(folder.path()).unwrap();
-    let quality = quality::compare(&float, &model, &tokenizer, None).unwrap();
+    let quality = quality::measure_chat(&float, &model, &tokenizer, None).unwrap();
     println!("{quality:?}");
     assert!(quality.mean_kl <= 5e-5, "{quality:?}");
 }

@@ -5,21 +5,20 @@ use crate::config::ModelConfig;
 use crate::error::ModelError;
 use crate::float::FloatModel;
 use crate::integer::IntegerModel;
-use crate::quality::Tally;
+use crate::quality::{Quality, Tally};
 
 use super::QuantizedModel;
 
-/// Mean Kullback-Leibler divergence of the integer engine's distributions from the float engine's, in nats, over the
-/// positions of `sequences`.
+/// How closely the integer engine follows the float engine over the positions of `sequences`.
 ///
 /// # Errors
 /// What reading the checkpoint reports.
-pub(super) fn loss(
+pub(super) fn measure(
     config: &ModelConfig,
     checkpoint: &Checkpoint,
     model: &QuantizedModel,
     sequences: &[Vec<u32>],
-) -> Result<f64, ModelError> {
+) -> Result<Quality, ModelError> {
     let float = FloatModel::load(config.clone(), checkpoint)?;
     let integer = IntegerModel::new(model);
     let longest = model.description.shape.positions;
@@ -32,5 +31,5 @@ pub(super) fn loss(
         let rows: Vec<_> = rows.zip(&sequence[1..]).collect();
         tally.add(&rows, model.logit_unit(), config.logit_cap);
     }
-    Ok(tally.finish().mean_kl)
+    Ok(tally.finish())
 }

@@ -75,8 +75,10 @@ pub struct Piece<'a> {
 /// The kinds of quantisation that give other integers for the same checkpoint count up.
 pub const QUANTIZER: u32 = 4;
 
-/// Largest loss on the calibration texts with which the plain precision is good enough, in nats.
-const PLAIN_LOSS: f64 = 1e-3;
+/// Largest mean divergence on the calibration texts with which the plain precision is good enough, in nats.
+const PLAIN_DIVERGENCE: f64 = 1e-3;
+/// Least share of positions at which both engines then prefer the same token.
+const PLAIN_AGREEMENT: f64 = 0.97;
 /// Most weights of a model that may be tried at the plain precision: it is quantised in memory and run twice.
 const PLAIN_WEIGHTS: usize = 1 << 25;
 
@@ -162,7 +164,8 @@ fn plain(
         Err(ModelError::Unsupported(_)) => return Ok(None),
         model => model?,
     };
-    let good = loss::loss(config, checkpoint, &model, sequences)? <= PLAIN_LOSS;
+    let quality = loss::measure(config, checkpoint, &model, sequences)?;
+    let good = quality.mean_kl <= PLAIN_DIVERGENCE && quality.top1_agreement >= PLAIN_AGREEMENT;
     Ok(good.then_some(model))
 }
 

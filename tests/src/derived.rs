@@ -40,8 +40,11 @@ fn biased(bias: impl Fn(&str, usize, usize, usize) -> f32) -> TempDir {
     let source = fixture("llama31");
     let folder = copy_without_weights(&source);
     let config = fs::read_to_string(source.join("config.json")).expect("a config");
-    fs::write(folder.path().join("config.json"), config.replace("LlamaForCausalLM", "Qwen2ForCausalLM"))
-        .expect("a folder for a test");
+    fs::write(
+        folder.path().join("config.json"),
+        config.replace("LlamaForCausalLM", "Qwen2ForCausalLM").replace("\"llama\"", "\"qwen2\""),
+    )
+    .expect("a folder for a test");
     let bytes = fs::read(source.join("model.safetensors")).expect("weights");
     let tensors = SafeTensors::deserialize(&bytes).expect("weights");
     let mut biases: HashMap<String, Vec<u8>> = HashMap::new();

@@ -26,7 +26,10 @@ impl Calibration {
         let mut sequences = Vec::new();
         for text in TEXTS.lines().filter(|line| !line.is_empty()) {
             let asked = template.map(|template| template.ask(text)).transpose()?;
-            let mut sequence = tokenizer.encode(asked.as_deref().unwrap_or(text))?;
+            let mut sequence = match asked {
+                Some(asked) => tokenizer.encode(&asked)?,
+                None => tokenizer.encode_prompt(text)?,
+            };
             sequence.truncate(SEQUENCE);
             if !sequence.is_empty() {
                 sequences.push(sequence);

@@ -11,12 +11,15 @@ use super::model_files::ModelFiles;
 use super::prepare::Prepared;
 use crate::atomic;
 use crate::failure::{ExitCode, Failure};
+use crate::regular;
 
 /// The option of commands that accept any quality.
 pub const ACCEPT_OPTION: &str = "--accept-quality";
 /// Its counterpart in a ModelCache.
 const ACCEPT_FIELD: &str = "spec.prepare.quantize.minTop1Agreement \"0\"";
 const QUALITY: &str = "quality.json";
+/// It is not longer.
+const QUALITY_BYTES_MAX: u64 = 1 << 20;
 
 /// What a person asks of a model.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -110,7 +113,7 @@ pub fn report(files: &ModelFiles, prepared: &Prepared, observer: &dyn Observer) 
     let float = files.float_model()?;
     let tokenizer = ModelTokenizer::open(&files.folder)?;
     // A model without a template is asked without one.
-    let template = ChatTemplate::open(&files.folder).ok();
+    let template = ChatTemplate::for_questions(&files.folder)?;
     let measured = quality::measure(&float, &prepared.model, &tokenizer, template.as_ref())?;
     let deviations = quality::deviations(&float, &prepared.model, &tokenizer)?;
     let report =
@@ -124,7 +127,7 @@ pub fn report(files: &ModelFiles, prepared: &Prepared, observer: &dyn Observer) 
 
 /// What is kept of this model. A file that says nothing of it is as good as none.
 fn kept(prepared: &Prepared) -> Option<QualityReport> {
-    let text = std::fs::read(prepared.folder.join(QUALITY)).ok()?;
+    let text = regular::read(&prepared.folder.join(QUALITY), QUALITY_BYTES_MAX).ok()?;
     let report: QualityReport = serde_json::from_slice(&text).ok()?;
     (report.measurement == MEASUREMENT && report.model_digest == prepared.digest).then_some(report)
 }

@@ -232,7 +232,7 @@ fn cases() -> Vec<Case> {
             Fails(12, "embed_tokens"),
             config(|value| value["vocab_size"] = json!(600)),
         ),
-        case("wider head", "qwen3", &tokens, Fails(12, "q_proj"), config(|value| value["head_dim"] = json!(64))),
+        case("wider head", "qwen3", &tokens, Fails(12, "q_norm"), config(|value| value["head_dim"] = json!(64))),
         case(
             "more layers",
             "qwen3",

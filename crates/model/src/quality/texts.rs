@@ -23,8 +23,11 @@ pub(super) fn questions(
 ) -> Result<Vec<Vec<u32>>, ModelError> {
     let questions = QUESTIONS.lines().filter(|line| !line.is_empty());
     let encode = |question: &str| -> Result<Vec<u32>, ModelError> {
-        let asked = template.map(|template| template.ask(question)).transpose()?;
-        Ok(known(tokenizer.encode(asked.as_deref().unwrap_or(question))?, vocabulary))
+        let tokens = match template.map(|template| template.ask(question)).transpose()? {
+            Some(asked) => tokenizer.encode(&asked)?,
+            None => tokenizer.encode_prompt(question)?,
+        };
+        Ok(known(tokens, vocabulary))
     };
     questions.map(encode).collect()
 }
@@ -35,7 +38,7 @@ pub(super) fn prose(
     vocabulary: usize,
     positions: usize,
 ) -> Result<Vec<Vec<u32>>, ModelError> {
-    let tokens = known(tokenizer.encode(PROSE)?, vocabulary);
+    let tokens = known(tokenizer.encode_prompt(PROSE)?, vocabulary);
     let pieces = tokens.chunks(PIECE_TOKENS.min(positions.max(1))).take(PIECES);
     Ok(pieces.filter(|piece| piece.len() >= 2).map(<[u32]>::to_vec).collect())
 }

@@ -16,8 +16,6 @@ use crate::model::{ids, real_model};
 const QUESTION: [&str; 3] = ["--prompt", "What is the capital of France?", "--chat"];
 /// What a stranger gets.
 const FILES: [&str; 3] = ["model.json", "statement.json", "proof.bin"];
-/// Nothing listens there.
-const NO_HUB: &str = "http://127.0.0.1:9";
 
 struct Proven {
     out: PathBuf,
@@ -137,6 +135,6 @@ fn a_hubs_model_is_the_same_and_stays_when_the_hub_is_gone() {
     assert_eq!(report["modelDigest"], proven().digest(), "the same files make the same model");
     assert_eq!(code(&out, &["--model-digest", proven().digest()]), Some(0));
     drop(server);
-    let shown = model.obelysk(["model", "show", "--preset", "smollm2-135m", "--endpoint", NO_HUB]);
+    let shown = model.obelysk(["model", "show", "--preset", "smollm2-135m", "--endpoint", &endpoint]);
     assert_eq!(shown["modelDigest"], proven().digest(), "the preset is the repository, and needs no hub again");
 }

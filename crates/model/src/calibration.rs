@@ -17,6 +17,18 @@ pub struct Calibration {
     pub sequences: Vec<Vec<u32>>,
 }
 
+/// The tokens of a text as a model reads it: as a question where it has a chat template.
+pub(crate) fn as_question(
+    tokenizer: &ModelTokenizer,
+    template: Option<&ChatTemplate>,
+    text: &str,
+) -> Result<Vec<u32>, ModelError> {
+    match template {
+        Some(template) => tokenizer.encode(&template.ask(text)?),
+        None => tokenizer.encode_prompt(text),
+    }
+}
+
 impl Calibration {
     /// The texts as a model reads them: as questions where it has a chat template.
     ///
@@ -25,11 +37,7 @@ impl Calibration {
     pub fn of(tokenizer: &ModelTokenizer, template: Option<&ChatTemplate>) -> Result<Self, ModelError> {
         let mut sequences = Vec::new();
         for text in TEXTS.lines().filter(|line| !line.is_empty()) {
-            let asked = template.map(|template| template.ask(text)).transpose()?;
-            let mut sequence = match asked {
-                Some(asked) => tokenizer.encode(&asked)?,
-                None => tokenizer.encode_prompt(text)?,
-            };
+            let mut sequence = as_question(tokenizer, template, text)?;
             sequence.truncate(SEQUENCE);
             if !sequence.is_empty() {
                 sequences.push(sequence);

@@ -1,5 +1,6 @@
 //! The texts that quality is measured on: questions and prose, none of them the quantiser's.
 
+use crate::calibration::as_question;
 use crate::error::ModelError;
 use crate::template::ChatTemplate;
 use crate::tokenizer::ModelTokenizer;
@@ -23,11 +24,7 @@ pub(super) fn questions(
 ) -> Result<Vec<Vec<u32>>, ModelError> {
     let questions = QUESTIONS.lines().filter(|line| !line.is_empty());
     let encode = |question: &str| -> Result<Vec<u32>, ModelError> {
-        let tokens = match template.map(|template| template.ask(question)).transpose()? {
-            Some(asked) => tokenizer.encode(&asked)?,
-            None => tokenizer.encode_prompt(question)?,
-        };
-        Ok(known(tokens, vocabulary))
+        Ok(known(as_question(tokenizer, template, question)?, vocabulary))
     };
     questions.map(encode).collect()
 }

@@ -5,7 +5,6 @@ use obelysk_statement::relation::Interval;
 
 use super::IntegerModel;
 use super::linear::{add_bias, dot, project, round};
-use super::output_projection::record_input;
 use super::record::Recorder;
 use super::rotary::Projection;
 use super::rounding::Rounded;
@@ -104,7 +103,6 @@ impl IntegerModel<'_> {
             }
         }
         softmax.record(self.description, recorder);
-        record_input("attention_mean", &mean, self.description.attention.mean_limbs, recorder);
         recorder.record("attention_mean.remainder", &mean_remainder);
         mean
     }

@@ -5,7 +5,6 @@ use obelysk_statement::relation::Interval;
 
 use super::IntegerModel;
 use super::linear::project;
-use super::output_projection::record_input;
 use super::record::Recorder;
 use super::rounding::Rounded;
 
@@ -24,8 +23,6 @@ impl IntegerModel<'_> {
         recorder.record("activation", &activation);
         let products: Vec<i32> = activation.iter().zip(&up).map(|(activation, up)| activation * up).collect();
         let rounding = (format.hidden_rounding, Interval::signed(format.hidden_bits));
-        let inner = Rounded::all("feed_forward_hidden", &products, rounding, recorder);
-        record_input("feed_forward_hidden", &inner, format.hidden_limbs, recorder);
-        inner
+        Rounded::all("feed_forward_hidden", &products, rounding, recorder)
     }
 }

@@ -242,14 +242,14 @@ impl<'a> IntegerModel<'a> {
             name: "attention",
             format: &residual.attention,
             norm: norms.map(|norms| &norms.attention),
-            limbs: attention.mean_limbs,
+            input: ("attention_mean", attention.mean_limbs),
             weight: ("output_weight", shape.kv_heads * shape.group * shape.head_dim),
         };
         let feed_forward = Block {
             name: "feed_forward",
             format: &residual.feed_forward,
             norm: norms.map(|norms| &norms.feed_forward),
-            limbs: feed_forward.hidden_limbs,
+            input: ("feed_forward_hidden", feed_forward.hidden_limbs),
             weight: ("down_weight", shape.intermediate),
         };
         for layer in 0..shape.layers {

@@ -10,6 +10,8 @@ use super::rounding::Rounded;
 
 /// A matrix, and the limbs of what it reads.
 pub(super) struct OutputProjection<'a> {
+    /// Name of what it reads.
+    pub(super) input: &'a str,
     pub(super) limbs: LowLimbs,
     /// Shape [channels, width].
     pub(super) weight: &'a [i32],
@@ -17,7 +19,8 @@ pub(super) struct OutputProjection<'a> {
 }
 
 impl OutputProjection<'_> {
-    /// The rounded accumulators of `input`, shape [rows, channels]; `mass` bounds the sum of absolute weights of a row.
+    /// The rounded accumulators of `input`, whose limbs are recorded, shape [rows, channels]; `mass` bounds the sum of absolute
+    /// weights of a row.
     pub(super) fn apply(
         &self,
         name: &str,
@@ -29,12 +32,14 @@ impl OutputProjection<'_> {
         let LowLimbs { count, bits } = self.limbs;
         let kept_bits = format.kept(self.limbs);
         let top = format.top_rounding(self.limbs);
+        let names = input_limb_names(self.input, count);
         let mut high = input.to_vec();
         let mut carry = vec![0i64; input.len() / self.width * (self.weight.len() / self.width)];
         let mut rest = Vec::new();
         for place in 0..count {
             let [low, higher] = two_limbs(&high, bits);
             high = higher;
+            recorder.record(&names[place as usize], &low);
             let is_last = place + 1 == count;
             let kept_bits = if is_last { kept_bits } else { 0 };
             let cut = bits - kept_bits;
@@ -53,6 +58,7 @@ impl OutputProjection<'_> {
             recorder.record_wide(&format!("{name}.carry_{place}"), &carry, carry_bits_of(mass));
             recorder.record(&format!("{name}.carry_{place}.remainder"), &remainder);
         }
+        recorder.record(&names[count as usize], &high);
         if kept_bits > 0 {
             recorder.record(&format!("{name}.rest"), &rest);
         }
@@ -68,20 +74,4 @@ impl OutputProjection<'_> {
             _ => value.into_iter().zip(rest).map(|(value, rest)| (value << kept_bits) + rest).collect(),
         }
     }
-}
-
-/// Record what an output projection reads as its limbs.
-pub(super) fn record_input(name: &str, values: &[i32], limbs: LowLimbs, recorder: &mut Recorder) {
-    if !recorder.is_on() {
-        return;
-    }
-    let names = input_limb_names(name, limbs.count);
-    let (high, lows) = names.split_last().expect("numbers have limbs");
-    let mut rest = values.to_vec();
-    for name in lows {
-        let [low, higher] = two_limbs(&rest, limbs.bits);
-        recorder.record(name, &low);
-        rest = higher;
-    }
-    recorder.record(high, &rest);
 }

@@ -15,8 +15,8 @@ pub(super) struct Block<'a> {
     pub(super) name: &'a str,
     pub(super) format: &'a Branch,
     pub(super) norm: Option<&'a BranchNorm>,
-    /// Of what the output projection reads.
-    pub(super) limbs: LowLimbs,
+    /// Name and limbs of what the output projection reads.
+    pub(super) input: (&'a str, LowLimbs),
     /// Name of the output projection's matrix, and how many entries a row has.
     pub(super) weight: (&'a str, usize),
 }
@@ -38,9 +38,9 @@ impl IntegerModel<'_> {
         input: &[i32],
         recorder: &mut Recorder,
     ) {
-        let Block { name, format, norm, limbs, weight: (weight, width) } = *block;
+        let Block { name, format, norm, input: (input_name, limbs), weight: (weight, width) } = *block;
         let branch_name = format!("{name}_branch");
-        let projection = OutputProjection { limbs, weight: self.weight(weight, layer), width };
+        let projection = OutputProjection { input: input_name, limbs, weight: self.weight(weight, layer), width };
         let mass = self.description.weights[weight].row_mass;
         let branch = match norm {
             None => projection.apply(&branch_name, input, format, mass, recorder),

@@ -57,6 +57,7 @@ pub fn attacks(statement: &Statement, weights: &Assignment, witness: &Assignment
         found.extend(compensated_remainder(statement, weights, witness, named));
         found.extend(wrapped(statement, weights, witness, named));
         found.extend(excess_in_place_of_value(statement, weights, witness, named));
+        found.extend(clamped_to_another_value(statement, weights, witness, named));
         if found.len() == before {
             without.push(named.name.clone());
         }
@@ -163,12 +164,13 @@ fn excess_in_place_of_value(
     let Relation::Vanishing { left, right } = &named.relation else { return None };
     let (_, excess) = left.terms.iter().find(|(unit, _)| *unit == 1)?;
     let tensor = statement.tensor(excess.tensor).name.as_str();
-    let by = match tensor.strip_suffix(".low").unwrap_or(tensor).rsplit_once('.')? {
+    let by = match tensor.rsplit_once('.')? {
         (_, "above") => -1,
         (_, "below") => 1,
         _ => return None,
     };
-    let (_, value) = right.terms.iter().find(|(unit, _)| unit.abs() == 1)?;
+    let is_witness = |access: &Access| statement.tensor(access.tensor).kind == TensorKind::Witness;
+    let (_, value) = right.terms.iter().find(|(unit, access)| unit.abs() == 1 && is_witness(access))?;
     let value = &statement.tensor(value.tensor).name;
     let middle = places(witness[value].len()).into_iter().find(|&place| witness[tensor][place] == 0)?;
     let attack = Attack {
@@ -178,6 +180,31 @@ fn excess_in_place_of_value(
             (value.clone(), middle, witness[value][middle] + by),
             (tensor.to_owned(), middle, witness[tensor][middle] + 1),
         ],
+    };
+    check_relation(statement, weights, &attack.apply(witness), named).is_err().then_some(attack)
+}
+
+/// What is clamped is left as it is, and becomes a neighbour of its nearest end.
+fn clamped_to_another_value(
+    statement: &Statement,
+    weights: &Assignment,
+    witness: &Assignment,
+    named: &NamedRelation,
+) -> Option<Attack> {
+    let Relation::Lookup(lookup) = &named.relation else { return None };
+    let [unclamped, value] = lookup.columns.as_slice() else { return None };
+    let [unclamped, value] = [unclamped, value].map(|column| &statement.tensor(column.terms[0].1.tensor).name);
+    if !unclamped.ends_with(".unclamped") {
+        return None;
+    }
+    let pairs = witness[unclamped].iter().zip(&witness[value]);
+    // One that is clamped, if any is.
+    let place = pairs.clone().position(|(unclamped, value)| unclamped != value).unwrap_or(0);
+    let neighbour = witness[value][place] + if witness[value][place] > 0 { -1 } else { 1 };
+    let attack = Attack {
+        relation: named.name.clone(),
+        name: format!("{value}[{place}] = {neighbour}, clamped from {}", witness[unclamped][place]),
+        changes: vec![(value.clone(), place, neighbour)],
     };
     check_relation(statement, weights, &attack.apply(witness), named).is_err().then_some(attack)
 }

@@ -79,6 +79,10 @@ impl TableRows {
         let (high, low) = point.split_at(point.len() / 2);
         let low = eq_table(low);
         let row = |row: &[i32]| -> Challenge {
+            // Where values are clamped rows are constant, and the weights of a row add up to one.
+            if row.iter().all(|&entry| entry == row[0]) {
+                return Challenge::from(Value::from_i32(row[0]));
+            }
             row.iter().zip(&low).map(|(&entry, &weight)| weight * Value::from_i32(entry)).sum()
         };
         eq_table(high)
@@ -105,7 +109,11 @@ mod tests {
 
     #[test]
     fn the_extension_of_a_column_is_that_of_its_entries() {
-        let columns = vec![Arc::new((-8..8).collect::<Vec<i32>>()), Arc::new((0..16).map(|x| x * x - 40).collect())];
+        let columns = vec![
+            Arc::new((-8..8).collect::<Vec<i32>>()),
+            Arc::new((0..16).map(|x| x * x - 40).collect()),
+            Arc::new((-8..8).map(|x: i32| x.clamp(-2, 5)).collect()),
+        ];
         let rows = TableRows::Columns(columns.clone());
         let point: Vec<Challenge> = (2..6).map(|x| Challenge::from(Value::from_u32(x * 7_654_321))).collect();
         for (column, values) in columns.into_iter().enumerate() {

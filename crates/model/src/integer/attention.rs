@@ -7,7 +7,7 @@ use super::IntegerModel;
 use super::linear::{add_bias, dot, project, round};
 use super::record::Recorder;
 use super::rotary::Projection;
-use super::rounding::Rounded;
+use super::rounding::{HighestLimb, Rounded};
 
 /// Rotated keys and values of one layer, shape [positions, kv heads, head_dim].
 #[derive(Clone, Default)]
@@ -47,7 +47,7 @@ impl IntegerModel<'_> {
         if format.biased {
             add_bias(&mut accumulators, self.weight("value_bias", layer));
         }
-        let rounding = (format.value_rounding, Interval::signed(format.value_bits));
+        let rounding = (format.value_rounding, HighestLimb::whole(Interval::signed(format.value_bits)));
         let value = Rounded::all("value", &accumulators, rounding, recorder);
         recorder.record("value", &value);
         cache.keys.extend(key);

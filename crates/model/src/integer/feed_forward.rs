@@ -1,12 +1,12 @@
 //! Gated feed-forward block.
 
-use obelysk_statement::description::TABLE_BITS;
+use obelysk_statement::description::{Rounding, TABLE_BITS};
 use obelysk_statement::relation::Interval;
 
 use super::IntegerModel;
 use super::linear::project;
 use super::record::Recorder;
-use super::rounding::Rounded;
+use super::rounding::{HighestLimb, Rounded};
 
 impl IntegerModel<'_> {
     /// What the output projection of the feed-forward block reads, shape [rows, intermediate].
@@ -14,15 +14,26 @@ impl IntegerModel<'_> {
         let shape = &self.description.shape;
         let format = &self.description.feed_forward;
         let gate = project(normed, self.weight("gate_weight", layer), shape.hidden);
-        let gate = Rounded::all("gate", &gate, (format.gate_rounding, Interval::signed(TABLE_BITS)), recorder);
+        let Rounding { shift, unclamped_bits } = format.gate_rounding;
+        let wide = HighestLimb::whole(Interval::signed(unclamped_bits.max(TABLE_BITS)));
+        let gate = Rounded::all("gate", &gate, (Rounding::exact(shift), wide), recorder);
         recorder.record("gate", &gate);
+        let argument = HighestLimb::whole(Interval::signed(TABLE_BITS));
+        let clamped: Vec<i32> = gate.iter().map(|&gate| argument.clamp(gate).1).collect();
+        recorder.count(gate.iter().zip(&clamped).filter(|(gate, clamped)| gate != clamped).count(), 0);
         let up = project(normed, self.weight("up_weight", layer), shape.hidden);
-        let up = Rounded::all("up", &up, (format.up_rounding, Interval::signed(format.up_bits)), recorder);
+        let up = Rounded::all(
+            "up",
+            &up,
+            (format.up_rounding, HighestLimb::whole(Interval::signed(format.up_bits))),
+            recorder,
+        );
         recorder.record("up", &up);
-        let activation: Vec<i32> = gate.iter().map(|&gate| self.activation[(gate + (1 << 15)) as usize]).collect();
+        let activation: Vec<i32> = clamped.iter().map(|&gate| self.activation[(gate + (1 << 15)) as usize]).collect();
         recorder.record("activation", &activation);
         let products: Vec<i32> = activation.iter().zip(&up).map(|(activation, up)| activation * up).collect();
-        let rounding = (format.hidden_rounding, Interval::signed(format.hidden_bits));
-        Rounded::all("feed_forward_hidden", &products, rounding, recorder)
+        let low_bits = format.hidden_limbs.total();
+        let highest = HighestLimb::above(low_bits, format.hidden_bits - low_bits);
+        Rounded::all("feed_forward_hidden", &products, (format.hidden_rounding, highest), recorder)
     }
 }

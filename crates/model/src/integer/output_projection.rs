@@ -2,11 +2,10 @@
 
 use obelysk_statement::compile::{carry_bits_of, input_limb_names};
 use obelysk_statement::description::{Branch, LowLimbs};
-use obelysk_statement::relation::Interval;
 
 use super::linear::{project, two_limbs};
 use super::record::Recorder;
-use super::rounding::Rounded;
+use super::rounding::{HighestLimb, Rounded};
 
 /// A matrix, and the limbs of what it reads.
 pub(super) struct OutputProjection<'a> {
@@ -62,7 +61,7 @@ impl OutputProjection<'_> {
         if kept_bits > 0 {
             recorder.record(&format!("{name}.rest"), &rest);
         }
-        let mut rounded = Rounded::new(top, Interval::signed(format.low_bits + format.high_bits));
+        let mut rounded = Rounded::new(top, HighestLimb::above(format.low_bits, format.high_bits));
         let sums = project(&high, self.weight, self.width);
         for (sum, carry) in sums.into_iter().zip(carry) {
             rounded.push(i64::from(sum) + carry);

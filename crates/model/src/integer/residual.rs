@@ -1,14 +1,14 @@
 //! The residual stream: the embedding, to which every layer adds two branches; what leaves a layer is clamped to its range.
 
-use obelysk_statement::compile::{clamped_range, limb_names, limb_range};
-use obelysk_statement::description::{Branch, BranchNorm, LowLimbs, Norm, StreamClamp};
+use obelysk_statement::compile::{limb_names, limb_range};
+use obelysk_statement::description::{Branch, BranchNorm, LowLimbs, Norm};
 use obelysk_statement::relation::Interval;
 
 use super::IntegerModel;
 use super::linear::balanced_limbs;
 use super::output_projection::OutputProjection;
 use super::record::Recorder;
-use super::rounding::Rounded;
+use super::rounding::{HighestLimb, Rounded};
 
 /// A block of every layer, as far as the stream is concerned.
 pub(super) struct Block<'a> {
@@ -51,8 +51,8 @@ impl IntegerModel<'_> {
                 let unit = self.norm(&format!("{output_name}_norm"), &self.over_hidden(norm), &output, recorder);
                 let gain = self.weight(&format!("{output_name}_gain"), layer);
                 let scaled: Vec<i32> = unit.iter().zip(gain.iter().cycle()).map(|(unit, gain)| unit * gain).collect();
-                let range = Interval::signed(format.low_bits + format.high_bits);
-                let branch = Rounded::all(&branch_name, &scaled, (format.rounding, range), recorder);
+                let highest = HighestLimb::above(format.low_bits, format.high_bits);
+                let branch = Rounded::all(&branch_name, &scaled, (format.rounding, highest), recorder);
                 recorder.record_limbs(&branch_name, &branch, format.low_bits);
                 branch
             }
@@ -62,26 +62,28 @@ impl IntegerModel<'_> {
         }
     }
 
-    /// Clamp what enters a norm from the layer before, each channel to its range, and record it as `name`.
+    /// Clamp the highest limb of what enters a norm from the layer before, each channel to its range, and record it as `name`.
     pub(super) fn enter(&self, name: &str, stream: &mut [i32], recorder: &mut Recorder) {
         let norm = &self.description.hidden_norm;
-        if let Some(StreamClamp { excess_bits }) = self.description.residual.clamp {
-            let ranges: Vec<Interval> =
-                self.weights["stream_top"].iter().map(|&top| clamped_range(norm, i64::from(top))).collect();
+        if self.description.residual.clamp.is_some() {
+            let limb = HighestLimb::of_norm(norm);
+            let tops = self.weights["stream_top"].iter().map(|&top| i64::from(top));
+            let channels: Vec<HighestLimb> = tops.map(|top| limb.within(Interval::new(-top, top))).collect();
             let mut excess: [Vec<i32>; 2] = [Vec::new(), Vec::new()];
             let mut clamped = 0;
-            for (entry, range) in stream.iter_mut().zip(ranges.iter().cycle()) {
-                let value = i64::from(*entry).clamp(range.low, range.high) as i32;
+            for (entry, channel) in stream.iter_mut().zip(channels.iter().cycle()) {
+                let (unclamped, value) = channel.clamp(*entry);
                 clamped += usize::from(value != *entry);
-                if recorder.is_on() {
-                    excess[0].push((*entry - value).max(0));
-                    excess[1].push((value - *entry).max(0));
-                }
                 *entry = value;
+                if recorder.is_on() {
+                    let outside = unclamped - channel.clamp(value).0;
+                    excess[0].push(outside.max(0));
+                    excess[1].push((-outside).max(0));
+                }
             }
             recorder.count(clamped, stream.len());
             for (side, excess) in ["above", "below"].iter().zip(&excess) {
-                recorder.record_wide(&format!("{name}.{side}"), excess, excess_bits);
+                recorder.record(&format!("{name}.{side}"), excess);
             }
         }
         record_limbs(name, stream, norm, recorder);

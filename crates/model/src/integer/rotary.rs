@@ -1,6 +1,5 @@
 //! Queries and keys: projected, normalised where the model does so, and rotated by their position.
 
-use obelysk_statement::compile::limb_range;
 use obelysk_statement::description::{Norm, Rounding};
 use obelysk_statement::relation::Interval;
 
@@ -9,7 +8,7 @@ use super::linear::{add_bias, project, round};
 use super::norm::NormRow;
 use super::record::Recorder;
 use super::residual::record_limbs;
-use super::rounding::Rounded;
+use super::rounding::{HighestLimb, Rounded};
 
 /// Everything that differs between queries and keys.
 pub(super) struct Projection<'a> {
@@ -36,8 +35,8 @@ impl IntegerModel<'_> {
             add_bias(&mut accumulators, self.weight(&format!("{name}_bias"), layer));
         }
         let end = i64::from(self.description.attention.projected_end);
-        let range = p.norm.map_or(Interval::new(-end, end), limb_range);
-        let projected = Rounded::all(name, &accumulators, (p.rounding, range), recorder);
+        let highest = p.norm.map_or(HighestLimb::whole(Interval::new(-end, end)), HighestLimb::of_norm);
+        let projected = Rounded::all(name, &accumulators, (p.rounding, highest), recorder);
         let (unit, gain) = match p.norm {
             Some(norm) => {
                 record_limbs(name, &projected, norm, recorder);

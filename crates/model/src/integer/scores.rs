@@ -4,12 +4,12 @@ use std::ops::Range;
 
 use obelysk_statement::ModelDescription;
 use obelysk_statement::compile::{largest_score, score_bits};
-use obelysk_statement::description::TABLE_BITS;
+use obelysk_statement::description::{Rounding, TABLE_BITS};
 use obelysk_statement::relation::Interval;
 
 use super::IntegerModel;
 use super::record::Recorder;
-use super::rounding::Rounded;
+use super::rounding::{HighestLimb, Rounded};
 
 /// Rows of one layer, in the order of the statement: kv head, group, position, key position.
 pub(super) struct Differences {
@@ -25,12 +25,13 @@ pub(super) struct Differences {
 impl Differences {
     pub(super) fn new(description: &ModelDescription) -> Self {
         let largest = largest_score(description);
+        let Rounding { shift, unclamped_bits } = description.attention.score_rounding;
         let range = match description.attention.score_cap {
             None => Interval::new(-largest, largest),
-            Some(_) => Interval::signed(TABLE_BITS),
+            Some(_) => Interval::signed(unclamped_bits.max(TABLE_BITS)),
         };
         Self {
-            score: Rounded::new(description.attention.score_rounding, range),
+            score: Rounded::new(Rounding::exact(shift), HighestLimb::whole(range)),
             capped: Vec::new(),
             maximum: Vec::new(),
             difference: Vec::new(),
@@ -49,7 +50,8 @@ impl Differences {
         let first = self.difference.len();
         let mut scores: Vec<i32> = accumulators.map(|accumulator| self.score.push(accumulator)).collect();
         if let Some(caps) = &model.soft_cap {
-            scores.iter_mut().for_each(|score| *score = caps[(*score + (1 << 15)) as usize]);
+            let argument = HighestLimb::whole(Interval::signed(TABLE_BITS));
+            scores.iter_mut().for_each(|score| *score = caps[(argument.clamp(*score).1 + (1 << 15)) as usize]);
             self.capped.extend(&scores);
         }
         let maximum = *scores[seen].iter().max().expect("a position sees itself");

@@ -4,7 +4,7 @@ use obelysk_statement::description::{LowLimbs, Shape};
 
 use super::RealWeights;
 use super::feed_forward::Inner;
-use super::formats::{Expected, Input, Output, Projection, Scaled, power, project, share_bits, share_limbs};
+use super::formats::{Expected, Input, Output, Projection, Range, Scaled, power, project, share_bits, share_limbs};
 use super::stream::{Accumulators, BranchBounds, Joining, StreamFormat};
 use crate::config::ModelConfig;
 use crate::error::ModelError;
@@ -123,15 +123,15 @@ fn project_values<'a>(
     expected: &Expected,
 ) -> Result<(u32, Projection<'a>), ModelError> {
     let stack = (&real.value, &real.value.survey()?);
-    let choose = |limit: f64, range: f64| {
+    let choose = |range: Range| {
         let loss = expected.precision.projection_loss;
-        let output = Output { expected: expected.of("value"), limit, range, finest, loss };
+        let output = Output { expected: expected.of("value"), range, finest, loss };
         project("value projection", stack, real.value_bias.as_deref(), normed, &output)
     };
-    let range = power(mean_bits - 1);
-    let whole = choose(range / slack - 2.0, range)?;
-    if whole.rounding.excess_bits == 0 {
+    let range = Range::signed(mean_bits);
+    let whole = choose(Range { limit: range.magnitude / slack - 2.0, ..range })?;
+    if !whole.rounding.clamps() {
         return Ok((mean_bits, whole));
     }
-    Ok((mean_bits - 1, choose(range / 2.0 - 1.0, range / 2.0)?))
+    Ok((mean_bits - 1, choose(Range::signed(mean_bits - 1))?))
 }

@@ -1,11 +1,11 @@
 //! Formats inside the feed-forward block.
 
-use obelysk_statement::description::{LowLimbs, Rounding, Shape};
+use obelysk_statement::description::{LowLimbs, Rounding, Shape, TABLE_BITS};
 
 use super::RealWeights;
 use super::formats::{
-    Expected, FINEST_FRACTION, Input, Output, Projection, Scaled, Size, WIDEST_SHIFT, low_limbs, power, power_of,
-    project, share_bits, share_limbs, unsupported,
+    Expected, FINEST_FRACTION, Input, Output, Projection, Range, Scaled, Size, WIDEST_SHIFT, low_limbs, power,
+    power_of, project, share_bits, share_limbs, unsupported,
 };
 use super::stack::inner;
 use super::stream::Accumulators;
@@ -13,7 +13,7 @@ use crate::error::ModelError;
 
 /// Bits of the product of activation and up projection where it is one number, at most and at least.
 const INNER_BITS: std::ops::RangeInclusive<u32> = 12..=15;
-/// Bits of that product in limbs. A product of two numbers of 16 bits has 31: rounded to 25 it needs no excess.
+/// Bits of that product in limbs. A product of two numbers of 16 bits has 31: rounded to 25 it is never clamped.
 const WIDE_INNER_BITS: u32 = 25;
 
 /// Most fractional bits of a gate, whose activation is a table.
@@ -45,13 +45,8 @@ impl<'a> Inner<'a> {
         expected: &Expected,
     ) -> Result<Self, ModelError> {
         let (loss, product_loss) = (expected.precision.projection_loss, expected.precision.product_loss);
-        let output = Output {
-            expected: expected.of("gate"),
-            limit: power(15) - 1.0,
-            range: power(15),
-            finest: FINEST_GATE,
-            loss,
-        };
+        let range = Range::signed(TABLE_BITS);
+        let output = Output { expected: expected.of("gate"), range, finest: FINEST_GATE, loss };
         let gate = project("gate projection", (&real.gate, &real.gate.survey()?), None, normed, &output)?;
         if gate.fraction < 1 {
             return Err(unsupported("the gate projection"));
@@ -67,8 +62,8 @@ impl<'a> Inner<'a> {
         let survey = real.up.survey()?;
         for up_bits in (12..=16u32).rev() {
             let limit = power(up_bits - 1);
-            let output =
-                Output { expected: expected.of("up"), limit: limit - 1.0, range: limit, finest: FINEST_FRACTION, loss };
+            let range = Range::signed(up_bits);
+            let output = Output { expected: expected.of("up"), range, finest: FINEST_FRACTION, loss };
             let up = project("up projection", (&real.up, &survey), None, normed, &output)?;
             // For a vector x of norm N: |g.x u.x| <= (|g||u| + |g.u|) N^2 / 2, and the activation shrinks.
             let aligned = gate.stack.pairs_at(gate.weight_fraction, (up.stack, up.weight_fraction), |gate, up| {
@@ -85,8 +80,7 @@ impl<'a> Inner<'a> {
             let size = Size { bound, proven, expected: expected.of("feed_forward_hidden") * power_of(total) };
             let least = total.saturating_sub(finest.saturating_sub(down.fraction));
             let chosen = if widest_limbs == LowLimbs::NONE {
-                let range = power(widest - 1);
-                let rounding = size.rounding(least, range - 1.0, range, product_loss);
+                let rounding = size.rounding(least, Range::signed(widest), product_loss);
                 rounding.map(|(rounding, _)| (rounding, widest, LowLimbs::NONE))
             } else {
                 // Every product that the intervals allow fits, whatever the shift leaves of its bits.

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use obelysk_statement::compile::output_norm;
+use obelysk_statement::compile::{UNCLAMPED_BITS, output_norm};
 use obelysk_statement::description::{LowLimbs, Norm, Rounding, WeightBound};
 
 use super::precision::Precision;
@@ -15,14 +15,12 @@ use crate::error::ModelError;
 
 /// Every pair of sides of a relation must differ by less than this.
 pub(super) const WINDOW: f64 = (1u64 << 31) as f64 - 2.0;
-/// Accumulators up to here leave room for an excess: a third of the window.
+/// Accumulators up to here leave room for what is clamped: a third of the window.
 pub(super) const ACCUMULATORS: f64 = 0.7 * (1u64 << 30) as f64;
 /// Widest rounding.
 pub(super) const WIDEST_SHIFT: u32 = 16;
 /// More fractional bits than any accumulator has.
 pub(super) const FINEST_FRACTION: u32 = 40;
-/// Widest excess.
-const WIDEST_EXCESS: u32 = 30;
 
 /// What calibration leads to expect of activations, as real numbers.
 pub(super) struct Expected {
@@ -76,12 +74,12 @@ pub(super) struct Size {
 }
 
 impl Size {
-    /// The finest rounding by at least `least` bits to outputs of at most `limit`, and the largest output. The relation that
-    /// states it allows for `range`. Clamping is worth it where it spares more than `loss` bits.
-    pub(super) fn rounding(self, least: u32, limit: f64, range: f64, loss: u32) -> Option<(Rounding, f64)> {
+    /// The finest rounding by at least `least` bits to a range, and the largest output. Clamping is worth it where it spares more
+    /// than `loss` bits.
+    pub(super) fn rounding(self, least: u32, range: Range, loss: u32) -> Option<(Rounding, f64)> {
         let shifts = least.max(1)..=WIDEST_SHIFT;
-        let exact = shifts.clone().find_map(|shift| self.rounding_by(shift, self.bound, limit, range));
-        let clamped = shifts.clone().find_map(|shift| self.rounding_by(shift, self.expected, limit, range));
+        let exact = shifts.clone().find_map(|shift| self.rounding_by(shift, self.bound, range));
+        let clamped = shifts.clone().find_map(|shift| self.rounding_by(shift, self.expected, range));
         match (exact, clamped) {
             (Some(exact), Some(clamped)) if exact.0.shift > clamped.0.shift + loss => Some(clamped),
             (Some(exact), _) => Some(exact),
@@ -89,22 +87,43 @@ impl Size {
         }
     }
 
-    fn rounding_by(self, shift: u32, size: f64, limit: f64, range: f64) -> Option<(Rounding, f64)> {
-        if size / power(shift) + 1.0 > limit {
+    fn rounding_by(self, shift: u32, size: f64, range: Range) -> Option<(Rounding, f64)> {
+        if size / power(shift) + 1.0 > range.limit {
             return None;
         }
-        self.clamped_to(shift, limit, range)
+        self.clamped_to(shift, range)
     }
 
-    /// Rounding by a shift, clamped to `limit` where the bound exceeds it.
-    pub(super) fn clamped_to(self, shift: u32, limit: f64, range: f64) -> Option<(Rounding, f64)> {
+    /// Rounding by a shift, clamped where the bound exceeds the range.
+    pub(super) fn clamped_to(self, shift: u32, range: Range) -> Option<(Rounding, f64)> {
         let largest = self.bound / power(shift) + 1.0;
-        let excess = largest - limit;
-        let excess_bits =
-            if excess <= 0.0 { 0 } else { (1..=WIDEST_EXCESS).find(|&bits| excess < power(bits) - 1.0)? };
-        let outside = if excess_bits > 0 { power(excess_bits) } else { 0.0 };
-        let fits = self.proven + power(shift) * (range + outside + 1.0) < WINDOW;
-        fits.then_some((Rounding { shift, excess_bits }, if excess_bits > 0 { range } else { largest }))
+        let unit = power(range.highest_place);
+        let (unclamped_bits, stated, output) = if largest <= range.limit {
+            (0, range.magnitude + 1.0, largest)
+        } else {
+            let bits = (1..=UNCLAMPED_BITS).find(|&bits| largest / unit + 1.0 < power(bits - 1))?;
+            (bits, unit * (power(bits - 1) + 1.0), range.magnitude)
+        };
+        let fits = self.proven + power(shift) * (stated + 1.0) < WINDOW;
+        fits.then_some((Rounding { shift, unclamped_bits }, output))
+    }
+}
+
+/// What an output may be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Range {
+    /// Largest magnitude that its users allow.
+    pub(super) limit: f64,
+    /// Magnitude that the proof allows.
+    pub(super) magnitude: f64,
+    /// Where the highest limb begins: what lies below is never clamped.
+    pub(super) highest_place: u32,
+}
+
+impl Range {
+    /// Signed numbers of one limb of `bits` bits.
+    pub(super) fn signed(bits: u32) -> Self {
+        Self { limit: power(bits - 1) - 1.0, magnitude: power(bits - 1), highest_place: 0 }
     }
 }
 
@@ -165,13 +184,11 @@ pub(super) fn unsupported(what: &str) -> ModelError {
     ))
 }
 
-/// The largest output of a projection that its relation allows, and the one that its users allow.
+/// What the output of a projection may be.
 pub(super) struct Output {
     /// What is expected, a real number.
     pub(super) expected: f64,
-    pub(super) limit: f64,
-    /// Magnitude of the format that the proof checks.
-    pub(super) range: f64,
+    pub(super) range: Range,
     /// Most fractional bits.
     pub(super) finest: u32,
     /// Bits of precision that may be lost for never being clamped.
@@ -193,7 +210,7 @@ pub(super) fn project<'a>(
         let bound = input.product(extremes) + largest_bias * power_of(total) + 1.0;
         let size = Size { bound, proven: bound, expected: output.expected * power_of(total) };
         let least = total.saturating_sub(output.finest);
-        let Some((rounding, largest)) = size.rounding(least, output.limit, output.range, output.loss) else {
+        let Some((rounding, largest)) = size.rounding(least, output.range, output.loss) else {
             continue;
         };
         if total >= rounding.shift {

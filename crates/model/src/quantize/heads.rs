@@ -4,7 +4,7 @@ use obelysk_statement::description::{HeadNorms, Shape};
 
 use super::RealWeights;
 use super::formats::{
-    Expected, Input, Limbs, Output, Projection, WINDOW, finest_before_norm, norm, power, project, unsupported,
+    Expected, Input, Limbs, Output, Projection, Range, WINDOW, finest_before_norm, norm, power, project, unsupported,
 };
 use super::precision::Precision;
 use super::scores::finest_rotated;
@@ -116,22 +116,24 @@ impl<'a> Heads<'a> {
         let with_norms = real.head_gains.is_some();
         let ends = Ends::of_width(shape.head_dim);
         // Two limbs where a norm follows, else one number.
-        let (limit, range) = match with_norms {
-            true => (HEAD_LIMBS.limit(), HEAD_LIMBS.range()),
-            false => (ends.projected, ends.projected),
+        let range = if with_norms {
+            let (limit, magnitude) = (HEAD_LIMBS.limit(), HEAD_LIMBS.range());
+            Range { limit, magnitude, highest_place: HEAD_LIMBS.highest_place() }
+        } else {
+            Range { limit: ends.projected, magnitude: ends.projected, highest_place: 0 }
         };
         let finest =
             if with_norms { finest_before_norm(shape.head_dim, config.rms_norm_eps) } else { FINEST_PROJECTED };
         let loss = expected.precision.projection_loss;
         let largest = |name: &str| if with_norms { expected.of(name) } else { filled(shape.head_dim) };
-        let output = |name: &str| Output { expected: largest(name), limit, range, finest, loss };
+        let output = |name: &str| Output { expected: largest(name), range, finest, loss };
         let stack = (&real.query, &real.query.survey()?);
         let query = project("query projection", stack, real.query_bias.as_deref(), normed, &output("query"))?;
         let stack = (&real.key, &real.key.survey()?);
         let key = project("key projection", stack, real.key_bias.as_deref(), normed, &output("key"))?;
         let (norms, gains, unrotated) = match &real.head_gains {
             Some([query_gain, key_gain]) => {
-                let head_squares = shape.head_dim as f64 * range * range;
+                let head_squares = shape.head_dim as f64 * range.magnitude * range.magnitude;
                 let head = |projection: &Projection| {
                     let unit = power(projection.fraction);
                     let epsilon = config.rms_norm_eps * shape.head_dim as f64 * unit * unit;
@@ -145,7 +147,7 @@ impl<'a> Heads<'a> {
                     [Unrotated::normalised(query_unit, &gains[0]), Unrotated::normalised(key_unit, &gains[1])];
                 (Some(HeadNorms { query: query_norm, key: key_norm }), Some(gains), unrotated)
             }
-            None => (None, None, [Unrotated::projected(&query, range), Unrotated::projected(&key, range)]),
+            None => (None, None, [&query, &key].map(|head| Unrotated::projected(head, range.magnitude))),
         };
         let widest = if with_norms { largest_gain(expected.precision).1 } else { WIDEST_ROTATION };
         let rotation = Rotation::choose(ends.rotated, widest, finest_rotated(shape, scale), unrotated)?;

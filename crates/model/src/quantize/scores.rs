@@ -4,7 +4,7 @@ use obelysk_statement::compile::denominator_shift;
 use obelysk_statement::description::{PROBABILITY_BITS, Rounding, ScoreCap, Shape, TABLE_BITS};
 use obelysk_statement::functions::STEP_FRACTION;
 
-use super::formats::{Expected, Size, WINDOW, power, power_of, unsupported};
+use super::formats::{Expected, Range, Size, WINDOW, power, power_of, unsupported};
 use super::heads::Rotation;
 use crate::config::ModelConfig;
 use crate::error::ModelError;
@@ -47,18 +47,22 @@ impl Scores {
     fn with_cap(cap: f64, shape: &Shape, rotation: &Rotation, unit: f64, expected: f64) -> Result<Self, ModelError> {
         /// A step of the exponential that shows in the weights.
         const COARSE: f64 = 1.0 / 64.0;
-        let range = power(TABLE_BITS - 1);
+        /// Most bits of what the cap's table clamps: more make its rows many and the step finer than anything shows.
+        const CAPPED_BITS: u32 = 18;
+        let range = Range::signed(TABLE_BITS);
         let bound = shape.head_dim as f64 * rotation.end * rotation.end;
         let size = Size { bound, proven: bound, expected: expected / unit };
         let representable = |rounding: &Rounding| fixed(power(rounding.shift) * unit / cap) >= 1;
         let exact = (1..=16u32)
-            .filter(|&shift| bound / power(shift) + 1.0 <= range - 1.0 && bound + power(shift) * (range + 1.0) < WINDOW)
+            .filter(|&shift| bound / power(shift) + 1.0 <= range.limit)
+            .filter(|&shift| bound + power(shift) * (range.magnitude + 1.0) < WINDOW)
             .map(Rounding::exact)
             .find(representable);
         let clamped = (1..=16u32)
-            .filter(|&shift| size.expected / power(shift) + 1.0 <= range - 1.0)
-            .filter_map(|shift| size.clamped_to(shift, range - 1.0, range))
+            .filter(|&shift| size.expected / power(shift) + 1.0 <= range.limit)
+            .filter_map(|shift| size.clamped_to(shift, range))
             .map(|(rounding, _)| rounding)
+            .filter(|rounding| rounding.unclamped_bits <= CAPPED_BITS)
             .find(representable);
         let rounding = match (exact, clamped) {
             (Some(exact), Some(clamped)) if power(exact.shift) * unit > COARSE => clamped,
@@ -67,7 +71,7 @@ impl Scores {
             (None, None) => return Err(unsupported("the size of attention scores")),
         };
         // As fine as the exponential's table allows.
-        let peak = (cap * (power(TABLE_BITS) - 4.0) / (2.0 * cap + logarithm(shape))).floor().min(range - 1.0);
+        let peak = (cap * (power(TABLE_BITS) - 4.0) / (2.0 * cap + logarithm(shape))).floor().min(range.limit);
         let format = ScoreCap { step: fixed(power(rounding.shift) * unit / cap), peak: peak as u32 };
         Ok(Self { rounding, cap: Some(format), step: fixed(cap / peak) })
     }

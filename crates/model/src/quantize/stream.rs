@@ -1,10 +1,13 @@
 //! Formats of the residual stream and of what joins it.
 
+use obelysk_statement::compile::{LIMB_BITS, RANGE_BITS};
 use obelysk_statement::description::{
     Branch, BranchNorm, LowLimbs, Residual, Rounding, Shape, StreamClamp, WeightBound,
 };
 
-use super::formats::{Expected, Limbs, Size, finest_before_norm, norm, normed_bits, power, power_of, unsupported};
+use super::formats::{
+    Expected, Limbs, Range, Size, WINDOW, finest_before_norm, norm, normed_bits, power, power_of, unsupported,
+};
 use super::heads::Gain;
 use crate::error::ModelError;
 
@@ -150,7 +153,11 @@ impl StreamFormat {
             let end = end_of(tops.iter().copied().fold(0.0, f64::max));
             let limbs = limbs.holding(end + added)?;
             let outside = added + joining.feed_forward.end(&feed_forward);
-            let excess_bits = (1..=BRANCH_BITS).find(|&bits| outside < power(bits))?;
+            // The low limbs of a sum may carry one into the highest.
+            let excess_bits = (1..=RANGE_BITS).find(|&bits| outside / unit + 1.0 < power(bits))?;
+            if 2.0 * end + outside + unit * power(excess_bits) >= WINDOW {
+                return None;
+            }
             Some(Self {
                 residual: Residual { fraction, clamp: Some(StreamClamp { excess_bits }), attention, feed_forward },
                 limbs,
@@ -260,13 +267,18 @@ impl BranchBounds {
         let bound = self.largest.iter().copied().fold(0.0, f64::max) / unit + 2.0;
         let expected = self.expected * power_of(self.fraction) / unit;
         let target = if clamped { expected.min(bound) } else { bound } / power(top_shift) + 1.0;
-        // More bits than the target needs where the excess over fewer would be too wide.
-        let (bits, rounding) = (2..=BRANCH_BITS).filter(|&bits| target < power(bits - 1)).find_map(|bits| {
-            let end = power(bits - 1);
-            let (rounding, _) = Size { bound, proven: self.proven, expected }.clamped_to(top_shift, end - 1.0, end)?;
-            (clamped || rounding.excess_bits == 0).then_some((bits, Rounding { shift, ..rounding }))
-        })?;
-        let low_bits = (bits / 2).max(1);
-        Some(Branch { rounding, low_bits, high_bits: bits - low_bits })
+        let size = Size { bound, proven: self.proven, expected };
+        // More bits than the target needs where fewer would leave too many to clamp.
+        let limbs = (2..=BRANCH_BITS).filter(|&bits| target < power(bits - 1)).flat_map(|bits| {
+            // A narrow high limb has a small table of what it becomes, and is clamped to within an eighth.
+            let narrow = bits.saturating_sub(4).clamp(1, LIMB_BITS);
+            [(bits, bits / 2), (bits, narrow)].into_iter().zip([false, true])
+        });
+        limbs.filter(|(_, clamps)| clamped || !clamps).find_map(|((bits, low_bits), clamps)| {
+            let range = Range { highest_place: low_bits, ..Range::signed(bits) };
+            let (rounding, _) = size.clamped_to(top_shift, range)?;
+            let branch = Branch { rounding: Rounding { shift, ..rounding }, low_bits, high_bits: bits - low_bits };
+            (rounding.clamps() == clamps && branch.high_bits <= LIMB_BITS).then_some(branch)
+        })
     }
 }

@@ -68,22 +68,20 @@ impl Compiler<'_> {
 
         let builder = &mut self.builder;
         let value_axes = [layer, entry, position, kv_head, channel];
-        let value = builder.signed("value", &value_axes, format.value_bits);
-        let range = Interval::signed(format.value_bits);
-        let mut output =
-            builder.rounded("value", &value_axes, format.value_rounding, &[(1, at(value, &value_axes))], range);
+        let Rounding { shift, unclamped_bits } = format.value_rounding;
+        let value =
+            builder.highest_limb(("value", "value"), &value_axes, Interval::signed(format.value_bits), unclamped_bits);
+        let mut output = builder.rounded("value", &value_axes, shift, &[(1, at(value.unclamped, &value_axes))]);
         output.terms.extend(value_bias.map(|bias| (-1, at(bias, &[layer, kv_head, channel]))));
         let input = at(normed, &[layer, entry, position, hidden]);
         let projection = contraction(1, &input, &at(value_weight, &[layer, kv_head, channel, hidden]));
         builder.product("value: projection", &value_axes, output, vec![projection], &[hidden]);
 
         let mean_axes = [layer, entry, position, kv_head, group, channel];
-        let limbs = builder.limbs("attention_mean", &mean_axes, format.mean_limbs, format.mean_bits);
-        let range = Interval::signed(format.mean_bits);
-        let rounding = Rounding::exact(PROBABILITY_BITS);
-        let output = builder.rounded("attention_mean", &mean_axes, rounding, &limbs.terms(), range);
+        let limbs = builder.limbs("attention_mean", &mean_axes, (format.mean_limbs, format.mean_bits), 0);
+        let output = builder.rounded("attention_mean", &mean_axes, PROBABILITY_BITS, &limbs.unclamped_terms());
         let product =
-            contraction(1, &at(probability, &pairs), &at(value, &[layer, entry, key_position, kv_head, channel]));
+            contraction(1, &at(probability, &pairs), &at(value.value, &[layer, entry, key_position, kv_head, channel]));
         builder.product("attention_mean: weights times values", &mean_axes, output, vec![product], &[key_position]);
 
         let projection = OutputProjection {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::axis::{Axis, AxisId};
-use crate::description::WeightBound;
+use crate::description::{TABLE_BITS, WeightBound};
 use crate::public::PublicTensor;
 use crate::relation::{
     Access, Certificate, Contraction, Index, Interval, Linear, Lookup, Monomial, NamedRelation, Relation, Tensor,
@@ -18,6 +18,7 @@ use crate::table::{Table, TableId, TableRows};
 pub(crate) struct Builder {
     statement: Statement,
     ranges: BTreeMap<u32, TableId>,
+    clamps: BTreeMap<(u32, i64, i64), TableId>,
 }
 
 /// `tensor` addressed by `axes`, one per axis of its own.
@@ -52,6 +53,24 @@ pub(crate) fn monomial(coefficient: i64, factors: &[&Access]) -> Monomial {
 /// `coefficient * sum left * right`.
 pub(crate) fn contraction(coefficient: i64, left: &Access, right: &Access) -> Contraction {
     Contraction { coefficient, left: left.clone(), right: right.clone() }
+}
+
+/// All signed integers of `bits` bits, and what they become when they are clamped to an interval.
+pub(crate) fn clamp_columns(bits: u32, interval: Interval) -> [Vec<i32>; 2] {
+    let unclamped: Vec<i32> = (-(1 << (bits - 1))..1 << (bits - 1)).collect();
+    let end = |end: i64| i32::try_from(end).expect("what is clamped fits an integer of 32 bits");
+    let (low, high) = (end(interval.low), end(interval.high));
+    let clamped = unclamped.iter().map(|value| (*value).clamp(low, high)).collect();
+    [unclamped, clamped]
+}
+
+/// All signed integers of `bits` bits, and what a function of [`TABLE_BITS`] bits, given by its values, makes of them when they
+/// are clamped to its arguments.
+pub(crate) fn clamped_arguments(bits: u32, values: &[i32]) -> [Vec<i32>; 2] {
+    let [unclamped, clamped] = clamp_columns(bits, Interval::signed(TABLE_BITS));
+    let value = |argument: i32| values[(argument + (1 << (TABLE_BITS - 1))) as usize];
+    let values = clamped.into_iter().map(value).collect();
+    [unclamped, values]
 }
 
 impl Builder {
@@ -99,25 +118,28 @@ impl Builder {
 
     /// A committed tensor of signed `bits`-bit integers, range-checked.
     pub(crate) fn signed(&mut self, name: &str, axes: &[AxisId], bits: u32) -> TensorId {
-        let tensor = self.witness(name, axes, Interval::signed(bits), Certificate::Lookup);
-        self.range(&format!("{name}: range"), axes, linear(&[(1, &at(tensor, axes))], 1 << (bits - 1)), bits);
-        tensor
+        self.within(name, axes, Interval::signed(bits))
     }
 
     /// A committed tensor of integers in `0..2^bits`, range-checked.
     pub(crate) fn unsigned(&mut self, name: &str, axes: &[AxisId], bits: u32) -> TensorId {
-        let tensor = self.witness(name, axes, Interval::unsigned(bits), Certificate::Lookup);
-        self.range(&format!("{name}: range"), axes, linear(&[(1, &at(tensor, axes))], 0), bits);
-        tensor
+        self.within(name, axes, Interval::unsigned(bits))
     }
 
-    /// A committed tensor of integers in `-end..=end`: looked up from both ends.
-    pub(crate) fn symmetric(&mut self, name: &str, axes: &[AxisId], end: i64) -> TensorId {
-        let bits = i64::BITS - (2 * end).leading_zeros();
-        let tensor = self.witness(name, axes, Interval::new(-end, end), Certificate::Lookup);
+    /// A committed tensor of integers in an interval: one range check where its length is a power of two, else one from each
+    /// end.
+    pub(crate) fn within(&mut self, name: &str, axes: &[AxisId], interval: Interval) -> TensorId {
+        let Interval { low, high } = interval;
+        let bits = i64::BITS - (high - low).leading_zeros();
+        let tensor = self.witness(name, axes, interval, Certificate::Lookup);
         let access = at(tensor, axes);
-        self.range(&format!("{name}: not below its end"), axes, linear(&[(1, &access)], end), bits);
-        self.range(&format!("{name}: not above its end"), axes, linear(&[(1, &access)], (1 << bits) - 1 - end), bits);
+        let from_above = (1 << bits) - 1 - high;
+        if from_above == -low {
+            self.range(&format!("{name}: range"), axes, linear(&[(1, &access)], -low), bits);
+        } else {
+            self.range(&format!("{name}: not below its end"), axes, linear(&[(1, &access)], -low), bits);
+            self.range(&format!("{name}: not above its end"), axes, linear(&[(1, &access)], from_above), bits);
+        }
         tensor
     }
 
@@ -209,6 +231,18 @@ impl Builder {
         }
         let table = self.add_table(&format!("{bits} bits"), TableRows::Range { bits: bits as usize });
         self.ranges.insert(bits, table);
+        table
+    }
+
+    /// The table of what signed integers of `bits` bits become when they are clamped to an interval.
+    pub(crate) fn clamp_table(&mut self, bits: u32, interval: Interval) -> TableId {
+        let Interval { low, high } = interval;
+        if let Some(&table) = self.clamps.get(&(bits, low, high)) {
+            return table;
+        }
+        let [unclamped, clamped] = clamp_columns(bits, interval);
+        let table = self.table(&format!("{bits} bits clamped to {low}..={high}"), vec![unclamped, clamped]);
+        self.clamps.insert((bits, low, high), table);
         table
     }
 

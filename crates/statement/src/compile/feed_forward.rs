@@ -1,11 +1,11 @@
 //! Gated feed-forward block: `down(activation(gate(x)) * up(x))`.
 
-use super::builder::{at, contraction, linear, monomial};
+use super::builder::{at, clamped_arguments, contraction, linear, monomial};
 use super::output_projection::OutputProjection;
 use super::residual::Stream;
 use super::rounding::minus;
 use super::{Axes, Compiler};
-use crate::description::{Activation, TABLE_BITS};
+use crate::description::{Activation, Rounding, TABLE_BITS};
 use crate::functions;
 use crate::relation::{Certificate, Interval, TensorId};
 use crate::table::TableId;
@@ -26,18 +26,18 @@ impl Compiler<'_> {
 
         let axes = [layer, entry, position, intermediate];
         let input = at(normed, &[layer, entry, position, hidden]);
-        let range = Interval::signed(TABLE_BITS);
-        let gate = at(builder.witness("gate", &axes, range, Certificate::Lookup), &axes);
-        let output = builder.rounded("gate", &axes, format.gate_rounding, &[(1, gate.clone())], range);
+        // The table of activations clamps gates besides.
+        let gate_bits = format.gate_rounding.unclamped_bits.max(TABLE_BITS);
+        let gate = at(builder.witness("gate", &axes, Interval::signed(gate_bits), Certificate::Lookup), &axes);
+        let output = builder.rounded("gate", &axes, format.gate_rounding.shift, &[(1, gate.clone())]);
         let projection = contraction(1, &input, &at(gate_weight, &inner_axes));
         builder.product("gate: projection", &axes, output, vec![projection], &[hidden]);
-        let up = at(builder.signed("up", &axes, format.up_bits), &axes);
         let range = Interval::signed(format.up_bits);
-        let output = builder.rounded("up", &axes, format.up_rounding, &[(1, up.clone())], range);
+        let up = builder.highest_limb(("up", "up"), &axes, range, format.up_rounding.unclamped_bits);
+        let output = builder.rounded("up", &axes, format.up_rounding.shift, &[(1, at(up.unclamped, &axes))]);
         let projection = contraction(1, &input, &at(up_weight, &inner_axes));
         builder.product("up: projection", &axes, output, vec![projection], &[hidden]);
 
-        let gates: Vec<i32> = (-(1 << (TABLE_BITS - 1))..1 << (TABLE_BITS - 1)).collect();
         let activations = match format.activation {
             Activation::Silu => functions::silu(format.gate_fraction),
             Activation::GeluTanh => functions::gelu_tanh(format.gate_fraction),
@@ -45,15 +45,16 @@ impl Compiler<'_> {
         // The least of a table of activations is near zero: what it is matters where a product fills the field.
         let least = activations.iter().copied().min().map_or(0, i64::from);
         let range = Interval::new(least, Interval::signed(TABLE_BITS).high);
-        let table = builder.table("activation", vec![gates, activations]);
+        let table = builder.table("activation", clamped_arguments(gate_bits, &activations).to_vec());
         let activation = at(builder.witness("activation", &axes, range, Certificate::Lookup), &axes);
         let columns = vec![linear(&[(1, &gate)], 0), linear(&[(1, &activation)], 0)];
         builder.lookup("activation: table", &axes, table, columns, None);
 
-        let limbs = builder.limbs("feed_forward_hidden", &axes, format.hidden_limbs, format.hidden_bits);
-        let range = Interval::signed(format.hidden_bits);
-        let output = builder.rounded("feed_forward_hidden", &axes, format.hidden_rounding, &limbs.terms(), range);
-        let mut monomials = vec![monomial(1, &[&activation, &up])];
+        let Rounding { shift, unclamped_bits } = format.hidden_rounding;
+        let format = (format.hidden_limbs, format.hidden_bits);
+        let limbs = builder.limbs("feed_forward_hidden", &axes, format, unclamped_bits);
+        let output = builder.rounded("feed_forward_hidden", &axes, shift, &limbs.unclamped_terms());
+        let mut monomials = vec![monomial(1, &[&activation, &at(up.value, &axes)])];
         monomials.extend(minus(&output));
         builder.rows("feed_forward_hidden: activation times up", &axes, monomials);
 

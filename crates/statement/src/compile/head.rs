@@ -48,7 +48,7 @@ impl Compiler<'_> {
         let claimed = PublicTensor::OneHot { columns: tokens, rows, width: vocabulary_size };
         let claimed = builder.public("output tokens", &axes, claimed, Interval::new(0, 1));
 
-        let mut difference = TwoLimbs::new(builder, "best", &output_rows, [LIMB_BITS, LIMB_BITS]).at(&output_rows);
+        let mut difference = TwoLimbs::new(builder, "best", &output_rows, [LIMB_BITS, LIMB_BITS], 0).at(&output_rows);
         let low = at(builder.unsigned("logit_gap.low", &axes, LIMB_BITS), &axes);
         let high = at(builder.unsigned("logit_gap.high", &axes, LIMB_BITS), &axes);
         let unit = 1 << LIMB_BITS;

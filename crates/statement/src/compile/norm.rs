@@ -22,15 +22,21 @@ use crate::table::TableId;
 pub(crate) struct Limbs {
     tensors: Vec<TensorId>,
     bits: u32,
-    range: Interval,
+    /// The highest limb before it is clamped.
+    unclamped: TensorId,
 }
 
 impl Limbs {
-    /// Commit to the limbs that a norm reads.
-    pub(crate) fn new(builder: &mut Builder, name: &str, axes: &[AxisId], norm: &Norm) -> Self {
-        let limb = |(limb, bits): (&&str, u32)| builder.signed(&format!("{name}.{limb}"), axes, bits);
-        let tensors = limb_names(norm.limbs).iter().zip(limb_bits(norm)).map(limb).collect();
-        Self { tensors, bits: norm.limb_bits, range: limb_range(norm) }
+    /// Commit to the limbs that a norm reads; `unclamped_bits` are those of the highest one before it is clamped, 0 where it is
+    /// not.
+    pub(crate) fn new(builder: &mut Builder, name: &str, axes: &[AxisId], norm: &Norm, unclamped_bits: u32) -> Self {
+        let names = limb_names(norm.limbs).iter().map(|limb| format!("{name}.{limb}"));
+        let names: Vec<String> = names.collect();
+        let (highest, low) = names.split_last().expect("a norm has limbs");
+        let mut tensors: Vec<TensorId> = low.iter().map(|name| builder.signed(name, axes, norm.limb_bits)).collect();
+        let highest = builder.highest_limb((name, highest), axes, Interval::signed(norm.highest_bits), unclamped_bits);
+        tensors.push(highest.value);
+        Self { tensors, bits: norm.limb_bits, unclamped: highest.unclamped }
     }
 
     /// The vector as weighted accesses, highest limb first.
@@ -44,9 +50,10 @@ impl Limbs {
         limbs.map(|(place, &tensor)| (1 << (place as u32 * self.bits), address(tensor))).collect()
     }
 
-    /// What the limbs can hold.
-    pub(crate) fn range(&self) -> Interval {
-        self.range
+    /// What the vector is before it is clamped.
+    pub(crate) fn unclamped_terms(&self, axes: &[AxisId]) -> Vec<(i64, Access)> {
+        let highest = self.highest();
+        self.terms_by(|limb| at(if limb == highest { self.unclamped } else { limb }, axes))
     }
 
     /// The highest limb.
@@ -55,27 +62,12 @@ impl Limbs {
     }
 }
 
-/// Bits of each limb that a norm reads, lowest first.
-fn limb_bits(norm: &Norm) -> impl Iterator<Item = u32> + '_ {
-    (1..=norm.limbs).map(|place| if place == norm.limbs { norm.highest_bits } else { norm.limb_bits })
-}
-
 /// What the limbs that a norm reads can hold.
 #[must_use]
 pub fn limb_range(norm: &Norm) -> Interval {
-    range_with_highest(norm, Interval::signed(norm.highest_bits))
-}
-
-/// What these limbs can hold while the highest one is at most `top` in magnitude.
-#[must_use]
-pub fn clamped_range(norm: &Norm, top: i64) -> Interval {
-    range_with_highest(norm, Interval::new(-top, top))
-}
-
-fn range_with_highest(norm: &Norm, highest: Interval) -> Interval {
     let place = (norm.limbs - 1) * norm.limb_bits;
     let ones = (0..norm.limbs - 1).map(|place| 1i64 << (place * norm.limb_bits)).sum::<i64>();
-    let limb = Interval::signed(norm.limb_bits);
+    let (limb, highest) = (Interval::signed(norm.limb_bits), Interval::signed(norm.highest_bits));
     Interval::new(limb.low * ones + (highest.low << place), limb.high * ones + (highest.high << place))
 }
 

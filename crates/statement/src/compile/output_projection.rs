@@ -22,10 +22,12 @@ impl BranchOutput {
     /// `limbs` are those that the projection reads.
     pub(super) fn new(builder: &mut Builder, name: &str, axes: &[AxisId], format: Branch, limbs: LowLimbs) -> Self {
         let kept_bits = format.kept(limbs);
+        let top_rounding = format.top_rounding(limbs);
+        let bits = [format.low_bits, format.high_bits];
         Self {
-            limbs: TwoLimbs::new(builder, name, axes, [format.low_bits, format.high_bits]),
+            limbs: TwoLimbs::new(builder, name, axes, bits, top_rounding.unclamped_bits),
             kept: (kept_bits > 0).then(|| (builder.unsigned(&format!("{name}.rest"), axes, kept_bits), kept_bits)),
-            top_rounding: format.top_rounding(limbs),
+            top_rounding,
         }
     }
 
@@ -41,9 +43,9 @@ impl BranchOutput {
         self.terms(|limb| at(limb, axes))
     }
 
-    /// Of the part that is clamped.
-    pub(super) fn range(&self) -> Interval {
-        self.limbs.range()
+    /// Of the part that is clamped, what it is before.
+    pub(super) fn unclamped_at(&self, axes: &[AxisId]) -> Vec<(i64, Access)> {
+        self.limbs.unclamped_at(axes)
     }
 
     /// Of the sum of high limbs.
@@ -56,13 +58,16 @@ impl BranchOutput {
 pub(super) struct InputLimbs {
     /// The lowest first.
     limbs: Vec<Access>,
+    /// The high limb before it is clamped.
+    unclamped: Access,
     pub(super) low: LowLimbs,
 }
 
 impl InputLimbs {
-    /// The whole number as weighted accesses, lowest limb first.
-    pub(super) fn terms(&self) -> Vec<(i64, Access)> {
-        let limbs = self.limbs.iter().enumerate();
+    /// The whole number before it is clamped, as weighted accesses, lowest limb first.
+    pub(super) fn unclamped_terms(&self) -> Vec<(i64, Access)> {
+        let (_, low) = self.limbs.split_last().expect("numbers have limbs");
+        let limbs = low.iter().chain([&self.unclamped]).enumerate();
         limbs.map(|(place, limb)| (1 << (place as u32 * self.low.bits), limb.clone())).collect()
     }
 }
@@ -92,13 +97,21 @@ pub fn carry_bits_of(mass: i64) -> u32 {
 }
 
 impl Builder {
-    /// Commit to signed numbers of `bits` bits in limbs.
-    pub(super) fn limbs(&mut self, name: &str, axes: &[AxisId], low: LowLimbs, bits: u32) -> InputLimbs {
+    /// Commit to signed numbers of `bits` bits in limbs; `unclamped_bits` are those of the high limb before it is clamped, 0
+    /// where it is not.
+    pub(super) fn limbs(
+        &mut self,
+        name: &str,
+        axes: &[AxisId],
+        (low, bits): (LowLimbs, u32),
+        unclamped_bits: u32,
+    ) -> InputLimbs {
         let names = input_limb_names(name, low.count);
         let (high, lows) = names.split_last().expect("numbers have limbs");
         let mut limbs: Vec<Access> = lows.iter().map(|name| at(self.unsigned(name, axes, low.bits), axes)).collect();
-        limbs.push(at(self.signed(high, axes, bits - low.total()), axes));
-        InputLimbs { limbs, low }
+        let high = self.highest_limb((name, high), axes, Interval::signed(bits - low.total()), unclamped_bits);
+        limbs.push(at(high.value, axes));
+        InputLimbs { limbs, unclamped: at(high.unclamped, axes), low }
     }
 
     /// State that `output` is the rounded accumulator of `projection`.
@@ -133,8 +146,7 @@ impl Builder {
             self.product(&relation, axes, Linear { terms, constant: -half }, vec![sum], summed);
             carry = carry_out;
         }
-        let value = output.limbs.at(axes);
-        let mut rounded = self.rounded(name, axes, output.top_rounding, &value, output.range());
+        let mut rounded = self.rounded(name, axes, output.top_rounding.shift, &output.unclamped_at(axes));
         rounded.terms.extend(carry.into_iter().map(|(unit, limb)| (-unit, limb)));
         self.product(&format!("{name}: projection"), axes, rounded, vec![contraction(1, high, weight)], summed);
     }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::builder::{at, contraction, linear, monomial};
-use super::norm::{Limbs, clamped_range};
+use super::norm::Limbs;
 use super::output_projection::{BranchOutput, OutputProjection};
 use super::rounding::minus;
 use super::{Axes, Compiler};
@@ -87,7 +87,7 @@ impl Compiler<'_> {
             self.builder.weight_entries("stream_top", &[hidden], bound)
         });
         let (attention, input) = self.entering("attention_input", &axes, top);
-        let feed_forward = Limbs::new(&mut self.builder, "feed_forward_input", &axes, &description.hidden_norm);
+        let feed_forward = Limbs::new(&mut self.builder, "feed_forward_input", &axes, &description.hidden_norm, 0);
         let stream = Stream { attention, feed_forward, attention_branch, feed_forward_branch, top };
 
         let builder = &mut self.builder;
@@ -118,25 +118,27 @@ impl Compiler<'_> {
         stream
     }
 
-    /// Limbs of the stream where a layer, or the head, reads it, and the left side of a relation whose right side is clamped to
-    /// them. Each channel has a range of its own: spikes are rare, and all channels together have to leave their sum of squares a
+    /// Limbs of the stream where a layer, or the head, reads it, and the left side of a relation whose right side becomes these
+    /// limbs when its highest limb is clamped. Each channel has a range of its own: spikes are rare, and all channels together have to leave their sum of squares a
     /// place.
     pub(super) fn entering(&mut self, name: &str, axes: &[AxisId], top: Option<TensorId>) -> (Limbs, Linear) {
         let norm = &self.description.hidden_norm;
         let builder = &mut self.builder;
-        let limbs = Limbs::new(builder, name, axes, norm);
+        let limbs = Limbs::new(builder, name, axes, norm, 0);
         let mut terms = limbs.terms(axes);
         if let (Some(top), Some(StreamClamp { excess_bits })) = (top, self.description.residual.clamp) {
             let (top, highest) = (at(top, &[self.axes.hidden]), at(limbs.highest(), axes));
-            for (side, sign) in [("below", 1), ("above", -1)] {
-                let form = linear(&[(1, &top), (sign, &highest)], 0);
-                builder.range(&format!("{name}: highest limb not {side} its end"), axes, form, norm.highest_bits);
-            }
-            // The low limbs alone, and what the highest adds to them at its ends.
-            let low = clamped_range(norm, 0);
             let unit = 1 << ((norm.limbs - 1) * norm.limb_bits);
-            let ends = [linear(&[(unit, &top)], low.high), linear(&[(-unit, &top)], low.low)];
-            terms.extend(builder.excess(name, axes, excess_bits, &limbs.terms(axes), ends));
+            for (side, sign) in [("above", 1), ("below", -1)] {
+                let inside = linear(&[(1, &top), (-sign, &highest)], 0);
+                let highest_bits = norm.highest_bits;
+                builder.range(&format!("{name}: highest limb not {side} its end"), axes, inside.clone(), highest_bits);
+                let excess_name = format!("{name}.{side}");
+                let excess = at(builder.unsigned(&excess_name, axes, excess_bits), axes);
+                let relation = format!("{excess_name}: only at the end of the range");
+                builder.vanishing(&relation, axes, linear(&[(1, &excess)], 0), inside);
+                terms.push((sign * unit, excess));
+            }
         }
         (limbs, Linear { terms, constant: 0 })
     }
@@ -168,7 +170,7 @@ impl Compiler<'_> {
         let builder = &mut self.builder;
         let gain = builder.weight_entries(&gain_name, &[layer, hidden], bound);
         let output =
-            builder.rounded(&format!("{name}_branch"), &axes, branch.top_rounding(), &branch.at(&axes), branch.range());
+            builder.rounded(&format!("{name}_branch"), &axes, branch.top_rounding().shift, &branch.unclamped_at(&axes));
         let mut monomials = vec![monomial(1, &[&at(unit, &axes), &at(gain, &[layer, hidden])])];
         monomials.extend(minus(&output));
         builder.rows(&format!("{name}_branch: norm times gain"), &axes, monomials);
@@ -177,7 +179,7 @@ impl Compiler<'_> {
     /// The limbs that a norm reads of a rounded accumulator.
     fn normed_limbs(&mut self, name: &str, axes: &[AxisId], norm: &Norm, output: &BranchOutput) -> Limbs {
         let builder = &mut self.builder;
-        let limbs = Limbs::new(builder, &format!("{name}_norm.input"), axes, norm);
+        let limbs = Limbs::new(builder, &format!("{name}_norm.input"), axes, norm, 0);
         let mut difference = limbs.terms(axes);
         difference.extend(output.at(axes).into_iter().map(|(c, limb)| (-c, limb)));
         let relation = format!("{name}_norm.input: the output in limbs");

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::builder::{at, contraction, monomial};
+use super::builder::{Builder, at, contraction, monomial};
 use super::norm::Limbs;
+use super::rounding::HighestLimb;
 use super::{Axes, Compiler};
 use crate::axis::AxisId;
 use crate::description::{Norm, Rounding};
@@ -31,6 +32,12 @@ pub(super) struct HeadNorm<'a> {
     pub(super) gain: TensorId,
 }
 
+/// Projected heads: in limbs where a norm follows, else one number.
+enum Projected<'a> {
+    Normed(Limbs, &'a HeadNorm<'a>),
+    Whole(HighestLimb),
+}
+
 impl Compiler<'_> {
     pub(super) fn rotary_tables(&mut self) -> (Access, Access) {
         let Axes { position, pair, .. } = self.axes;
@@ -56,8 +63,8 @@ impl Compiler<'_> {
         let (unit, gain) = self.projected(normed, &rows, &axes, p);
 
         let builder = &mut self.builder;
-        let output =
-            builder.symmetric(&format!("{name}_rotated"), &axes, self.description.attention.rotated_end.into());
+        let end = i64::from(self.description.attention.rotated_end);
+        let output = builder.within(&format!("{name}_rotated"), &axes, Interval::new(-end, end));
         let remainder = builder.wide(&format!("{name}_rotated.remainder"), &axes, p.rotary_shift, false);
         let outer = [rows.as_slice(), &[pair]].concat();
         let of_half = |tensor, axes: &[AxisId], which| {
@@ -99,29 +106,30 @@ impl Compiler<'_> {
         let name = p.name;
         let end = i64::from(self.description.attention.projected_end);
         let builder = &mut self.builder;
-        let (whole, limbs) = match &p.norm {
-            Some(HeadNorm { norm, .. }) => (None, Some(Limbs::new(builder, name, axes, norm))),
-            None => (Some(builder.symmetric(name, axes, end)), None),
+        let Rounding { shift, unclamped_bits } = p.rounding;
+        let whole =
+            |builder: &mut Builder| builder.highest_limb((name, name), axes, Interval::new(-end, end), unclamped_bits);
+        let limbs = |builder: &mut Builder, norm| Limbs::new(builder, name, axes, norm, unclamped_bits);
+        let projected = match &p.norm {
+            Some(norm) => Projected::Normed(limbs(builder, norm.norm), norm),
+            None => Projected::Whole(whole(builder)),
         };
-        let (terms, range) = match (&limbs, whole) {
-            (Some(limbs), _) => (limbs.terms(axes), limbs.range()),
-            (None, whole) => {
-                let whole = whole.expect("without limbs the projection is whole");
-                (vec![(1, at(whole, axes))], Interval::new(-end, end))
-            }
+        let unclamped = match &projected {
+            Projected::Normed(limbs, _) => limbs.unclamped_terms(axes),
+            Projected::Whole(whole) => vec![(1, at(whole.unclamped, axes))],
         };
-        let mut output = builder.rounded(name, axes, p.rounding, &terms, range);
+        let mut output = builder.rounded(name, axes, shift, &unclamped);
         let heads = [&[layer], p.heads, &[half, pair]].concat();
         output.terms.extend(p.bias.map(|bias| (-1, at(bias, &heads))));
         let weight_axes = [heads.as_slice(), &[hidden]].concat();
         let projection = contraction(1, &at(normed, &[layer, entry, position, hidden]), &at(p.weight, &weight_axes));
         builder.product(&format!("{name}: projection"), axes, output, vec![projection], &[hidden]);
-        match (&p.norm, limbs, whole) {
-            (Some(HeadNorm { norm, roots, gain }), Some(limbs), _) => {
+        match projected {
+            Projected::Normed(limbs, HeadNorm { norm, roots, gain }) => {
                 let unit = self.norm(&format!("{name}_norm"), norm, *roots, rows, &[half, pair], &limbs);
                 (unit, Some(*gain))
             }
-            (_, _, whole) => (whole.expect("without a norm the projection is whole"), None),
+            Projected::Whole(whole) => (whole.value, None),
         }
     }
 }

@@ -3,9 +3,9 @@
 //! Without a cap a difference takes one 16-bit cell however large scores are: the exponential is zero long before differences end,
 //! and what a difference lacks is committed beside it.
 
-use super::builder::{at, linear};
+use super::builder::{at, clamped_arguments, linear};
 use super::{Axes, Compiler, denominator_shift};
-use crate::description::{ModelDescription, PROBABILITY_BITS, ScoreCap, TABLE_BITS};
+use crate::description::{ModelDescription, PROBABILITY_BITS, Rounding, ScoreCap, TABLE_BITS};
 use crate::functions;
 use crate::relation::{Access, Certificate, Contraction, Interval, Linear};
 
@@ -84,17 +84,18 @@ impl Compiler<'_> {
     /// `maximum - Cap(score)`.
     fn capped_differences(&mut self, cap: &ScoreCap, product: Contraction) -> Linear {
         let Axes { layer, entry, kv_head, group, position, key_position, half, pair, .. } = self.axes;
-        let rounding = self.description.attention.score_rounding;
+        let Rounding { shift, unclamped_bits } = self.description.attention.score_rounding;
         let rows = [layer, entry, kv_head, group, position];
         let pairs = [layer, entry, kv_head, group, position, key_position];
         let builder = &mut self.builder;
-        let range = Interval::signed(TABLE_BITS);
-        let score = at(builder.witness("score", &pairs, range, Certificate::Lookup), &pairs);
-        let output = builder.rounded("score", &pairs, rounding, &[(1, score.clone())], range);
+        // The table clamps scores besides.
+        let bits = unclamped_bits.max(TABLE_BITS);
+        let score = at(builder.witness("score", &pairs, Interval::signed(bits), Certificate::Lookup), &pairs);
+        let output = builder.rounded("score", &pairs, shift, &[(1, score.clone())]);
         builder.product("score: query times key", &pairs, output, vec![product], &[half, pair]);
 
-        let scores: Vec<i32> = (-(1 << (TABLE_BITS - 1))..1 << (TABLE_BITS - 1)).collect();
-        let table = builder.table("soft cap", vec![scores, functions::soft_cap(cap)]);
+        let columns = clamped_arguments(bits, &functions::soft_cap(cap));
+        let table = builder.table("soft cap", columns.to_vec());
         let peak = i64::from(cap.peak);
         let capped = builder.witness("capped_score", &pairs, Interval::new(-peak, peak), Certificate::Lookup);
         let capped = at(capped, &pairs);

@@ -1,6 +1,7 @@
 //! Numbers that are too wide for one range check.
 
 use super::builder::{Builder, at};
+use super::rounding::HighestLimb;
 use crate::axis::AxisId;
 use crate::relation::{Access, Interval, TensorId};
 
@@ -27,24 +28,28 @@ impl Builder {
 /// A tensor `2^low_bits high + low`: the low limb is not negative, the high limb has the sign.
 pub(super) struct TwoLimbs {
     low: TensorId,
-    high: TensorId,
+    high: HighestLimb,
     low_bits: u32,
-    high_bits: u32,
 }
 
 impl TwoLimbs {
-    pub(super) fn new(builder: &mut Builder, name: &str, axes: &[AxisId], [low_bits, high_bits]: [u32; 2]) -> Self {
-        Self {
-            low: builder.unsigned(&format!("{name}.low"), axes, low_bits),
-            high: builder.signed(&format!("{name}.high"), axes, high_bits),
-            low_bits,
-            high_bits,
-        }
+    /// `unclamped_bits` are those of the high limb before it is clamped, 0 where it is not.
+    pub(super) fn new(
+        builder: &mut Builder,
+        name: &str,
+        axes: &[AxisId],
+        [low_bits, high_bits]: [u32; 2],
+        unclamped_bits: u32,
+    ) -> Self {
+        let low = builder.unsigned(&format!("{name}.low"), axes, low_bits);
+        let range = Interval::signed(high_bits);
+        let high = builder.highest_limb((name, &format!("{name}.high")), axes, range, unclamped_bits);
+        Self { low, high, low_bits }
     }
 
     /// The value as weighted accesses, high limb first.
     pub(super) fn terms(&self, address: impl Fn(TensorId) -> Access) -> Vec<(i64, Access)> {
-        vec![(1 << self.low_bits, address(self.high)), (1, address(self.low))]
+        vec![(1 << self.low_bits, address(self.high.value)), (1, address(self.low))]
     }
 
     /// As [`TwoLimbs::terms`], each limb addressed by its own axes.
@@ -52,7 +57,8 @@ impl TwoLimbs {
         self.terms(|limb| at(limb, axes))
     }
 
-    pub(super) fn range(&self) -> Interval {
-        Interval::signed(self.low_bits + self.high_bits)
+    /// What it is before it is clamped.
+    pub(super) fn unclamped_at(&self, axes: &[AxisId]) -> Vec<(i64, Access)> {
+        vec![(1 << self.low_bits, at(self.high.unclamped, axes)), (1, at(self.low, axes))]
     }
 }

@@ -1,16 +1,15 @@
 //! What the compiler accepts: everything that lies in these limits compiles without overflow.
 
 use super::norm;
+use super::rounding::UNCLAMPED_BITS;
 use super::scores::difference_end;
+use super::two_limbs::RANGE_BITS;
 use crate::description::{
     Branch, BranchNorm, BranchNorms, HeadNorms, Inference, LowLimbs, ModelDescription, Rotary, Rounding, SPECIFICATION,
     TABLE_BITS, WeightBound,
 };
 use crate::functions::STEP_FRACTION;
 use crate::statement::CompileError;
-
-/// Widest excess of a clamped value, in bits.
-const EXCESS_MAX: u32 = 30;
 
 /// Most inferences in one proof.
 pub const ENTRIES_MAX: usize = 1000;
@@ -157,8 +156,8 @@ fn validate_scores(description: &ModelDescription) -> Result<(), CompileError> {
         Some(cap) if cap.step == 0 || cap.step >> 48 != 0 || !(1..1 << 15).contains(&cap.peak) => {
             unsupported(format!("a cap of scores that has not 16 bits: {cap:?}"))
         }
-        None if attention.score_rounding.excess_bits > 0 => {
-            unsupported(format!("score: {:?}; without a cap, scores have no excess", attention.score_rounding))
+        None if attention.score_rounding.clamps() => {
+            unsupported(format!("score: {:?}; without a cap, scores are never clamped", attention.score_rounding))
         }
         None if difference_end(description).is_none() => {
             unsupported(format!("score step = {step}: differences of scores end before the exponential is zero"))
@@ -176,7 +175,7 @@ fn is_sound(bound: &WeightBound) -> bool {
 fn validate_residual(description: &ModelDescription) -> Result<(), CompileError> {
     let unsupported = |reason: String| Err(CompileError::Unsupported(reason));
     let residual = &description.residual;
-    if residual.clamp.is_some_and(|clamp| !(1..=EXCESS_MAX).contains(&clamp.excess_bits)) {
+    if residual.clamp.is_some_and(|clamp| !(1..=RANGE_BITS).contains(&clamp.excess_bits)) {
         return unsupported(format!("the range of the residual stream: {:?}", residual.clamp));
     }
     let inputs = [description.attention.mean_limbs, description.feed_forward.hidden_limbs];
@@ -204,17 +203,17 @@ fn validate_branch(branch: &Branch, limbs: LowLimbs) -> Result<(), CompileError>
     // The divisor's last bit is among those of the highest low limb, or above all of them.
     let reaches = limbs.total().saturating_sub(limbs.bits) < rounding.shift && rounding.shift <= limbs.total() + 16;
     let sized = [low_bits, high_bits].iter().all(|bits| (1..=16).contains(bits));
-    if reaches && sized && rounding.excess_bits <= EXCESS_MAX {
+    if reaches && sized && rounding.unclamped_bits <= UNCLAMPED_BITS {
         return Ok(());
     }
     Err(CompileError::Unsupported(format!("a branch of format {branch:?} from {limbs:?}")))
 }
 
 fn validate_rounding(name: &str, rounding: Rounding) -> Result<(), CompileError> {
-    if (1..=16).contains(&rounding.shift) && rounding.excess_bits <= EXCESS_MAX {
+    if (1..=16).contains(&rounding.shift) && rounding.unclamped_bits <= UNCLAMPED_BITS {
         return Ok(());
     }
-    let limit = format!("shifts are 1 to 16, excess bits at most {EXCESS_MAX}");
+    let limit = format!("shifts are 1 to 16, unclamped bits at most {UNCLAMPED_BITS}");
     Err(CompileError::Unsupported(format!("{name}: {rounding:?}; {limit}")))
 }
 

@@ -68,12 +68,12 @@ pub struct Residual {
     pub feed_forward: Branch,
 }
 
-/// The range of the residual stream between layers: all that its limbs hold while the highest one is at most the channel's
-/// entry of the weight `stream_top` in magnitude.
+/// The range of the residual stream between layers: its highest limb is clamped to the channel's entry of the weight
+/// `stream_top` in magnitude.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StreamClamp {
-    /// How far outside of the range a layer can bring an entry, in bits.
+    /// How far outside of its range a layer can bring a highest limb, in bits.
     pub excess_bits: u32,
 }
 
@@ -99,21 +99,27 @@ impl LowLimbs {
 }
 
 /// The nearest integer to an accumulator divided by a power of two, halves upwards; then, if it may lie outside of the
-/// output's range, the end of the range that is nearest to it.
+/// output's range, its highest limb is clamped to what that limb may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rounding {
     /// Logarithm of the divisor.
     pub shift: u32,
-    /// How far outside of the range the quotient can lie, in bits; 0 where it never does.
-    pub excess_bits: u32,
+    /// Bits of the quotient's highest limb before it is clamped, signed; 0 where it never leaves its range.
+    pub unclamped_bits: u32,
 }
 
 impl Rounding {
     /// A rounding whose output always fits.
     #[must_use]
     pub fn exact(shift: u32) -> Self {
-        Self { shift, excess_bits: 0 }
+        Self { shift, unclamped_bits: 0 }
+    }
+
+    /// Whether the output may have to be clamped.
+    #[must_use]
+    pub fn clamps(self) -> bool {
+        self.unclamped_bits > 0
     }
 }
 
@@ -224,7 +230,7 @@ pub struct Attention {
     pub key_rotary_shift: u32,
     /// Largest magnitude of rotated queries and keys.
     pub rotated_end: u32,
-    /// Of the scores: without excess where they have no cap, to 16 bits where they have one.
+    /// Of the scores: never clamped where they have no cap, to 16 bits where they have one.
     pub score_rounding: Rounding,
     /// The cap of scores, where the model has one.
     pub score_cap: Option<ScoreCap>,

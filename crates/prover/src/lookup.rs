@@ -5,7 +5,6 @@ use obelysk_statement::lookup::{Block, Source};
 use obelysk_statement::plan::Plan;
 use obelysk_statement::reduction::constant;
 use obelysk_statement::relation::{Access, Linear};
-use obelysk_statement::table::TableRows;
 use obelysk_statement::transcript::Transcript;
 use obelysk_statement::{Challenge, Relation, Value};
 use p3_field::PrimeCharacteristicRing;
@@ -71,12 +70,10 @@ fn leaves_of(block: &Block, tensors: &Tensors, [alpha, beta]: [Challenge; 2]) ->
             let counts = Access::new(table.multiplicity, &[axis]);
             let numerators = tensors.expand(&counts, &[axis]).into_iter().map(|count| -count).collect();
             let denominators = (0..1usize << block.log_size)
-                .map(|row| match &table.rows {
-                    TableRows::Range { .. } => base - Value::from_usize(row),
-                    TableRows::Columns(columns) => columns
-                        .iter()
-                        .zip(&powers)
-                        .fold(base, |value, (column, &power)| value - power * Value::from_i32(column[row])),
+                .map(|row| {
+                    let columns = powers.iter().take(table.rows.width()).enumerate();
+                    columns
+                        .fold(base, |value, (column, &power)| value - power * constant(table.rows.value(column, row)))
                 })
                 .collect();
             (numerators, denominators)

@@ -1,10 +1,9 @@
 //! Values of tensors, and the multiplicities that follow from them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use crate::check::Reader;
 use crate::relation::{Linear, Lookup, NamedRelation, Relation, TensorKind};
-use crate::table::TableRows;
 use crate::{Statement, TensorId};
 
 /// Entries of tensors by name, in storage order, as signed integers.
@@ -51,23 +50,19 @@ pub(crate) fn look_up(
 ) -> Option<Miss> {
     let rows = &statement.tables[usize::from(lookup.table.0)].rows;
     let size = 1usize << rows.bits();
-    let index_of_rows = index_of_rows(rows);
     let reader = Reader::new(statement, weights, witness, &named.axes);
     let columns: Vec<Vec<i64>> = lookup.columns.iter().map(|form| reader.values(form)).collect();
     let mask = lookup.mask.as_ref().map(|mask| reader.values(&Linear { terms: vec![(1, mask.clone())], constant: 0 }));
-    let first = rows.value(0, 0);
+    let first = rows.first();
     let mut miss = None;
     for place in 0..columns[0].len() {
         if mask.as_ref().is_some_and(|mask| mask[place] == 0) {
             continue;
         }
-        let row = match &index_of_rows {
-            Some(known) => known.get(&columns.iter().map(|column| column[place]).collect::<Vec<_>>()).copied(),
-            // The first column counts, so it addresses the only row that can match.
-            None => usize::try_from(columns[0][place] - first).ok().filter(|&row| {
-                row < size && (1..columns.len()).all(|column| rows.value(column, row) == columns[column][place])
-            }),
-        };
+        // The first column counts, so it addresses the only row that can match.
+        let row = usize::try_from(columns[0][place] - first).ok().filter(|&row| {
+            row < size && (1..columns.len()).all(|column| rows.value(column, row) == columns[column][place])
+        });
         match row {
             Some(row) => visit(row),
             None if miss.is_none() => {
@@ -78,23 +73,6 @@ pub(crate) fn look_up(
         }
     }
     miss
-}
-
-/// Whether the first column is a run of consecutive integers, so that it addresses its row.
-pub(crate) fn first_column_counts(columns: &[std::sync::Arc<Vec<i32>>]) -> bool {
-    columns[0].windows(2).all(|pair| pair[1] == pair[0] + 1)
-}
-
-fn index_of_rows(rows: &TableRows) -> Option<HashMap<Vec<i64>, usize>> {
-    match rows {
-        TableRows::Columns(columns) if !first_column_counts(columns) => Some(
-            (0..1usize << rows.bits())
-                .rev()
-                .map(|row| ((0..columns.len()).map(|column| rows.value(column, row)).collect(), row))
-                .collect(),
-        ),
-        _ => None,
-    }
 }
 
 /// Names and lengths that an assignment lacks or gets wrong for the committed tensors of a kind.

@@ -55,24 +55,6 @@ pub(crate) fn contraction(coefficient: i64, left: &Access, right: &Access) -> Co
     Contraction { coefficient, left: left.clone(), right: right.clone() }
 }
 
-/// All signed integers of `bits` bits, and what they become when they are clamped to an interval.
-pub(crate) fn clamp_columns(bits: u32, interval: Interval) -> [Vec<i32>; 2] {
-    let unclamped: Vec<i32> = (-(1 << (bits - 1))..1 << (bits - 1)).collect();
-    let end = |end: i64| i32::try_from(end).expect("what is clamped fits an integer of 32 bits");
-    let (low, high) = (end(interval.low), end(interval.high));
-    let clamped = unclamped.iter().map(|value| (*value).clamp(low, high)).collect();
-    [unclamped, clamped]
-}
-
-/// All signed integers of `bits` bits, and what a function of [`TABLE_BITS`] bits, given by its values, makes of them when they
-/// are clamped to its arguments.
-pub(crate) fn clamped_arguments(bits: u32, values: &[i32]) -> [Vec<i32>; 2] {
-    let [unclamped, clamped] = clamp_columns(bits, Interval::signed(TABLE_BITS));
-    let value = |argument: i32| values[(argument + (1 << (TABLE_BITS - 1))) as usize];
-    let values = clamped.into_iter().map(value).collect();
-    [unclamped, values]
-}
-
 impl Builder {
     pub(crate) fn finish(self) -> Statement {
         self.statement
@@ -191,9 +173,19 @@ impl Builder {
         })
     }
 
-    /// A table of explicit columns.
-    pub(crate) fn table(&mut self, name: &str, columns: Vec<Vec<i32>>) -> TableId {
-        self.add_table(name, TableRows::Columns(columns.into_iter().map(Arc::new).collect()))
+    /// A table of a function of the integers from `first` on.
+    pub(crate) fn function_table(&mut self, name: &str, first: i32, values: Vec<i32>) -> TableId {
+        assert!(values.len().is_power_of_two(), "a table has as many rows as a hypercube");
+        self.add_table(name, TableRows::Function { first, values: Arc::new(values) })
+    }
+
+    /// A table of a function of signed integers of `bits` bits: they are clamped to those of [`TABLE_BITS`], of which `values` are
+    /// the function's.
+    pub(crate) fn clamping_function_table(&mut self, name: &str, bits: u32, values: &[i32]) -> TableId {
+        let end = 1 << (TABLE_BITS - 1);
+        let arguments = -(1 << (bits - 1))..1 << (bits - 1);
+        let value = |argument: i32| values[(argument.clamp(-end, end - 1) + end) as usize];
+        self.function_table(name, arguments.start, arguments.map(value).collect())
     }
 
     fn add_table(&mut self, name: &str, rows: TableRows) -> TableId {
@@ -240,8 +232,9 @@ impl Builder {
         if let Some(&table) = self.clamps.get(&(bits, low, high)) {
             return table;
         }
-        let [unclamped, clamped] = clamp_columns(bits, interval);
-        let table = self.table(&format!("{bits} bits clamped to {low}..={high}"), vec![unclamped, clamped]);
+        let end = |end: i64| i32::try_from(end).expect("what is clamped fits an integer of 32 bits");
+        let rows = TableRows::Clamp { bits: bits as usize, low: end(low), high: end(high) };
+        let table = self.add_table(&format!("{bits} bits clamped to {low}..={high}"), rows);
         self.clamps.insert((bits, low, high), table);
         table
     }

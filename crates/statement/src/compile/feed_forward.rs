@@ -1,6 +1,6 @@
 //! Gated feed-forward block: `down(activation(gate(x)) * up(x))`.
 
-use super::builder::{at, clamped_arguments, contraction, linear, monomial};
+use super::builder::{at, contraction, linear, monomial};
 use super::output_projection::OutputProjection;
 use super::residual::Stream;
 use super::rounding::minus;
@@ -45,7 +45,7 @@ impl Compiler<'_> {
         // The least of a table of activations is near zero: what it is matters where a product fills the field.
         let least = activations.iter().copied().min().map_or(0, i64::from);
         let range = Interval::new(least, Interval::signed(TABLE_BITS).high);
-        let table = builder.table("activation", clamped_arguments(gate_bits, &activations).to_vec());
+        let table = builder.clamping_function_table("activation", gate_bits, &activations);
         let activation = at(builder.witness("activation", &axes, range, Certificate::Lookup), &axes);
         let columns = vec![linear(&[(1, &gate)], 0), linear(&[(1, &activation)], 0)];
         builder.lookup("activation: table", &axes, table, columns, None);

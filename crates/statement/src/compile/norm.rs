@@ -163,9 +163,8 @@ pub fn output_norm(norm: &Norm, width: usize) -> i64 {
 impl Compiler<'_> {
     /// The table of windows and reciprocal roots that norms with this constant share.
     pub(super) fn reciprocal_root_table(&mut self, norm: &Norm, width: &str) -> TableId {
-        let windows = (0..1 << 16).collect();
-        self.builder
-            .table(&format!("{width} reciprocal root"), vec![windows, functions::reciprocal_square_root(norm.constant)])
+        let roots = functions::reciprocal_square_root(norm.constant);
+        self.builder.function_table(&format!("{width} reciprocal root"), 0, roots)
     }
 
     /// Normalise `input`, of axes `rows` then `columns`, over `columns`.

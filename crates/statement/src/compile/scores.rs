@@ -3,7 +3,7 @@
 //! Without a cap a difference takes one 16-bit cell however large scores are: the exponential is zero long before differences end,
 //! and what a difference lacks is committed beside it.
 
-use super::builder::{at, clamped_arguments, linear};
+use super::builder::{at, linear};
 use super::{Axes, Compiler, denominator_shift};
 use crate::description::{ModelDescription, PROBABILITY_BITS, Rounding, ScoreCap, TABLE_BITS};
 use crate::functions;
@@ -94,8 +94,7 @@ impl Compiler<'_> {
         let output = builder.rounded("score", &pairs, shift, &[(1, score.clone())]);
         builder.product("score: query times key", &pairs, output, vec![product], &[half, pair]);
 
-        let columns = clamped_arguments(bits, &functions::soft_cap(cap));
-        let table = builder.table("soft cap", columns.to_vec());
+        let table = builder.clamping_function_table("soft cap", bits, &functions::soft_cap(cap));
         let peak = i64::from(cap.peak);
         let capped = builder.witness("capped_score", &pairs, Interval::new(-peak, peak), Certificate::Lookup);
         let capped = at(capped, &pairs);

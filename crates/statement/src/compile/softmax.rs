@@ -38,9 +38,8 @@ impl Compiler<'_> {
         builder.vanishing("is_maximum: no difference", &pairs, is_maximum, difference.clone());
 
         let length = 1usize << TABLE_BITS;
-        let indices: Vec<i32> = (0..1 << TABLE_BITS).collect();
-        let exponential =
-            builder.table("exponential", vec![indices.clone(), functions::exponential(step, PROBABILITY_BITS, length)]);
+        let exponential = functions::exponential(step, PROBABILITY_BITS, length);
+        let exponential = builder.function_table("exponential", 0, exponential);
         let interval = Interval::unsigned(PROBABILITY_BITS);
         let masked = Certificate::Lemma("masked lookup");
         let numerator = builder.witness("numerator", &pairs, interval, masked.clone());
@@ -65,7 +64,7 @@ impl Compiler<'_> {
         builder.zero("denominator: sum of numerators", &rows, sum);
         let logarithms = functions::logarithm(step, PROBABILITY_BITS, shift, length);
         let largest = i64::from(logarithms.iter().copied().max().expect("a table is not empty"));
-        let logarithm = builder.table("logarithm", vec![indices, logarithms]);
+        let logarithm = builder.function_table("logarithm", 0, logarithms);
         let shift_index =
             at(builder.witness("log_denominator", &rows, Interval::new(0, largest), Certificate::Lookup), &rows);
         builder.lookup(

@@ -10,11 +10,14 @@ use half::{bf16, f16};
 use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 use serde::Deserialize;
+use zerocopy::IntoBytes;
 
 use crate::error::ModelError;
 
 /// Longest header that is read; those of the largest published shards are below 1 MB.
 const HEADER_BYTES_MAX: u64 = 64 << 20;
+/// Entries that are read at once.
+const READ_AT_ONCE: usize = 1 << 16;
 /// Entries that are compared at once.
 const COMPARED_AT_ONCE: usize = 1 << 20;
 const SINGLE: &str = "model.safetensors";
@@ -229,16 +232,20 @@ impl Checkpoint {
     /// # Errors
     /// As there, and [`ModelError::Corrupt`] for a tensor that is not a matrix of `columns` columns with these rows.
     pub fn rows(&self, name: &str, columns: usize, rows: Range<usize>) -> Result<Vec<f32>, ModelError> {
+        self.elements(name, self.range_of(name, columns, rows)?)
+    }
+
+    /// The elements of rows of a matrix.
+    fn range_of(&self, name: &str, columns: usize, rows: Range<usize>) -> Result<Range<usize>, ModelError> {
         let place = self.place(name)?;
         match place.shape.as_slice() {
-            &[height, width] if width == columns && rows.end <= height => {}
+            &[height, width] if width == columns && rows.end <= height => Ok(rows.start * columns..rows.end * columns),
             shape => {
                 let reason =
                     format!("tensor `{name}` has shape {shape:?}; rows {rows:?} of width {columns} are needed");
-                return Err(ModelError::corrupt(&self.shards[place.shard], reason));
+                Err(ModelError::corrupt(&self.shards[place.shard], reason))
             }
         }
-        self.elements(name, rows.start * columns..rows.end * columns)
     }
 
     fn place(&self, name: &str) -> Result<&Place, ModelError> {
@@ -249,6 +256,63 @@ impl Checkpoint {
     }
 
     fn elements(&self, name: &str, range: Range<usize>) -> Result<Vec<f32>, ModelError> {
+        let mut values: Vec<f32> = Vec::with_capacity(range.len());
+        self.read_pieces(name, range, |dtype, bytes| {
+            let first = values.len();
+            match dtype {
+                Dtype::F32 => {
+                    values.extend(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])))
+                }
+                Dtype::F16 => values.extend(bytes.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32())),
+                _ => values.extend(bytes.chunks_exact(2).map(|b| bf16::from_le_bytes([b[0], b[1]]).to_f32())),
+            }
+            values[first..].iter().position(|value| !value.is_finite()).map(|place| (place, values[first + place]))
+        })?;
+        Ok(values)
+    }
+
+    /// Read rows of a matrix as they are stored.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::rows`].
+    pub fn stored_rows(&self, name: &str, columns: usize, rows: Range<usize>) -> Result<Stored, ModelError> {
+        let range = self.range_of(name, columns, rows)?;
+        let place = self.place(name)?;
+        if place.dtype != Dtype::BF16 {
+            return self.elements(name, range).map(Stored::F32);
+        }
+        let mut bits = vec![0u16; range.len()];
+        let (mut file, path) = self.file_at(place, range.start)?;
+        file.read_exact(bits.as_mut_bytes()).map_err(|error| ModelError::io(path, error))?;
+        // The file's order of bytes is that of most processors.
+        bits.iter_mut().for_each(|bits| *bits = u16::from_le(*bits));
+        let value = |bits: u16| bf16::from_bits(bits);
+        // All of a piece before any of it: a compiler can vectorise that.
+        let is_bad = |piece: &[u16]| piece.iter().fold(false, |bad, &bits| bad | !value(bits).is_finite());
+        if bits.chunks(READ_AT_ONCE).any(is_bad)
+            && let Some(place) = bits.iter().position(|&bits| !value(bits).is_finite())
+        {
+            return Err(no_number(path, name, range.start + place, value(bits[place]).to_f32()));
+        }
+        Ok(Stored::Bf16(bits))
+    }
+
+    /// The file that holds a tensor, at one of its elements.
+    fn file_at(&self, place: &Place, element: usize) -> Result<(File, &Path), ModelError> {
+        let path = self.shards[place.shard].as_path();
+        let offset = place.offset + (element * place.dtype.bitsize() / 8) as u64;
+        let mut file = File::open(path).map_err(|error| ModelError::io(path, error))?;
+        file.seek(SeekFrom::Start(offset)).map_err(|error| ModelError::io(path, error))?;
+        Ok((file, path))
+    }
+
+    /// Hand out the bytes of elements in pieces. `each` says where a piece has an entry that is no number, and which.
+    fn read_pieces(
+        &self,
+        name: &str,
+        range: Range<usize>,
+        mut each: impl FnMut(Dtype, &[u8]) -> Option<(usize, f32)>,
+    ) -> Result<(), ModelError> {
         let place = self.place(name)?;
         let path = &self.shards[place.shard];
         let width = match place.dtype {
@@ -261,22 +325,58 @@ impl Checkpoint {
                 )));
             }
         };
-        let mut file = File::open(path).map_err(|error| ModelError::io(path, error))?;
-        let offset = place.offset + (range.start * width) as u64;
-        file.seek(SeekFrom::Start(offset)).map_err(|error| ModelError::io(path, error))?;
-        let mut bytes = vec![0; range.len() * width];
-        file.read_exact(&mut bytes).map_err(|error| ModelError::io(path, error))?;
-        let values: Vec<f32> = match place.dtype {
-            Dtype::F32 => bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
-            Dtype::F16 => bytes.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32()).collect(),
-            _ => bytes.chunks_exact(2).map(|b| bf16::from_le_bytes([b[0], b[1]]).to_f32()).collect(),
-        };
-        match values.iter().position(|value| !value.is_finite()) {
-            Some(element) => {
-                let at = range.start + element;
-                Err(ModelError::corrupt(path, format!("tensor `{name}` holds {} at {at}", values[element])))
+        let (mut file, _) = self.file_at(place, range.start)?;
+        // One buffer for all pieces: memory that is touched for the first time costs more than reading it.
+        let mut buffer = vec![0; range.len().min(READ_AT_ONCE) * width];
+        for first in range.clone().step_by(READ_AT_ONCE) {
+            let bytes = &mut buffer[..(range.end - first).min(READ_AT_ONCE) * width];
+            file.read_exact(bytes).map_err(|error| ModelError::io(path, error))?;
+            if let Some((place, value)) = each(place.dtype, bytes) {
+                return Err(no_number(path, name, first + place, value));
             }
-            None => Ok(values),
+        }
+        Ok(())
+    }
+}
+
+fn no_number(path: &Path, tensor: &str, place: usize, value: f32) -> ModelError {
+    ModelError::corrupt(path, format!("tensor `{tensor}` holds {value} at {place}"))
+}
+
+/// Entries as they are stored: half as much memory where they have 16 bits.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Stored {
+    /// 32-bit floats, or what they were made of.
+    F32(Vec<f32>),
+    /// The bits of 16-bit floats with the exponent of 32-bit ones.
+    Bf16(Vec<u16>),
+}
+
+impl Stored {
+    /// Number of entries.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::F32(entries) => entries.len(),
+            Self::Bf16(entries) => entries.len(),
+        }
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Some entries as 32-bit floats; `buffer` holds those that are not stored so.
+    pub fn read<'a>(&'a self, range: Range<usize>, buffer: &'a mut Vec<f32>) -> &'a [f32] {
+        match self {
+            Self::F32(entries) => &entries[range],
+            Self::Bf16(entries) => {
+                buffer.clear();
+                buffer.extend(entries[range].iter().map(|&bits| bf16::from_bits(bits).to_f32()));
+                buffer
+            }
         }
     }
 }

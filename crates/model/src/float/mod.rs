@@ -11,6 +11,8 @@ mod rotary;
 
 use std::path::Path;
 
+use rayon::prelude::*;
+
 use crate::checkpoint::Checkpoint;
 use crate::config::ModelConfig;
 use crate::decoder::{EMBEDDING, LayerNorm, Projection, head, last_gain};
@@ -24,10 +26,12 @@ use rotary::Rotary;
 /// A model in memory.
 pub struct FloatModel {
     decoder: Decoder,
-    embedding: Vec<f32>,
+    /// Shape [vocabulary, hidden].
+    embedding: Linear,
     layers: Vec<Layer>,
     norm: Norm,
-    head: Linear,
+    /// `None` where it is the embedding.
+    head: Option<Linear>,
 }
 
 /// What all layers share.
@@ -58,9 +62,10 @@ impl Layer {
     fn load(config: &ModelConfig, checkpoint: &Checkpoint, layer: usize) -> Result<Self, ModelError> {
         let eps = config.rms_norm_eps as f32;
         let linear = |projection: Projection| -> Result<Linear, ModelError> {
-            let weight = projection.read(config, checkpoint, layer)?;
+            let (name, rows) = projection.location(config, layer);
+            let width = projection.shape(config)[1];
             let bias = projection.read_bias(config, checkpoint, layer)?;
-            Ok(Linear::new(weight, projection.shape(config)[1], bias))
+            Ok(Linear::new(checkpoint.stored_rows(&name, width, rows)?, width, bias))
         };
         let norm = |norm: LayerNorm| norm.read(config, checkpoint, layer).map(|gain| Norm::new(gain, eps));
         let pair = |first, second| -> Result<[Norm; 2], ModelError> { Ok([norm(first)?, norm(second)?]) };
@@ -165,17 +170,19 @@ impl FloatModel {
     /// # Errors
     /// What reading the tensors reports.
     pub fn load(config: ModelConfig, checkpoint: &Checkpoint) -> Result<Self, ModelError> {
-        let factor = config.embedding_factor as f32;
-        let mut embedding = checkpoint.tensor(EMBEDDING)?;
-        embedding.iter_mut().for_each(|entry| *entry *= factor);
+        let matrix = |name: &str| -> Result<Linear, ModelError> {
+            let weight = checkpoint.stored_rows(name, config.hidden_size, 0..config.vocab_size)?;
+            Ok(Linear::new(weight, config.hidden_size, None))
+        };
         Ok(Self {
+            embedding: matrix(EMBEDDING)?,
+            head: (head(&config) != EMBEDDING).then(|| matrix(head(&config))).transpose()?,
             layers: (0..config.layers)
+                .into_par_iter()
                 .map(|layer| Layer::load(&config, checkpoint, layer))
                 .collect::<Result<_, _>>()?,
             norm: Norm::new(last_gain(&config, checkpoint)?, config.rms_norm_eps as f32),
-            head: Linear::new(checkpoint.tensor(head(&config))?, config.hidden_size, None),
             decoder: Decoder::new(config),
-            embedding,
         })
     }
 
@@ -199,7 +206,7 @@ impl FloatModel {
         let width = self.decoder.config.hidden_size;
         let stream = self.decode(cache, tokens, &mut Extremes::off());
         let last = self.norm.apply(&stream[(tokens.len() - rows) * width..]);
-        let mut logits = self.head.apply(&last);
+        let mut logits = self.head.as_ref().unwrap_or(&self.embedding).apply(&last);
         if let Some(cap) = self.decoder.config.logit_cap {
             let cap = cap as f32;
             logits.iter_mut().for_each(|logit| *logit = cap * libm::tanhf(*logit / cap));
@@ -209,9 +216,9 @@ impl FloatModel {
 
     /// The residual stream after all layers, shape [tokens, hidden].
     fn decode(&self, cache: &mut Cache, tokens: &[u32], extremes: &mut Extremes) -> Vec<f32> {
-        let width = self.decoder.config.hidden_size;
-        let row = |&token: &u32| &self.embedding[token as usize * width..][..width];
-        let mut stream: Vec<f32> = tokens.iter().flat_map(row).copied().collect();
+        let factor = self.decoder.config.embedding_factor as f32;
+        let rows = tokens.iter().flat_map(|&token| self.embedding.row(token as usize));
+        let mut stream: Vec<f32> = rows.map(|entry| entry * factor).collect();
         for (layer, keys_and_values) in self.layers.iter().zip(&mut cache.layers) {
             self.decoder.run(layer, cache.positions, keys_and_values, &mut stream, extremes);
         }

@@ -24,6 +24,8 @@ use crate::faults::{Faults, Ranges, take};
 use crate::repository::{Entry, Repository};
 use crate::{Request, State};
 
+/// By then a server that has nothing else to send has sent what it has.
+const FLUSHED: Duration = Duration::from_millis(50);
 /// Bytes per piece of an answer.
 const PIECE: u64 = 1 << 16;
 
@@ -322,7 +324,10 @@ pub(crate) async fn send(location: &FilePath, headers: &HeaderMap, faults: &Faul
     let rate = faults.rate;
     let pieces = stream::unfold((file, start, sent), move |(mut file, at, sent)| async move {
         if at == stop {
-            // Less than announced: the connection breaks.
+            // Less than announced: the connection breaks, after what was sent has left this machine.
+            if stop < end {
+                tokio::time::sleep(FLUSHED).await;
+            }
             let broken = std::io::Error::from(std::io::ErrorKind::ConnectionAborted);
             return (stop < end).then_some((Err(broken), (file, end, sent)));
         }

@@ -1,15 +1,18 @@
 //! The layout of the home folder.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
 use crate::failure::{ExitCode, Failure};
+use crate::known_files::{KNOWN_FILES, KnownFiles};
 
 /// Where models, prepared weights and runs are kept.
 #[derive(Clone, Debug)]
 pub struct Home {
     root: PathBuf,
+    hashes_again: bool,
 }
 
 impl Home {
@@ -23,13 +26,25 @@ impl Home {
             Failure::new(ExitCode::BadSpec, "no home folder is known", "pass --home DIR or set OBELYSK_HOME")
         })?;
         let root = std::path::absolute(&root).map_err(|error| Failure::io("find", &root, &error))?;
-        Ok(Self { root })
+        Ok(Self::at(&root))
     }
 
     /// A known folder.
     #[must_use]
     pub fn at(root: &Path) -> Self {
-        Self { root: root.to_path_buf() }
+        Self { root: root.to_path_buf(), hashes_again: false }
+    }
+
+    /// Whether files are hashed although they look as they did when they were hashed before.
+    #[must_use]
+    pub fn hashing_again(self, hashes_again: bool) -> Self {
+        Self { hashes_again, ..self }
+    }
+
+    /// Whether files are hashed although they look as they did when they were hashed before.
+    #[must_use]
+    pub fn hashes_again(&self) -> bool {
+        self.hashes_again
     }
 
     /// The folder itself.
@@ -48,6 +63,18 @@ impl Home {
     #[must_use]
     pub fn model(&self, organisation: &str, name: &str, revision: &str) -> PathBuf {
         self.models().join(fitting(format!("{organisation}--{name}"))).join(short(revision))
+    }
+
+    /// The files of a folder whose digests are known. What lies outside of this folder is the user's: nothing is written there.
+    #[must_use]
+    pub fn known_files(&self, folder: &Path) -> KnownFiles {
+        let memory = if folder.starts_with(&self.root) {
+            folder.join(KNOWN_FILES)
+        } else {
+            let name = hex::encode(Sha256::digest(folder.as_os_str().as_bytes()));
+            self.root.join("known").join(format!("{}.json", short(&name)))
+        };
+        KnownFiles::of(folder, memory, !self.hashes_again)
     }
 
     /// The default folder of a run's results, named after its inputs so that a repeated command finds it again.

@@ -9,6 +9,7 @@ pub mod device;
 pub mod failure;
 pub mod home;
 pub mod job;
+pub mod known_files;
 pub mod memory;
 pub mod paths;
 pub mod pipeline;

@@ -78,7 +78,7 @@ impl Subject {
         let engine = IntegerModel::new(&model);
         let inferences: Vec<Inference> = prompts.iter().map(|prompt| answer(&engine, prompt, outputs)).collect();
         let statement = compile(&model.description, &inferences).expect("a sound statement");
-        let witness = engine.witness(&inferences).expect("the engine's own answers");
+        let (witness, _) = engine.witness(&inferences).expect("the engine's own answers");
         let commitment = WeightCommitment::new(&statement, &model.weights).expect("a supported size");
         Self { inferences, statement, commitment, witness, model }
     }
@@ -93,7 +93,7 @@ impl Subject {
         for inference in &mut self.inferences {
             *inference = answer(&engine, &inference.prompt_tokens, inference.output_tokens.len());
         }
-        self.witness = engine.witness(&self.inferences).expect("the engine's own answers");
+        (self.witness, _) = engine.witness(&self.inferences).expect("the engine's own answers");
         self.statement = compile(&self.model.description, &self.inferences).expect("a sound statement");
     }
 

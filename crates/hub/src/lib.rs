@@ -23,5 +23,5 @@ pub use client::{Client, Endpoint};
 pub use download::{Downloaded, DownloadedFile, Progress, download};
 pub use error::HubError;
 pub use repository::{Reference, RemoteFile, Revision, StatedDigest};
-pub use selection::{INDEX, SINGLE, select};
+pub use selection::{INDEX, SINGLE, SMALL_FILES, select};
 pub use store::Store;

@@ -10,14 +10,14 @@ pub const INDEX: &str = "model.safetensors.index.json";
 /// Name of weights in one file.
 pub const SINGLE: &str = "model.safetensors";
 
-/// Small files that a model consists of, where the repository has them.
-const SMALL: [&str; 8] = [
+/// Small files that a model consists of, where there are any: configuration and tokenizer.
+pub const SMALL_FILES: [&str; 8] = [
+    "added_tokens.json",
     "chat_template.jinja",
     "config.json",
     "generation_config.json",
     "special_tokens_map.json",
     "tokenizer.json",
-    "tokenizer.model",
     "tokenizer_config.json",
     INDEX,
 ];
@@ -25,7 +25,8 @@ const SMALL: [&str; 8] = [
 /// The files of a model: configuration, tokenizer, and these files of weights.
 #[must_use]
 pub fn select(files: &[RemoteFile], weights: &BTreeSet<String>) -> Vec<RemoteFile> {
-    let is_wanted = |path: &str| SMALL.contains(&path) || (weights.contains(path) && path.ends_with(".safetensors"));
+    let is_wanted =
+        |path: &str| SMALL_FILES.contains(&path) || (weights.contains(path) && path.ends_with(".safetensors"));
     files.iter().filter(|file| is_wanted(&file.path)).cloned().collect()
 }
 

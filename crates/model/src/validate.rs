@@ -11,6 +11,9 @@ use crate::error::ModelError;
 use crate::template::ChatTemplate;
 use crate::tokenizer::ModelTokenizer;
 
+/// Version of what validation asks of files: what an earlier version found valid is looked at again.
+pub const VALIDATION: u32 = 1;
+
 /// What was found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]

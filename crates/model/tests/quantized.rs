@@ -7,7 +7,7 @@ use obelysk_model::calibration::Calibration;
 use obelysk_model::checkpoint::Checkpoint;
 use obelysk_model::config::ModelConfig;
 use obelysk_model::float::FloatModel;
-use obelysk_model::integer::{IntegerModel, argmax};
+use obelysk_model::integer::{IntegerModel, argmax, is_whole_answer};
 use obelysk_model::quality::{self, Gate};
 use obelysk_model::quantize::{QuantizedModel, quantize};
 use obelysk_model::template::ChatTemplate;
@@ -84,7 +84,7 @@ fn the_witness_of_an_answer_satisfies_every_relation() {
     let output_tokens = engine.generate(&prompt_tokens, 4, &[2]).unwrap();
     let inferences = [Inference { prompt_tokens, output_tokens }];
     let statement = compile(&model.description, &inferences).unwrap();
-    let witness = engine.witness(&inferences).unwrap();
+    let (witness, _) = engine.witness(&inferences).unwrap();
     check(&statement, &model.weights, &witness).unwrap();
 }
 
@@ -97,7 +97,7 @@ fn every_architecture_has_a_witness_beyond_its_window_too() {
         let output_tokens = engine.generate(&prompt_tokens, 3, &[]).unwrap();
         let inferences = [Inference { prompt_tokens, output_tokens }];
         let statement = compile(&model.description, &inferences).unwrap_or_else(|error| panic!("{name}: {error}"));
-        let witness = engine.witness(&inferences).unwrap();
+        let (witness, _) = engine.witness(&inferences).unwrap();
         check(&statement, &model.weights, &witness).unwrap_or_else(|error| panic!("{name}: {error}"));
     }
 }
@@ -132,6 +132,27 @@ fn one_more_token_leaves_earlier_logits_alone() {
         let row = engine.read(&mut cache, &[*token], 1);
         assert_eq!(row, whole[position * vocabulary..][..vocabulary], "position {position}");
     }
+}
+
+#[test]
+fn one_pass_over_all_tokens_computes_the_logits_of_one_pass_a_token() {
+    let model = quantized(&bundled());
+    let engine = IntegerModel::new(&model);
+    let positions = model.description.shape.positions;
+    let answer = |question: &str, limit: usize| {
+        let prompt_tokens = ask(question);
+        let (output_tokens, logits) = engine.generate_with_logits(&prompt_tokens, limit, &[2]).unwrap();
+        let inference = Inference { prompt_tokens, output_tokens };
+        assert!(is_whole_answer(&inference, limit, positions, &[2]));
+        assert!(!is_whole_answer(&inference, limit, positions, &inference.output_tokens[..1]) || limit == 1);
+        assert!(!is_whole_answer(&inference, inference.output_tokens.len() + 1, positions, &[]));
+        (inference, logits)
+    };
+    let (inferences, logits): (Vec<_>, Vec<_>) = [("What is 7 + 5?", 3), ("What is Kubernetes?", 5), ("Say hello.", 1)]
+        .map(|(q, n)| answer(q, n))
+        .into_iter()
+        .unzip();
+    assert_eq!(engine.witness(&inferences).unwrap().1, logits);
 }
 
 #[test]

@@ -38,6 +38,9 @@ pub struct GlobalArguments {
     /// Where models, prepared weights and runs are kept [default: ~/.obelysk]
     #[arg(long, global = true, env = "OBELYSK_HOME", hide_env_values = true, value_name = "DIR")]
     pub home: Option<PathBuf>,
+    /// Hash a model's files again, although they look as they did when they were hashed before
+    #[arg(long, global = true)]
+    pub verify: bool,
     /// Print one JSON object as the last line of stdout, and nothing else there
     #[arg(long, global = true)]
     pub json: bool,

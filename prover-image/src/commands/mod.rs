@@ -43,7 +43,7 @@ pub fn main() -> ExitCode {
     let console = Console::new(global.json, level);
     match Home::locate(global.home.as_deref()) {
         Ok(home) => {
-            let context = Context { home, console };
+            let context = Context { home: home.hashing_again(global.verify), console };
             let told = dispatch(&context, arguments.command)
                 .and_then(|answer| answer.map_or(Ok(()), |answer| context.console.answer(answer)));
             match told {

@@ -73,7 +73,7 @@ fn prepare(context: &Context, arguments: &ModelArguments, accept_quality: bool) 
     let files = resolve(context, arguments)?;
     let mut watch = Stopwatch::new(&context.console);
     let prepared = watch.step(Step::Validate, || {
-        files.validate()?;
+        files.validate_once()?;
         prepare::load_or_prepare(&files, &context.console)
     })?;
     let demand = Demand::of_option(accept_quality);
@@ -100,7 +100,7 @@ fn digest(context: &Context, arguments: &ModelArguments) -> Result<Answer, Failu
         files.derived = scratch.path().to_path_buf();
     }
     let prepared = Stopwatch::new(&context.console).step(Step::Validate, || {
-        files.validate()?;
+        files.validate_once()?;
         prepare::prepare_afresh(&files, &context.console)
     })?;
     let json = json!({"model": files.name, "modelDigest": prepared.digest, "weightRoot": prepared.weight_root});

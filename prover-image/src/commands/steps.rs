@@ -9,11 +9,12 @@ use crate::artifacts::{Artifacts, RUN, VERIFICATION};
 use crate::console::Answer;
 use crate::failure::Failure;
 use crate::paths::shown;
+use crate::pipeline::audit::{self, Original};
 use crate::pipeline::inputs::parse_bytes32;
 use crate::pipeline::quality::{self, Demand};
 use crate::pipeline::record::{self, RunRecord, Stopwatch};
 use crate::pipeline::verify::Verification;
-use crate::pipeline::{Step, audit, capture, inference, model_files, prepare, submit, verify};
+use crate::pipeline::{Step, capture, inference, model_files, prepare, submit, verify};
 
 /// Check a model's files.
 pub fn validate(context: &Context, arguments: &ValidateArguments) -> Result<Answer, Failure> {
@@ -36,7 +37,7 @@ pub fn capture(context: &Context, arguments: &CaptureArguments) -> Result<Answer
     let files = watch.step(Step::Model, || model_files::resolve(&context.home, &inputs.model, &context.console))?;
     let (artifacts, mut record) = record::begin(&context.home, &inputs, out.as_deref(), &files)?;
     let (prepared, quality) = watch.step(Step::Validate, || {
-        files.validate()?;
+        files.validate_once()?;
         let prepared = prepare::load_or_prepare(&files, &context.console)?;
         let demand = Demand::of_option(arguments.accept_quality);
         let quality = quality::require(&files, &prepared, &demand, &context.console)?;
@@ -102,7 +103,8 @@ pub fn audit(context: &Context, arguments: &AuditArguments) -> Result<Answer, Fa
     let files = model_files::resolve(&context.home, &model, &context.console)?;
     let prepared = prepare::load_or_prepare(&files, &context.console)?;
     artifacts.discard_from(Step::Audit)?;
-    let report = Stopwatch::new(&context.console).step(Step::Audit, || audit::audit(&artifacts, &prepared))?;
+    let report =
+        Stopwatch::new(&context.console).step(Step::Audit, || audit::audit(&artifacts, &Original::of(&prepared)))?;
     if let Some(failure) = report.failure() {
         return Err(failure);
     }

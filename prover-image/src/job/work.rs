@@ -13,7 +13,7 @@ use super::lifeline::{Lifeline, step_failure};
 use crate::artifacts::{AUDIT, Artifacts, PROOF_FACTS, RUN, sha256_of_file};
 use crate::failure::{ExitCode, Failure};
 use crate::home::Home;
-use crate::pipeline::audit::{self, Verdict};
+use crate::pipeline::audit::{self, Original, Verdict};
 use crate::pipeline::inputs::{self, HubModel, ModelSelection, ModelSource, RunInputs};
 use crate::pipeline::model_files::{self, ModelFiles};
 use crate::pipeline::prove::ProofFacts;
@@ -78,7 +78,7 @@ impl Pod<'_> {
         let mut watch = Stopwatch::new(self.lifeline);
         let files = watch.step(Step::Model, || model_files::find(&self.home, &self.selection()))?;
         let prepared = watch.step(Step::Validate, || {
-            files.validate()?;
+            files.validate_once()?;
             prepare::load_or_prepare(&files, self.lifeline)
         })?;
         let report = watch.step(Step::Inference, || quality::report(&files, &prepared, self.lifeline))?;
@@ -162,8 +162,10 @@ impl Pod<'_> {
         let mut result =
             StepResult { proof: Some(proof_result(&facts, verification.security_bits)), ..StepResult::default() };
         if work.audit {
-            let report = watch
-                .step(Step::Audit, || audit::audit(&artifacts, &prepare::load_or_prepare(&files, self.lifeline)?))?;
+            let report = watch.step(Step::Audit, || {
+                let prepared = prepare::load_or_prepare(&files, self.lifeline)?;
+                audit::audit(&artifacts, &Original::of(&prepared))
+            })?;
             let verdict = if report.verdict == Verdict::Pass { "Passed" } else { "Failed" };
             let report_sha256 = sha256_of_file(&artifacts.path(AUDIT))?;
             result.audit = Some(AuditResult { verdict: verdict.into(), report_sha256 });

@@ -1,15 +1,16 @@
-//! The audit: replay the log with the integer engine and check everything that a folder says against it. Unlike
-//! `obelysk-verify` it needs the weights, and it trusts no digest that it can recompute.
+//! The audit: compute the log's answers again with the integer engine and check everything that a folder says against them.
+//! Unlike `obelysk-verify` it needs the weights, and it trusts no digest that it can recompute.
 
 use std::io::{self, BufRead, BufReader, Read};
 
-use obelysk_model::integer::IntegerModel;
-use obelysk_statement::{Claim, Inference};
+use obelysk_model::integer::{IntegerModel, is_whole_answer};
+use obelysk_statement::{Claim, Inference, ModelDescription};
 use serde::{Deserialize, Serialize};
 
 use super::capture::{self, CapturedLog};
+use super::capture_log::{Entry, SessionFacts};
 use super::prepare::Prepared;
-use super::prove::ProofFacts;
+use super::prove::{ProofFacts, ProvenAnswer};
 use super::verify;
 use crate::artifacts::{AUDIT, Artifacts, LOG_MATRICES, MODEL, PROOF, PROOF_FACTS, STATEMENT, sha256_of_file};
 use crate::failure::{ExitCode, Failure};
@@ -63,17 +64,63 @@ impl AuditReport {
     }
 }
 
+/// The model that a folder is audited against.
+pub struct Original<'a> {
+    /// Its digest.
+    pub digest: &'a str,
+    /// Its description.
+    pub description: &'a ModelDescription,
+    /// What it answers.
+    pub answers: Answers<'a>,
+}
+
+/// Answers of the integer engine that the log has no part in.
+pub enum Answers<'a> {
+    /// Computed token by token from the weights.
+    Replayed(IntegerModel<'a>),
+    /// Computed by this very process when it proved them, in one pass over all tokens.
+    Proven(&'a [ProvenAnswer]),
+}
+
+impl<'a> Original<'a> {
+    /// A model whose weights are in memory.
+    #[must_use]
+    pub fn of(prepared: &'a Prepared) -> Self {
+        let answers = Answers::Replayed(IntegerModel::new(&prepared.model));
+        Self { digest: &prepared.digest, description: &prepared.model.description, answers }
+    }
+
+    /// The answer to the prompt of an entry, and its logits.
+    fn answer(&self, entry: &Entry, facts: &SessionFacts) -> Result<(Vec<u32>, Vec<i32>), Failure> {
+        let limit = facts.max_new_tokens as usize;
+        match &self.answers {
+            Answers::Replayed(engine) => {
+                Ok(engine.generate_with_logits(&entry.prompt_tokens, limit, &facts.stop_tokens)?)
+            }
+            Answers::Proven(answers) => {
+                let proven = answers.iter().find(|answer| answer.inference.prompt_tokens == entry.prompt_tokens);
+                let proven = proven.filter(|ProvenAnswer { inference, .. }| {
+                    is_whole_answer(inference, limit, self.description.shape.positions, &facts.stop_tokens)
+                });
+                let missing = || Failure::new(ExitCode::SelfVerification, "it was not proven as a whole answer", "");
+                let ProvenAnswer { inference, logits } = proven.ok_or_else(missing)?;
+                Ok((inference.output_tokens.clone(), logits.clone()))
+            }
+        }
+    }
+}
+
 /// Audit a folder and write `audit.json`.
 ///
 /// # Errors
 /// The folder cannot be read or written, or its log is broken. A check that fails is a verdict, not an error.
-pub fn audit(artifacts: &Artifacts, prepared: &Prepared) -> Result<AuditReport, Failure> {
-    let log = capture::read(artifacts, &prepared.digest)?;
+pub fn audit(artifacts: &Artifacts, original: &Original) -> Result<AuditReport, Failure> {
+    let log = capture::read(artifacts, original.digest)?;
     let outcomes = [
-        ("model.json describes the model", description_matches(artifacts, prepared)),
-        ("the log replays", replays(artifacts, prepared, &log)),
+        ("model.json describes the model", description_matches(artifacts, original)),
+        ("the log replays", replays(artifacts, original, &log)),
         ("the statement claims the log's inferences", claims_log(artifacts, &log)),
-        ("proof.bin proves statement.json", verify::verify(artifacts, Some(&prepared.digest)).map(drop)),
+        ("proof.bin proves statement.json", verify::verify(artifacts, Some(original.digest)).map(drop)),
         ("proof.json describes proof and log", facts_match(artifacts, &log)),
     ];
     let mut checks = Vec::new();
@@ -88,7 +135,7 @@ pub fn audit(artifacts: &Artifacts, prepared: &Prepared) -> Result<AuditReport, 
     }
     let report = AuditReport {
         verdict: if checks.iter().all(|check| check.passed) { Verdict::Pass } else { Verdict::Fail },
-        model_digest: prepared.digest.clone(),
+        model_digest: original.digest.to_owned(),
         log_head: log.head,
         log_entries: log.entries.len(),
         checks,
@@ -101,27 +148,24 @@ fn require(holds: bool, otherwise: impl Into<String>) -> Result<(), Failure> {
     if holds { Ok(()) } else { Err(Failure::new(ExitCode::SelfVerification, otherwise, "")) }
 }
 
-fn description_matches(artifacts: &Artifacts, prepared: &Prepared) -> Result<(), Failure> {
+fn description_matches(artifacts: &Artifacts, original: &Original) -> Result<(), Failure> {
     let stated = artifacts.read(MODEL)?;
-    require(stated == prepared.model.description.canonical_json(), "it differs from what the quantiser wrote")
+    require(stated == original.description.canonical_json(), "it differs from what the quantiser wrote")
 }
 
-fn replays(artifacts: &Artifacts, prepared: &Prepared, log: &CapturedLog) -> Result<(), Failure> {
-    let engine = IntegerModel::new(&prepared.model);
+fn replays(artifacts: &Artifacts, original: &Original, log: &CapturedLog) -> Result<(), Failure> {
     let mut matrices = BufReader::new(artifacts.open_file(LOG_MATRICES)?);
     let unreadable = |error: io::Error| Failure::io("read", &artifacts.path(LOG_MATRICES), &error);
-    let limit = log.facts.max_new_tokens as usize;
     let mut offset = 0u64;
     for entry in &log.entries {
         let entry_holds = |holds: bool, otherwise: &str| require(holds, format!("entry {}: {otherwise}", entry.index));
-        let (output_tokens, logits) =
-            engine.generate_with_logits(&entry.prompt_tokens, limit, &log.facts.stop_tokens)?;
+        let (output_tokens, logits) = original.answer(entry, &log.facts)?;
         entry_holds(output_tokens == entry.output_tokens, "the integer engine answers with other tokens")?;
         let inference = Inference { prompt_tokens: entry.prompt_tokens.clone(), output_tokens };
         let matrix = capture::matrix(&logits);
         let place = (entry.matrix_offset, entry.matrix_shape);
         entry_holds(
-            place == (offset, capture::matrix_shape(prepared, &inference)),
+            place == (offset, capture::matrix_shape(original.description, &inference)),
             "its logits are not where the log says",
         )?;
         let mut stored = Vec::new();

@@ -2,7 +2,7 @@
 //! in the audit and computes the witness of the proof.
 
 use obelysk_model::integer::IntegerModel;
-use obelysk_statement::{Inference, SPECIFICATION};
+use obelysk_statement::{Inference, ModelDescription, SPECIFICATION};
 
 use super::capture_log::{self, Entry, SessionFacts};
 use super::inference::Prompt;
@@ -67,7 +67,7 @@ pub fn capture(
             let entry = Entry {
                 index: u32::try_from(entries.len()).expect("logs are shorter"),
                 matrix_offset: offset,
-                matrix_shape: matrix_shape(prepared, &inference),
+                matrix_shape: matrix_shape(&prepared.model.description, &inference),
                 matrix_digest: matrix_digest(&matrix),
                 prev: head.clone(),
                 prompt_tokens: inference.prompt_tokens,
@@ -120,7 +120,7 @@ pub fn matrix_digest(matrix: &[u8]) -> String {
 
 /// Rows and columns of the logits of an inference.
 #[must_use]
-pub fn matrix_shape(prepared: &Prepared, inference: &Inference) -> [u32; 2] {
-    [inference.output_tokens.len(), prepared.model.description.shape.vocabulary]
+pub fn matrix_shape(description: &ModelDescription, inference: &Inference) -> [u32; 2] {
+    [inference.output_tokens.len(), description.shape.vocabulary]
         .map(|size| u32::try_from(size).expect("models are smaller"))
 }

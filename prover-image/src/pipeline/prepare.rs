@@ -138,7 +138,7 @@ impl Prepared {
 
 fn load(files: &ModelFiles, pointer: &Pointer) -> Result<Prepared, Failure> {
     let folder = quant_folder(files, &pointer.core_digest);
-    let model = read(&folder)?;
+    let model = read_known(files, &folder)?;
     if hex::encode(model.description.core_digest()) != pointer.core_digest {
         return Err(damaged(&folder.join(DESCRIPTION_FILE), "its digest is another"));
     }
@@ -153,6 +153,24 @@ fn load(files: &ModelFiles, pointer: &Pointer) -> Result<Prepared, Failure> {
 
 fn read(folder: &Path) -> Result<QuantizedModel, Failure> {
     QuantizedModel::load(folder).map_err(|error| damaged(folder, &error.to_string()))
+}
+
+/// As [`read`]. Weights that look as they did when they had the description's digest are not hashed again.
+fn read_known(files: &ModelFiles, folder: &Path) -> Result<QuantizedModel, Failure> {
+    let description = quantize::read_description(folder).map_err(|error| damaged(folder, &error.to_string()))?;
+    let mut known = files.known_files(folder);
+    if known.has(WEIGHTS_FILE, &description.weights_digest) {
+        let weights = quantize::read_weights(folder, &description);
+        return Ok(QuantizedModel {
+            weights: weights.map_err(|error| damaged(folder, &error.to_string()))?,
+            description,
+        });
+    }
+    let before = known.look(WEIGHTS_FILE);
+    let model = read(folder)?;
+    known.learn(WEIGHTS_FILE, before, &model.description.weights_digest);
+    known.keep();
+    Ok(model)
 }
 
 fn commit(model: &QuantizedModel) -> Result<WeightCommitment, Failure> {

@@ -78,11 +78,26 @@ fn require_memory(estimate: &Estimate) -> Result<(), Failure> {
     memory::require("the proof", needed, hint)
 }
 
-/// Prove the log's inferences, all in one proof, check the proof, and write statement, proof and facts.
+/// An answer that was proven, and the logits that its tokens were chosen from, shape [tokens, vocabulary].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProvenAnswer {
+    /// The inference.
+    pub inference: Inference,
+    /// As the pass over all its tokens computed them.
+    pub logits: Vec<i32>,
+}
+
+/// Prove the log's inferences, all in one proof, check the proof, and write statement, proof and facts. Facts, and what was
+/// proven.
 ///
 /// # Errors
 /// The inference is outside of what can be proven, the proof does not verify, or the folder cannot be written.
-pub fn prove(artifacts: &Artifacts, prepared: Prepared, log: &CapturedLog, nonce: &str) -> Result<ProofFacts, Failure> {
+pub fn prove(
+    artifacts: &Artifacts,
+    prepared: Prepared,
+    log: &CapturedLog,
+    nonce: &str,
+) -> Result<(ProofFacts, Vec<ProvenAnswer>), Failure> {
     let inferences = log.inferences();
     let (first, further) = inferences.split_first().expect("a log has entries");
     let claim = Claim {
@@ -103,7 +118,7 @@ pub fn prove(artifacts: &Artifacts, prepared: Prepared, log: &CapturedLog, nonce
     let commitment = prepared.commit()?;
     let root = commitment.root();
     let start = Instant::now();
-    let witness = IntegerModel::new(&prepared.model).witness(&inferences)?;
+    let (witness, logits) = IntegerModel::new(&prepared.model).witness(&inferences)?;
     let header = claim.header();
     let weights = prepared.model.weights;
     let proof = obelysk_prover::prove(&statement, &header, commitment, weights, witness, Honesty::Checked)
@@ -132,7 +147,8 @@ pub fn prove(artifacts: &Artifacts, prepared: Prepared, log: &CapturedLog, nonce
     artifacts.write_json(STATEMENT, &claim)?;
     artifacts.write(PROOF, &proof)?;
     artifacts.write_json(PROOF_FACTS, &facts)?;
-    Ok(facts)
+    let answers = inferences.into_iter().zip(logits);
+    Ok((facts, answers.map(|(inference, logits)| ProvenAnswer { inference, logits }).collect()))
 }
 
 /// Take over an earlier proof of this log.

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use super::agreement::Agreement;
-use super::audit::{self, AuditReport};
+use super::audit::{self, Answers, AuditReport, Original};
 use super::capture::{self, CapturedLog};
 use super::inference::{self, FloatAnswer};
 use super::inputs::RunInputs;
 use super::model_files::{self, ModelFiles};
-use super::prepare;
-use super::prove::{self, ProofFacts};
+use super::prepare::{self, Prepared};
+use super::prove::{self, ProofFacts, ProvenAnswer};
 use super::quality::{self, Demand, QualityNote};
 use super::record::{self, StepTime, Stopwatch};
 use super::submit;
@@ -91,7 +91,7 @@ pub fn run_on(
     };
     let (prepared, quality) = watch.step(Step::Validate, || {
         if first <= Step::Validate {
-            files.validate()?;
+            files.validate_once()?;
         }
         let prepared = prepare::load_or_prepare(files, observer)?;
         let quality = quality::require(files, &prepared, &request.demand, observer)?;
@@ -108,18 +108,27 @@ pub fn run_on(
     let agreement = float.as_ref().map(|float| Agreement::of(float, &log.inferences()));
     record.integer_matches_float = agreement.as_ref().map(|agreement| agreement.tokens.clone());
     let digest = prepared.digest.clone();
-    // A proof consumes the model.
-    let (proof, prepared) = if first <= Step::Prove {
+    let description = prepared.model.description.clone();
+    // A proof consumes the weights; what it computed is audited in their place.
+    let (proof, computed) = if first <= Step::Prove {
         let nonce = request.nonce.clone().unwrap_or_else(prove::random_nonce);
-        (watch.step(Step::Prove, || prove::prove(&artifacts, prepared, &log, &nonce))?, None)
+        let (facts, answers) = watch.step(Step::Prove, || prove::prove(&artifacts, prepared, &log, &nonce))?;
+        (facts, Computed::Answers(answers))
     } else {
-        (prove::read(&artifacts, &log, request.nonce.as_deref())?, Some(prepared))
+        (prove::read(&artifacts, &log, request.nonce.as_deref())?, Computed::Nothing(Box::new(prepared)))
     };
     let verification =
         watch.step(Step::Verify, || verify::verify_and_record(&artifacts, &digest, Some(quality.clone())))?;
     let audit = optional(&mut watch, request, Step::Audit, || {
-        let prepared = prepared.map_or_else(|| prepare::load_or_prepare(files, observer), Ok)?;
-        let report = audit::audit(&artifacts, &prepared)?;
+        let report = audit::audit(
+            &artifacts,
+            &match &computed {
+                Computed::Answers(answers) => {
+                    Original { digest: &digest, description: &description, answers: Answers::Proven(answers) }
+                }
+                Computed::Nothing(prepared) => Original::of(prepared),
+            },
+        )?;
         report.failure().map_or(Ok(report), Err)
     })?;
     optional(&mut watch, request, Step::Submit, || submit::dry_run(&artifacts))?;
@@ -130,6 +139,14 @@ pub fn run_on(
     artifacts.write_json(RUN, &record)?;
     artifacts.finish()?;
     Ok(RunReport { artifacts, float, log, agreement, quality, texts, proof, verification, audit, steps })
+}
+
+/// What the proof leaves to the audit.
+enum Computed {
+    /// The answers that it proved.
+    Answers(Vec<ProvenAnswer>),
+    /// An earlier proof was taken over: the weights are as they were.
+    Nothing(Box<Prepared>),
 }
 
 fn infer(

@@ -67,6 +67,36 @@ fn a_run_answers_proves_and_audits() {
 }
 
 #[test]
+fn a_run_audits_its_log_with_what_it_proved() {
+    let home = tempfile::tempdir().unwrap();
+    let out = home.path().join("out");
+    run(home.path(), &out, &["--max-new-tokens", "2"]).ok();
+    let path = out.join("log/matrices.bin");
+    let mut matrices = fs::read(&path).unwrap();
+    matrices[0] ^= 1;
+    fs::write(&path, matrices).unwrap();
+    let failure = run(home.path(), &out, &["--max-new-tokens", "2", "--resume-from", "prove"]).fails_with(21);
+    assert!(failure.message.contains("other logits than matrices.bin holds"), "{failure:?}");
+}
+
+#[test]
+fn a_models_files_are_hashed_once_and_again_on_demand() {
+    let home = tempfile::tempdir().unwrap();
+    let show = |more: &[&str]| obelysk(home.path(), ["model", "show", "--preset", "tiny-chat"].iter().chain(more));
+    let folder = show(&[]).ok()["folder"].as_str().unwrap().to_owned();
+    let known = Path::new(&folder).join("known.json");
+    // What has just been written may change again within a tick of the clock.
+    thread::sleep(Duration::from_millis(3100));
+    show(&[]).ok();
+    let remembered = fs::read_to_string(&known).unwrap();
+    let digest = remembered.split("\"digest\":\"").nth(1).unwrap()[..64].to_owned();
+    fs::write(&known, remembered.replace(&digest, &"0".repeat(64))).unwrap();
+    assert!(show(&[]).fails_with(42).message.contains("differs from its SHA-256"), "what is remembered is believed");
+    show(&["--verify"]).ok();
+    show(&[]).ok();
+}
+
+#[test]
 fn sha256sum_accepts_the_sums_of_a_run() {
     let home = tempfile::tempdir().unwrap();
     let out = home.path().join("out");

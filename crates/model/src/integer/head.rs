@@ -26,14 +26,14 @@ impl IntegerModel<'_> {
         project(&normed, &self.weights["head_weight"], self.description.shape.hidden)
     }
 
-    /// Record the head of an inference; `outputs` holds the index of each row's output token.
+    /// Record the head of an inference; `outputs` holds the index of each row's output token. The logits of these rows.
     pub(super) fn claim(
         &self,
         inference: &Inference,
         outputs: &[usize],
         stream: &[i32],
         recorder: &mut Recorder,
-    ) -> Result<(), ModelError> {
+    ) -> Result<Vec<i32>, ModelError> {
         let shape = &self.description.shape;
         let first = inference.prompt_tokens.len() - 1;
         let selected: Vec<i32> = outputs
@@ -59,6 +59,6 @@ impl IntegerModel<'_> {
         }
         recorder.record_limbs("best", &best, LIMB_BITS);
         recorder.record_limbs("logit_gap", &gaps, LIMB_BITS);
-        Ok(())
+        Ok(logits)
     }
 }

@@ -33,6 +33,16 @@ pub use head::argmax;
 /// Values of all witness tensors of a statement, by name.
 pub type Witness = std::collections::BTreeMap<String, Vec<i32>>;
 
+/// Whether an answer ends where generation has to: at `limit` tokens, at the end of the model's `positions`, or at the first
+/// token of `stop`.
+#[must_use]
+pub fn is_whole_answer(inference: &Inference, limit: usize, positions: usize, stop: &[u32]) -> bool {
+    let Inference { prompt_tokens, output_tokens } = inference;
+    let limit = limit.min((positions + 1).saturating_sub(prompt_tokens.len()));
+    let stops = output_tokens.iter().position(|token| stop.contains(token));
+    output_tokens.len() == stops.map_or(limit, |place| limit.min(place + 1))
+}
+
 /// A quantised model ready to run.
 pub struct IntegerModel<'a> {
     description: &'a ModelDescription,
@@ -207,11 +217,12 @@ impl<'a> IntegerModel<'a> {
         self.generate_streaming(prompt, limit, stop, |_| {})
     }
 
-    /// The values of every witness tensor, table multiplicities apart, for the inferences of one statement.
+    /// The values of every witness tensor, table multiplicities apart, for the inferences of one statement, and the logits that
+    /// each inference's output tokens were chosen from, shape [tokens, vocabulary]: one pass over all tokens.
     ///
     /// # Errors
     /// [`ModelError::Mismatch`] if an output token is not the model's answer at its position.
-    pub fn witness(&self, inferences: &[Inference]) -> Result<Witness, ModelError> {
+    pub fn witness(&self, inferences: &[Inference]) -> Result<(Witness, Vec<Vec<i32>>), ModelError> {
         let shape = &self.description.shape;
         for inference in inferences {
             check_prompt(&inference.prompt_tokens, shape.vocabulary, shape.positions)?;
@@ -225,11 +236,15 @@ impl<'a> IntegerModel<'a> {
             .map(|(inference, cache)| Reading { cache, stream: self.embed(&entries.inputs_of(inference)) })
             .collect();
         self.decode(&mut readings, &mut recorder);
+        let mut logits = Vec::new();
         for (inference, reading) in entries.iter().zip(&readings) {
             let outputs: Vec<usize> = entries.outputs_of(inference).collect();
-            self.claim(inference, &outputs, &reading.stream, &mut recorder)?;
+            let mut rows = self.claim(inference, &outputs, &reading.stream, &mut recorder)?;
+            rows.truncate(inference.output_tokens.len() * shape.vocabulary);
+            logits.push(rows);
         }
-        Ok(recorder.finish())
+        logits.truncate(inferences.len());
+        Ok((recorder.finish(), logits))
     }
 
     /// Run all layers over entries that each hold the embeddings of their tokens, and leave what the last layer leaves.

@@ -4,18 +4,23 @@
 //! allows it, else 32-bit. Their lengths follow from the description's shape; nothing else is in the file.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use obelysk_statement::ModelDescription;
 use obelysk_statement::compile::validate_description;
 use obelysk_statement::description::WeightBound;
+use rayon::prelude::*;
 
 use super::QuantizedModel;
 use crate::error::ModelError;
 
 /// Name of the description's file.
 pub const DESCRIPTION_FILE: &str = "model.json";
+/// Entries that are read at once.
+const READ_AT_ONCE: usize = 1 << 18;
 /// Name of the weights' file.
 pub const WEIGHTS_FILE: &str = "weights.q";
 
@@ -100,31 +105,59 @@ impl QuantizedModel {
     /// description's digest.
     pub fn load(folder: &Path) -> Result<Self, ModelError> {
         let description = read_description(folder)?;
-        let path = folder.join(WEIGHTS_FILE);
-        let bytes = fs::read(&path).map_err(|error| ModelError::io(&path, error))?;
-        let mut rest = bytes.as_slice();
-        let mut weights = BTreeMap::new();
-        let shapes = description.weight_shapes();
-        if !description.weights.keys().eq(shapes.keys()) {
-            return Err(ModelError::corrupt(&path, "model.json lists other weights than its operations have"));
-        }
-        for (name, bound) in &description.weights {
-            let size = shapes[name.as_str()].iter().try_fold(width(bound), |size, &axis| size.checked_mul(axis));
-            let width = width(bound);
-            let Some((content, tail)) = size.and_then(|size| rest.split_at_checked(size)) else {
-                return Err(ModelError::corrupt(&path, format!("it ends inside of tensor `{name}`")));
-            };
-            rest = tail;
-            let entries = if width == 2 {
-                content.chunks_exact(2).map(|b| i32::from(i16::from_le_bytes([b[0], b[1]]))).collect()
-            } else {
-                content.chunks_exact(4).map(|b| i32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
-            };
-            weights.insert(name.clone(), entries);
-        }
-        if !rest.is_empty() || hex::encode(digest_of_weights(&weights)) != description.weights_digest {
-            return Err(ModelError::corrupt(&path, "its contents do not have the digest that model.json states"));
+        let weights = read_weights(folder, &description)?;
+        if hex::encode(digest_of_weights(&weights)) != description.weights_digest {
+            let reason = "its contents do not have the digest that model.json states";
+            return Err(ModelError::corrupt(&folder.join(WEIGHTS_FILE), reason));
         }
         Ok(Self { description, weights })
     }
+}
+
+/// Read the weights of a description, whatever their digest is.
+///
+/// # Errors
+/// [`ModelError::Io`] for a file that cannot be read, [`ModelError::Corrupt`] for one of another length.
+pub fn read_weights(folder: &Path, description: &ModelDescription) -> Result<BTreeMap<String, Vec<i32>>, ModelError> {
+    let path = folder.join(WEIGHTS_FILE);
+    let unreadable = |error| ModelError::io(&path, error);
+    let file = File::open(&path).map_err(unreadable)?;
+    let length = file.metadata().map_err(unreadable)?.len();
+    let mut offset = 0u64;
+    let mut weights = BTreeMap::new();
+    let shapes = description.weight_shapes();
+    if !description.weights.keys().eq(shapes.keys()) {
+        return Err(ModelError::corrupt(&path, "model.json lists other weights than its operations have"));
+    }
+    for (name, bound) in &description.weights {
+        let width = width(bound);
+        let size = shapes[name.as_str()].iter().try_fold(1usize, |size, &axis| size.checked_mul(axis));
+        let bytes = size.and_then(|size| size.checked_mul(width)).map(|bytes| bytes as u64);
+        let (Some(size), Some(bytes)) = (size, bytes.filter(|&bytes| bytes <= length - offset)) else {
+            return Err(ModelError::corrupt(&path, format!("it ends inside of tensor `{name}`")));
+        };
+        let mut entries = vec![0; size];
+        let pieces = entries.par_chunks_mut(READ_AT_ONCE).enumerate();
+        let read = |(place, piece): (usize, &mut [i32])| {
+            read_entries(&file, offset + (place * READ_AT_ONCE * width) as u64, width, piece)
+        };
+        pieces.try_for_each(read).map_err(unreadable)?;
+        offset += bytes;
+        weights.insert(name.clone(), entries);
+    }
+    if offset == length { Ok(weights) } else { Err(ModelError::corrupt(&path, "it is longer than its tensors")) }
+}
+
+/// Read entries of `width` bytes.
+fn read_entries(file: &File, offset: u64, width: usize, entries: &mut [i32]) -> io::Result<()> {
+    let mut bytes = vec![0; entries.len() * width];
+    file.read_exact_at(&mut bytes, offset)?;
+    for (entry, bytes) in entries.iter_mut().zip(bytes.chunks_exact(width)) {
+        *entry = match *bytes {
+            [low, high] => i16::from_le_bytes([low, high]).into(),
+            [a, b, c, d] => i32::from_le_bytes([a, b, c, d]),
+            _ => unreachable!("entries have two or four bytes"),
+        };
+    }
+    Ok(())
 }

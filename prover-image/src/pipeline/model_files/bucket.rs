@@ -44,7 +44,7 @@ impl<'a> BucketFolder<'a> {
 impl Remote for BucketFolder<'_> {
     fn find(&self) -> Result<Option<ModelFiles>, Failure> {
         let Some(revision) = pins::read(&self.pin())? else { return Ok(None) };
-        ModelFiles::kept(self.location.to_string(), self.folder(&revision), &revision)
+        ModelFiles::kept(self.home, self.location.to_string(), self.folder(&revision), &revision)
     }
 
     fn fetch(&self, observer: &dyn Observer) -> Result<ModelFiles, Failure> {
@@ -70,7 +70,7 @@ impl Remote for BucketFolder<'_> {
         let manifest = Manifest::of(described(downloaded));
         atomic::write_json(&folder.join(MANIFEST), &manifest)?;
         pins::write(&self.pin(), &revision)?;
-        Ok(ModelFiles::new(self.location.to_string(), folder.clone(), folder, manifest))
+        Ok(ModelFiles::new(self.home, self.location.to_string(), folder.clone(), folder, manifest))
     }
 }
 

@@ -25,7 +25,7 @@ impl Bundled {
         };
         let manifest = Manifest::of(contents.iter().map(describe).collect());
         let folder = home.model("obelysk", name, &manifest.revision);
-        Ok(Self { files: ModelFiles::new(format!("obelysk/{name}"), folder.clone(), folder, manifest), contents })
+        Ok(Self { files: ModelFiles::new(home, format!("obelysk/{name}"), folder.clone(), folder, manifest), contents })
     }
 
     /// The manifest comes last: it says that everything is in place.

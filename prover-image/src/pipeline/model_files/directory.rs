@@ -4,12 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use obelysk_hub::INDEX;
+use obelysk_hub::{INDEX, SMALL_FILES};
 
+use super::ModelFiles;
 use super::manifest::{MANIFEST, Manifest, ManifestFile};
 use super::weights::{choose, parse_index};
-use super::{ModelFiles, SMALL_FILES};
-use crate::artifacts::sha256_of_file;
 use crate::failure::{ExitCode, Failure};
 use crate::home::Home;
 use crate::regular;
@@ -25,19 +24,22 @@ pub(super) fn open(home: &Home, folder: &Path) -> Result<ModelFiles, Failure> {
     }
     let folder = fs::canonicalize(folder).map_err(|error| Failure::io("find", folder, &error))?;
     let name = folder.file_name().map_or_else(|| "model".into(), |name| name.to_string_lossy().into_owned());
-    let manifest =
-        if folder.join(MANIFEST).is_file() { Manifest::read(&folder)? } else { Manifest::of(describe_files(&folder)?) };
+    let manifest = if folder.join(MANIFEST).is_file() {
+        Manifest::read(&folder)?
+    } else {
+        Manifest::of(describe_files(home, &folder)?)
+    };
     // Whoever names a folder of HOME itself finds there what is derived from it. Any other may be read-only.
     let is_home = fs::canonicalize(home.root()).is_ok_and(|root| folder.starts_with(root));
     let derived = if is_home { folder.clone() } else { home.model("local", &name, &manifest.revision) };
-    let model = ModelFiles::new(format!("local/{name}"), folder, derived, manifest);
+    let model = ModelFiles::new(home, format!("local/{name}"), folder, derived, manifest);
     if model.is_there() {
         model.check()?;
     }
     Ok(model)
 }
 
-fn describe_files(folder: &Path) -> Result<Vec<ManifestFile>, Failure> {
+fn describe_files(home: &Home, folder: &Path) -> Result<Vec<ManifestFile>, Failure> {
     let is_there = |name: &str| folder.join(name).is_file();
     let mut names: BTreeSet<String> =
         SMALL_FILES.iter().filter(|name| is_there(name)).map(|&name| name.into()).collect();
@@ -46,14 +48,14 @@ fn describe_files(folder: &Path) -> Result<Vec<ManifestFile>, Failure> {
     }
     let shards = if names.contains(INDEX) { shards(&folder.join(INDEX))? } else { BTreeMap::new() };
     names.extend(choose(shards.values(), is_there).map_err(|missing| lacks(folder, &missing))?);
-    names
-        .into_iter()
-        .map(|name| {
-            let path = folder.join(&name);
-            let metadata = fs::metadata(&path).map_err(|_| lacks(folder, &name))?;
-            Ok(ManifestFile { bytes: metadata.len(), sha256: sha256_of_file(&path)?, path: name })
-        })
-        .collect()
+    let mut known = home.known_files(folder);
+    let mut describe = |name: String| {
+        let metadata = fs::metadata(folder.join(&name)).map_err(|_| lacks(folder, &name))?;
+        Ok(ManifestFile { bytes: metadata.len(), sha256: known.sha256(&name)?, path: name })
+    };
+    let files = names.into_iter().map(&mut describe).collect::<Result<_, Failure>>()?;
+    known.keep();
+    Ok(files)
 }
 
 /// The shard of every tensor, as an index states them.

@@ -93,7 +93,7 @@ impl Remote for Hub<'_> {
     fn find(&self) -> Result<Option<ModelFiles>, Failure> {
         let Some(commit) = self.pinned()? else { return Ok(None) };
         for folder in self.folders(&commit) {
-            if let Some(found) = ModelFiles::kept(self.reference.repository(), folder, &commit)? {
+            if let Some(found) = ModelFiles::kept(self.home, self.reference.repository(), folder, &commit)? {
                 return Ok(Some(found));
             }
         }
@@ -123,7 +123,7 @@ impl Remote for Hub<'_> {
         if self.reference.revision != revision.commit {
             pins::write(&self.pin()?, &revision.commit)?;
         }
-        Ok(ModelFiles::new(self.reference.repository(), folder.clone(), folder, manifest))
+        Ok(ModelFiles::new(self.home, self.reference.repository(), folder.clone(), folder, manifest))
     }
 }
 

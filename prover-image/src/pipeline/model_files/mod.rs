@@ -11,21 +11,22 @@ mod report;
 mod weights;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use obelysk_hub::INDEX;
 use obelysk_model::checkpoint::Checkpoint;
 use obelysk_model::config::ModelConfig;
 use obelysk_model::decoder::expected_tensors;
 use obelysk_model::float::FloatModel;
 use obelysk_model::presets::{self, Origin};
-use obelysk_model::validate::{Validation, check_tensors, validate};
+use obelysk_model::validate::{VALIDATION, Validation, check_tensors, validate};
+use serde::{Deserialize, Serialize};
 
 use super::Observer;
 use super::inputs::{HubModel, ModelSelection, ModelSource};
-use crate::artifacts::sha256_of_file;
+use crate::atomic;
 use crate::failure::{ExitCode, Failure};
 use crate::home::Home;
+use crate::known_files::KnownFiles;
 use crate::regular;
 use bucket::BucketFolder;
 use bundled::Bundled;
@@ -34,17 +35,20 @@ use manifest::MANIFEST;
 pub use manifest::{Manifest, ManifestFile};
 pub use remove::{remove, remove_all};
 
-/// Read where present. Everything else in a folder, weights apart, is ignored.
-const SMALL_FILES: [&str; 8] = [
-    "added_tokens.json",
-    "chat_template.jinja",
-    "config.json",
-    "generation_config.json",
-    "special_tokens_map.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    INDEX,
-];
+/// Says which files were found valid, beside what is derived from them.
+const VALIDATED: &str = "validated.json";
+/// It is not longer.
+const VALIDATED_BYTES_MAX: u64 = 1 << 12;
+
+/// `validated.json`.
+#[derive(PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Validated {
+    /// [`VALIDATION`].
+    validation: u32,
+    /// Digest of the manifest.
+    manifest: String,
+}
 
 /// A model on disk.
 #[derive(Clone, Debug)]
@@ -59,6 +63,8 @@ pub struct ModelFiles {
     pub manifest: Manifest,
     /// The model is the first layers of these files, followed by the last norm and the head.
     pub layers: Option<usize>,
+    /// Where it is remembered what was checked.
+    home: Home,
 }
 
 /// Find a model's files and check them. What is not in HOME yet is brought there.
@@ -165,8 +171,8 @@ fn open(
 }
 
 impl ModelFiles {
-    fn new(name: String, folder: PathBuf, derived: PathBuf, manifest: Manifest) -> Self {
-        Self { name, folder, derived, manifest, layers: None }
+    fn new(home: &Home, name: String, folder: PathBuf, derived: PathBuf, manifest: Manifest) -> Self {
+        Self { name, folder, derived, manifest, layers: None, home: home.clone() }
     }
 
     /// The model of the first layers. It shares files with the whole one, and nothing that is derived from them.
@@ -180,7 +186,7 @@ impl ModelFiles {
     }
 
     /// What HOME keeps of a revision in a folder.
-    fn kept(name: String, folder: PathBuf, revision: &str) -> Result<Option<Self>, Failure> {
+    fn kept(home: &Home, name: String, folder: PathBuf, revision: &str) -> Result<Option<Self>, Failure> {
         if !folder.join(MANIFEST).is_file() {
             return Ok(None);
         }
@@ -190,7 +196,7 @@ impl ModelFiles {
             let message = format!("{} is damaged: it is of revision {}", path.display(), manifest.revision);
             return Err(Failure::new(ExitCode::Cache, message, "run `obelysk model pull` again"));
         }
-        Ok(Some(Self::new(name, folder.clone(), folder, manifest)))
+        Ok(Some(Self::new(home, name, folder.clone(), folder, manifest)))
     }
 
     /// Refuse the text that stands in a Git repository for a large file: nobody means it as weights.
@@ -213,23 +219,30 @@ impl ModelFiles {
         self.folder.join(MANIFEST).is_file()
     }
 
-    /// Compare every file with the manifest.
+    /// Compare every file with the manifest. What looks as it did when it was compared before is not read again.
     ///
     /// # Errors
     /// A file is missing or differs.
     pub fn check(&self) -> Result<(), Failure> {
+        let mut known = self.known_files(&self.folder);
         let hint = format!("run `obelysk model pull` again, or remove {}", self.folder.display());
         for file in &self.manifest.files {
             let path = self.folder.join(&file.path);
             let problem = match fs::metadata(&path) {
                 Err(_) => "is missing".to_string(),
                 Ok(found) if found.len() != file.bytes => format!("has {} bytes, not {}", found.len(), file.bytes),
-                Ok(_) if sha256_of_file(&path)? != file.sha256 => "differs from its SHA-256".to_string(),
+                Ok(_) if known.sha256(&file.path)? != file.sha256 => "differs from its SHA-256".to_string(),
                 Ok(_) => continue,
             };
             return Err(Failure::new(ExitCode::Cache, format!("{} {problem}", path.display()), hint));
         }
+        known.keep();
         Ok(())
+    }
+
+    /// The known files of a folder of this model.
+    pub fn known_files(&self, folder: &Path) -> KnownFiles {
+        self.home.known_files(folder)
     }
 
     /// The model's configuration.
@@ -274,6 +287,26 @@ impl ModelFiles {
     /// # Errors
     /// The first problem, with the file and the tensor.
     pub fn validate(&self) -> Result<Validation, Failure> {
-        Ok(validate(&self.folder, &self.config()?, &self.checkpoint()?)?)
+        let validation = validate(&self.folder, &self.config()?, &self.checkpoint()?)?;
+        // Whoever cannot write here validates again.
+        let _ = atomic::write_json(&self.derived.join(VALIDATED), &self.validated());
+        Ok(validation)
+    }
+
+    /// As [`ModelFiles::validate`], unless these very files were found valid before.
+    ///
+    /// # Errors
+    /// As [`ModelFiles::validate`].
+    pub fn validate_once(&self) -> Result<(), Failure> {
+        let kept = regular::read(&self.derived.join(VALIDATED), VALIDATED_BYTES_MAX).ok();
+        let kept: Option<Validated> = kept.and_then(|text| serde_json::from_slice(&text).ok());
+        if !self.home.hashes_again() && kept.is_some_and(|kept| kept == self.validated()) {
+            return Ok(());
+        }
+        self.validate().map(drop)
+    }
+
+    fn validated(&self) -> Validated {
+        Validated { validation: VALIDATION, manifest: self.manifest.digest() }
     }
 }

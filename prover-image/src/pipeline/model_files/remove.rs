@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 
 use obelysk_model::presets::{self, Origin};
 
+use super::VALIDATED;
 use super::bucket::BucketFolder;
 use super::hub::Hub;
 use super::pins::{self, PINS};
 use crate::failure::{ExitCode, Failure};
 use crate::home::{Home, short};
+use crate::known_files::KNOWN_FILES;
 use crate::pipeline::inputs::{HubModel, ModelSelection, ModelSource};
 use crate::pipeline::prepare::PREPARED_FOLDER;
 
@@ -28,6 +30,9 @@ pub fn remove(home: &Home, selection: &ModelSelection, revision: &str) -> Result
     let whole = match &selection.source {
         // The files are the user's; what was prepared lies among them.
         ModelSource::Directory(folder) if folder.starts_with(home.root()) => {
+            for name in [KNOWN_FILES, VALIDATED] {
+                let _ = fs::remove_file(folder.join(name));
+            }
             return discard(home, &folder.join(PREPARED_FOLDER));
         }
         ModelSource::Directory(folder) => {

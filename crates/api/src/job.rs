@@ -249,6 +249,36 @@ pub struct ModelResult {
     /// What a model misses that is used because a person accepts its quality.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quality_note: Option<String>,
+    /// What proofs take; after `prepare`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proof_memory: Option<ProofMemory>,
+}
+
+/// Memory that proofs with a model take, by their size.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "crd", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct ProofMemory {
+    /// Tokens that the chat template adds to a question.
+    #[serde(default)]
+    pub template_tokens: i32,
+    /// Sizes of proofs, the smallest first.
+    #[serde(default)]
+    #[cfg_attr(feature = "crd", schemars(length(max = 16)))]
+    pub sizes: Vec<ProofSize>,
+}
+
+/// A proof of so many positions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "crd", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct ProofSize {
+    /// Tokens of prompts and answers, all inferences together.
+    #[serde(default)]
+    pub positions: i32,
+    /// Peak memory in MiB.
+    #[serde(default)]
+    pub mebibytes: i64,
 }
 
 /// Reason of a `prepare` or `prove` that refuses a model which misses the quality gate.

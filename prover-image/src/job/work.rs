@@ -4,7 +4,7 @@ use std::path::Path;
 
 use obelysk_api::job::{
     AuditResult, Bucket, Finish, Hub, InferenceResult, Input, JobSpec, ModelLocation, ModelResult, Prepare,
-    ProofResult, Prove, QUALITY_REFUSED, Quality, Remove, StepResult, Work,
+    ProofMemory, ProofResult, ProofSize, Prove, QUALITY_REFUSED, Quality, Remove, StepResult, Work,
 };
 use obelysk_hub::{Endpoint, Location};
 use obelysk_statement::Inference;
@@ -16,12 +16,13 @@ use crate::home::Home;
 use crate::pipeline::audit::{self, Original, Verdict};
 use crate::pipeline::inputs::{self, HubModel, ModelSelection, ModelSource, RunInputs};
 use crate::pipeline::model_files::{self, ModelFiles};
-use crate::pipeline::prove::ProofFacts;
+use crate::pipeline::prepare::{self, Prepared};
+use crate::pipeline::prove::{self, ProofFacts};
 use crate::pipeline::quality::{self, Demand};
 use crate::pipeline::record::{RunRecord, Stopwatch};
 use crate::pipeline::resume::{Identity, first_step_to_do};
 use crate::pipeline::run::{self, RunReport, RunRequest};
-use crate::pipeline::{Step, prepare, verify};
+use crate::pipeline::{Step, inference, verify};
 
 /// Do a job's work.
 pub fn work(spec: &JobSpec, lifeline: &Lifeline) -> Result<StepResult, Failure> {
@@ -94,6 +95,7 @@ impl Pod<'_> {
         match quality::judge(&files.name, &report, &demand) {
             Ok(note) => {
                 model.quality_note = note.note;
+                model.proof_memory = Some(proof_memory(&files, &prepared)?);
                 model.model_digest = Some(prepared.digest);
                 Ok(StepResult { model: Some(model), ..StepResult::default() })
             }
@@ -219,7 +221,18 @@ fn describe(files: &ModelFiles) -> ModelResult {
         model_digest: None,
         quality: None,
         quality_note: None,
+        proof_memory: None,
     }
+}
+
+fn proof_memory(files: &ModelFiles, prepared: &Prepared) -> Result<ProofMemory, Failure> {
+    const MEBIBYTE: u64 = 1 << 20;
+    let sizes = prove::memory_by_size(prepared).into_iter().map(|(positions, bytes)| ProofSize {
+        positions: i32::try_from(positions).expect("models are shorter"),
+        mebibytes: i64::try_from(bytes.div_ceil(MEBIBYTE)).unwrap_or(i64::MAX),
+    });
+    let template_tokens = i32::try_from(inference::template_tokens(files)?).unwrap_or(i32::MAX);
+    Ok(ProofMemory { template_tokens, sizes: sizes.collect() })
 }
 
 fn inference_result(report: &RunReport) -> InferenceResult {

@@ -77,6 +77,18 @@ pub fn encode(files: &ModelFiles, inputs: &[Input]) -> Result<Vec<Prompt>, Failu
     inputs.iter().map(one).collect()
 }
 
+/// Tokens that the chat template adds to a question; none where the model has no template for one.
+///
+/// # Errors
+/// The tokenizer or the template is damaged.
+pub fn template_tokens(files: &ModelFiles) -> Result<usize, Failure> {
+    let Some(template) = ChatTemplate::for_questions(&files.folder)? else { return Ok(0) };
+    let tokenizer = ModelTokenizer::open(&files.folder)?;
+    let question = "a";
+    let (asked, bare) = (tokenizer.encode(&template.ask(question)?)?, tokenizer.encode(question)?);
+    Ok(asked.len().saturating_sub(bare.len()))
+}
+
 /// Say which settings of `generation_config.json` are not followed: answers are greedy, whatever it says.
 ///
 /// # Errors

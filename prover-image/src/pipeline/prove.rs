@@ -64,6 +64,21 @@ pub fn estimate(prepared: &Prepared, log: &CapturedLog) -> Result<Estimate, Fail
     statement(prepared, &log.inferences()).map(|(_, estimate)| estimate)
 }
 
+/// What proofs of some sizes will take: positions and bytes, up to the first size that cannot be proven.
+#[must_use]
+pub fn memory_by_size(prepared: &Prepared) -> Vec<(usize, u64)> {
+    /// Sizes to which positions are padded.
+    const SIZES: [usize; 13] = [16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024];
+    let longest = prepared.model.description.shape.positions;
+    let memory = |positions: usize| {
+        // A quarter of them answers.
+        let output_tokens = vec![0; positions / 4];
+        let inference = Inference { prompt_tokens: vec![0; positions + 1 - output_tokens.len()], output_tokens };
+        statement(prepared, &[inference]).ok().map(|(_, estimate)| (positions, estimate.memory_bytes))
+    };
+    SIZES.into_iter().filter(|&positions| positions <= longest).map_while(memory).collect()
+}
+
 /// The statement of inferences, and what its proof will take.
 fn statement(prepared: &Prepared, inferences: &[Inference]) -> Result<(Statement, Estimate), Failure> {
     compile(&prepared.model.description, inferences)

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::schema::{ClaimRef, KeyRef, NameRef, S3, Toleration};
+use crate::job::ProofMemory;
 
 /// What a ModelCache should hold.
 #[derive(CustomResource, Serialize, Deserialize, Clone, Debug, PartialEq, KubeSchema)]
@@ -306,6 +307,9 @@ pub struct Resolved {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub model_digest: Option<String>,
+    /// What proofs with the quantised model take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof_memory: Option<ProofMemory>,
 }
 
 /// Progress of fetch or prepare.

@@ -32,6 +32,8 @@ use crate::settings::Settings;
 
 /// Attempts in a row that may fail in the same way before the cache stalls.
 const SAME_FAILURE_LIMIT: usize = 3;
+/// Sizes of proofs that a status holds.
+const PROOF_SIZES_MAX: usize = 16;
 /// Plans look again after this long even if nothing happens.
 const LOOK_AGAIN_SECONDS: i64 = 30;
 
@@ -427,6 +429,10 @@ impl Planner<'_> {
             bytes: if model.bytes > 0 { i64::try_from(model.bytes).ok() } else { known.bytes },
             manifest_digest: text(&model.manifest_digest, known.manifest_digest).map(|digest| clip(&digest, 64)),
             model_digest: model.model_digest.as_ref().map(|digest| clip(digest, 64)).or(known.model_digest),
+            proof_memory: model.proof_memory.clone().or(known.proof_memory).map(|mut memory| {
+                memory.sizes.truncate(PROOF_SIZES_MAX);
+                memory
+            }),
         });
         if let Some(quality) = &model.quality {
             self.plan.status.quality = Some(QualityStatus {

@@ -14,6 +14,7 @@ use obelysk_api::crd::{ModelCache, ProofJob, ProofJobStatus};
 use obelysk_api::exit::FaultClass;
 use obelysk_api::job::{Finish, JOB_VERSION, JobSpec, Prove, Work};
 
+use super::memory::memory_for;
 use super::observe::Snapshot;
 use super::report::{self, Standing, move_step};
 use super::validate::{Hardware, Valid, validate};
@@ -458,7 +459,7 @@ impl<'a> Planner<'a> {
             spec,
             mounts,
             cores: valid.cores.clone(),
-            memory: valid.memory.clone().unwrap_or_else(|| memory_for(cache)),
+            memory: valid.memory.clone().unwrap_or_else(|| memory_for(step, cache, valid)),
             secrets: Vec::new(),
             gpus: gpus.cloned(),
             avoid,
@@ -558,11 +559,4 @@ impl<'a> Planner<'a> {
         }
         self.plan
     }
-}
-
-/// Memory of a pod that proves with a model and asks for none.
-fn memory_for(cache: &ModelCache) -> String {
-    const LEAST_MEBIBYTES: i64 = 2048;
-    let resolved = cache.status.as_ref().and_then(|status| status.resolved.as_ref());
-    job::memory_for_commitment(resolved.and_then(|resolved| resolved.bytes).unwrap_or_default(), LEAST_MEBIBYTES)
 }

@@ -3,6 +3,7 @@
 mod batch;
 mod download;
 mod shapes;
+mod smollm2;
 mod tiny_chat;
 
 use std::fs;
@@ -35,6 +36,9 @@ pub struct Arguments {
 enum Name {
     /// Goals Z7, Z8 and Q1, on the bundled model.
     TinyChat,
+    /// Goals Z3 and Q1, on a real model: a prompt of 37 tokens and 8 more, and what a run spends outside of capture and proof.
+    #[value(name = "smollm2-135m")]
+    SmolLm2,
     /// One to eight inferences in one proof: what a token costs.
     Batch,
     /// Goal D1: a download beside what curl reaches.
@@ -53,6 +57,7 @@ enum Name {
 pub fn run(arguments: &Arguments) -> Result<()> {
     match arguments.name {
         Name::TinyChat => tiny_chat::run(arguments.runs),
+        Name::SmolLm2 => smollm2::run(arguments.runs),
         Name::Batch => batch::run(arguments.runs),
         Name::Download => download::run(arguments.runs),
         Name::Qwen3Small => shapes::run(&shapes::QWEN3_0_6B, arguments.layers),
@@ -132,6 +137,17 @@ fn peak_of(status: &Path) -> Option<f64> {
     let text = fs::read_to_string(status).ok()?;
     let line = text.lines().find(|line| line.starts_with("VmHWM:"))?;
     line.split_whitespace().nth(1)?.parse::<f64>().ok().map(|kibibytes| kibibytes / 1024.0)
+}
+
+/// The figures of a model's quality, as `model show --quality --json` prints them.
+fn report_quality(name: &str, shown: &Value) {
+    for set in ["chat", "text"] {
+        for (field, value) in shown["quality"][set].as_object().into_iter().flatten() {
+            if let Some(value) = value.as_f64() {
+                report(&format!("{name} {set} {field}"), "", &mut [value]);
+            }
+        }
+    }
 }
 
 fn report(name: &str, unit: &str, values: &mut [f64]) {

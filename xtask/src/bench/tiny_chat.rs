@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::{answer, fresh_folder, measure, programs, report};
+use super::{answer, fresh_folder, measure, programs, report, report_quality};
 use crate::process;
 
 /// Goals Z7 and Z8: a prompt of 24 tokens and 16 more, proven by `obelysk prove`, checked by `obelysk-verify`.
@@ -60,13 +60,6 @@ pub(super) fn run(runs: usize) -> Result<()> {
             .args(["model", "show", "--preset", "tiny-chat", "--quality", "--json", "--home"])
             .arg(&home),
     )?;
-    let shown = answer(&shown)?;
-    for set in ["chat", "text"] {
-        for (field, value) in shown["quality"][set].as_object().into_iter().flatten() {
-            if let Some(value) = value.as_f64() {
-                report(&format!("tiny-chat {set} {field}"), "", &mut [value]);
-            }
-        }
-    }
+    report_quality("tiny-chat", &answer(&shown)?);
     Ok(())
 }

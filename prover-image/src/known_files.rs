@@ -1,4 +1,4 @@
-//! Files whose digests are known. A file is hashed once, and again when its length, inode or times are others than they were.
+//! Files whose digests are known. A file is hashed once, and again when its length, place or times are others than they were.
 //!
 //! That is what Git's index does: whoever writes to a file moves its time of change, which nobody can set back.
 
@@ -43,6 +43,7 @@ struct Known {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Looks {
     bytes: u64,
+    device: u64,
     inode: u64,
     /// Seconds and nanoseconds.
     modified: [i64; 2],
@@ -55,6 +56,7 @@ impl Looks {
         let metadata = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
         Some(Self {
             bytes: metadata.size(),
+            device: metadata.dev(),
             inode: metadata.ino(),
             modified: [metadata.mtime(), metadata.mtime_nsec()],
             changed: [metadata.ctime(), metadata.ctime_nsec()],
@@ -95,16 +97,15 @@ impl KnownFiles {
         (Looks::of(&self.folder.join(name)) == Some(known.looks)).then_some(known.digest.as_str())
     }
 
-    /// What a file looks like before it is read, for [`KnownFiles::learn`].
+    /// What a file looks like before it is read, for [`KnownFiles::learn`]; `None` of one that may change without looking so.
     #[must_use]
     pub fn look(&self, name: &str) -> Option<Looks> {
-        Looks::of(&self.folder.join(name))
+        Looks::of(&self.folder.join(name)).filter(Looks::is_settled)
     }
 
     /// Remember the digest of a file that looked like this before it was read.
     pub fn learn(&mut self, name: &str, before: Option<Looks>, digest: &str) {
-        let unchanged = before.filter(|before| self.look(name) == Some(*before));
-        if let Some(looks) = unchanged.filter(Looks::is_settled) {
+        if let Some(looks) = before.filter(|before| self.look(name) == Some(*before)) {
             self.files.insert(name.to_owned(), Known { looks, digest: digest.to_owned() });
             self.changed = true;
         }

@@ -21,6 +21,7 @@ use crate::failure::{ExitCode, Failure};
 use crate::pipeline::inference::{self, Prompt};
 use crate::pipeline::model_files::{self, ModelFiles};
 use crate::pipeline::prepare::{self, Prepared};
+use crate::pipeline::quality;
 
 /// How often `--bench` generates: enough to see how far the rates scatter.
 const BENCH_REPEATS: usize = 3;
@@ -44,7 +45,11 @@ pub fn infer(context: &Context, arguments: &InferArguments) -> Result<Option<Ans
     inference::note_settings(&files, &context.console)?;
     let engine = match arguments.engine {
         Engine::Float => Loaded::Float(Box::new(files.float_model()?)),
-        Engine::Integer => Loaded::Integer(Box::new(prepare::load_or_prepare(&files, &context.console)?)),
+        Engine::Integer => {
+            let prepared = prepare::load_or_prepare(&files, &context.console)?;
+            quality::warn(&prepared, &context.console);
+            Loaded::Integer(Box::new(prepared))
+        }
     };
     match inference::encode(&files, &prompts)?.first() {
         Some(prompt) => answer(context, arguments, &files, &engine, prompt).map(Some),

@@ -97,6 +97,11 @@ pub fn read(artifacts: &Artifacts, model_digest: &str) -> Result<CapturedLog, Fa
         let message = format!("the log in {folder} is of model {}, not {model_digest}", facts.model_digest);
         return Err(Failure::new(ExitCode::ModelMismatch, message, "capture again, or name the model of the log"));
     }
+    if facts.specification != SPECIFICATION {
+        let message =
+            format!("the log is of specification {}; this program knows {SPECIFICATION}", facts.specification);
+        return Err(Failure::new(ExitCode::Unsupported, message, "capture again, or use the program that captured it"));
+    }
     let damaged = |reason: String| artifacts.damaged(LOG_LINES, &reason);
     let text = String::from_utf8(artifacts.read(LOG_LINES)?).map_err(|error| damaged(error.to_string()))?;
     let (entries, head) = capture_log::parse(&facts, &text).map_err(damaged)?;
@@ -104,6 +109,24 @@ pub fn read(artifacts: &Artifacts, model_digest: &str) -> Result<CapturedLog, Fa
         return Err(damaged("it has no inference".into()));
     }
     Ok(CapturedLog { facts, entries, head })
+}
+
+impl CapturedLog {
+    /// Refuse a log that does not answer these prompts within the limits of these inputs.
+    ///
+    /// # Errors
+    /// Other prompts, another number of answers, or other limits.
+    pub fn require(&self, artifacts: &Artifacts, inputs: &RunInputs, prompts: &[Prompt]) -> Result<(), Failure> {
+        let asked = (0..inputs.count).flat_map(|_| prompts).map(|prompt| &prompt.tokens);
+        let answers_them = self.entries.iter().map(|entry| &entry.prompt_tokens).eq(asked);
+        let stop_tokens = prompts.first().map(|prompt| prompt.stop_tokens.as_slice()).unwrap_or_default();
+        let within_limits = self.facts.max_new_tokens == inputs.max_new_tokens && self.facts.stop_tokens == stop_tokens;
+        match (answers_them, within_limits) {
+            (true, true) => Ok(()),
+            (false, _) => Err(artifacts.damaged(LOG_LINES, "it answers other prompts than run.json asks")),
+            (_, false) => Err(artifacts.damaged(LOG_META, "its limits are others than those of run.json")),
+        }
+    }
 }
 
 /// Integer logits of the output rows, i32 little-endian.

@@ -1,7 +1,7 @@
 //! Prepare: quantise a model and commit to its weights, once per revision. Folders are named after their content, and
 //! `prepared.json`, written last, says which one is current.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -50,6 +50,9 @@ struct Pointer {
     core_digest: String,
     weight_root: String,
     model_digest: String,
+    /// Digest of the manifest of the files that it was made from: a folder may hold others by now.
+    #[serde(default)]
+    manifest: String,
 }
 
 /// Load what an earlier call prepared, or prepare.
@@ -72,7 +75,16 @@ pub fn prepare_afresh(files: &ModelFiles, observer: &dyn Observer) -> Result<Pre
     let (core_digest, folder) = quantize(files, observer)?;
     observer.detail(&format!("committing to the weights of {}", files.name));
     require_memory(&folder)?;
-    let model = read(&folder)?;
+    let is_it = |model: &QuantizedModel| hex::encode(model.description.core_digest()) == core_digest;
+    let model = match read(&folder).ok().filter(is_it) {
+        Some(model) => model,
+        // A folder that was kept under this name holds something else.
+        None => {
+            fs::remove_dir_all(&folder).map_err(|error| Failure::io("remove", &folder, &error))?;
+            quantize(files, observer)?;
+            read(&folder)?
+        }
+    };
     let root = commit(&model)?.root();
     let digest = hex::encode(model.description.digest(PROFILE, &root));
     let prepared = Prepared { model, weight_root: hex::encode(root), digest, folder };
@@ -82,6 +94,7 @@ pub fn prepare_afresh(files: &ModelFiles, observer: &dyn Observer) -> Result<Pre
         core_digest,
         weight_root: prepared.weight_root.clone(),
         model_digest: prepared.digest.clone(),
+        manifest: files.manifest.digest(),
     };
     atomic::write(&commitment_path(&prepared.folder), format!("{}\n", prepared.weight_root).as_bytes())?;
     atomic::write_json(&pointer_path(files), &pointer)?;
@@ -205,7 +218,9 @@ fn read_pointer(files: &ModelFiles) -> Result<Option<Pointer>, Failure> {
         Err(error) => return Err(Failure::io("read", &path, &error)),
     };
     let pointer: Pointer = serde_json::from_slice(&text).map_err(|error| damaged(&path, &error.to_string()))?;
-    let current = pointer.quantizer == quantize::QUANTIZER && pointer.specification == SPECIFICATION;
+    let current = pointer.quantizer == quantize::QUANTIZER
+        && pointer.specification == SPECIFICATION
+        && pointer.manifest == files.manifest.digest();
     Ok(current.then_some(pointer))
 }
 

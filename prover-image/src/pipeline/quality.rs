@@ -132,6 +132,14 @@ fn kept(prepared: &Prepared) -> Option<QualityReport> {
     (report.measurement == MEASUREMENT && report.model_digest == prepared.digest).then_some(report)
 }
 
+/// Of a model that is only asked: say that it misses the gate, where that is known.
+pub fn warn(prepared: &Prepared, observer: &dyn Observer) {
+    let misses = kept(prepared).map(|report| Gate::default().misses(&report.measured)).unwrap_or_default();
+    if !misses.is_empty() {
+        observer.note(&format!("note: the integer engine misses the quality gate: {}", misses.join("; ")));
+    }
+}
+
 /// Refuse a model that misses the gate, unless that is accepted.
 ///
 /// # Errors

@@ -103,7 +103,9 @@ pub fn run_on(
     let log = if first <= Step::Capture {
         watch.step(Step::Capture, || capture::capture(&artifacts, &prepared, &request.inputs, &prompts))?
     } else {
-        capture::read(&artifacts, &prepared.digest)?
+        let log = capture::read(&artifacts, &prepared.digest)?;
+        log.require(&artifacts, &request.inputs, &prompts)?;
+        log
     };
     let agreement = float.as_ref().map(|float| Agreement::of(float, &log.inferences()));
     record.integer_matches_float = agreement.as_ref().map(|agreement| agreement.tokens.clone());

@@ -76,6 +76,13 @@ fn a_model_that_misses_the_gate_is_refused_by_every_command_that_works_towards_a
             assert!(failure.message.contains(words), "{command:?}: {}", failure.message);
         }
     }
+    let asked = obelysk(home.path(), ["infer", "--engine", "integer"].iter().chain(&MODEL).chain(&QUESTION));
+    asked.ok();
+    assert!(
+        asked.stderr.contains("misses the quality gate: text: KL 9.2500"),
+        "who only asks is told: {}",
+        asked.stderr
+    );
     let shown = obelysk(home.path(), ["model", "show", "--quality"].iter().chain(&MODEL)).ok();
     assert_eq!(shown["quality"]["misses"].as_array().unwrap().len(), 2, "the numbers are there to see");
 }

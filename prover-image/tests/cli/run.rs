@@ -80,6 +80,66 @@ fn a_run_audits_its_log_with_what_it_proved() {
 }
 
 #[test]
+fn a_log_of_other_prompts_or_limits_is_not_taken_over() {
+    let home = tempfile::tempdir().unwrap();
+    let (out, other) = (home.path().join("out"), home.path().join("other"));
+    run(home.path(), &out, &["--max-new-tokens", "2"]).ok();
+    let limit = ["--max-new-tokens", "3"];
+    run(home.path(), &other, &limit).ok();
+    for file in ["log.jsonl", "meta.json", "matrices.bin"] {
+        fs::copy(other.join("log").join(file), out.join("log").join(file)).unwrap();
+    }
+    let resume = ["--resume-from", "prove"];
+    let failure = run(home.path(), &out, &[&["--max-new-tokens", "2"], &resume[..]].concat()).fails_with(42);
+    assert!(failure.message.contains("limits are others"), "{failure:?}");
+
+    let question = ["--preset", "tiny-chat", "--prompt", "What is 2 + 2?", "--chat"];
+    obelysk(home.path(), ["run", "--out", out.to_str().unwrap()].iter().chain(&question).chain(&limit)).ok();
+    for file in ["log.jsonl", "meta.json", "matrices.bin"] {
+        fs::copy(out.join("log").join(file), other.join("log").join(file)).unwrap();
+    }
+    let failure = run(home.path(), &other, &[&limit[..], &resume].concat()).fails_with(42);
+    assert!(failure.message.contains("other prompts"), "{failure:?}");
+}
+
+#[test]
+fn a_model_of_home_whose_files_change_is_prepared_again() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = copy_of_fixture(home.path(), "qwen3");
+    let other = home.path().join("other");
+    fs::create_dir(&other).unwrap();
+    let other = copy_of_fixture(&other, "qwen3");
+    let weights = other.join("model.safetensors");
+    let mut bytes = fs::read(&weights).unwrap();
+    // The exponent of one weight.
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    fs::write(&weights, bytes).unwrap();
+    let digest = |command: &str, folder: &Path| {
+        let model = ["model", command, "--model-dir", folder.to_str().unwrap()];
+        let accept = if command == "prepare" { &["--accept-quality"][..] } else { &[] };
+        obelysk(home.path(), model.iter().chain(accept)).ok()["modelDigest"].as_str().unwrap().to_owned()
+    };
+    let [before, after] = [&folder, &other].map(|folder| digest("digest", folder));
+    assert_ne!(before, after);
+    assert_eq!(digest("prepare", &folder), before);
+    fs::copy(&weights, folder.join("model.safetensors")).unwrap();
+    assert_eq!(digest("prepare", &folder), after);
+
+    // What lies under the name of a quantised model is compared with what the quantiser makes.
+    let kept = |folder: &Path| {
+        let mut entries = fs::read_dir(folder.join("quant")).unwrap().map(|entry| entry.unwrap().path());
+        entries.find(|path| path.is_dir()).unwrap()
+    };
+    fs::remove_dir_all(folder.join("quant")).unwrap();
+    digest("digest", &folder);
+    let name = kept(&folder);
+    fs::copy(kept(&other).join("model.json"), name.join("model.json")).unwrap();
+    fs::write(name.join("weights.q"), "damaged").unwrap();
+    assert_eq!(digest("digest", &folder), after);
+}
+
+#[test]
 fn a_models_files_are_hashed_once_and_again_on_demand() {
     let home = tempfile::tempdir().unwrap();
     let show = |more: &[&str]| obelysk(home.path(), ["model", "show", "--preset", "tiny-chat"].iter().chain(more));

@@ -9,8 +9,8 @@ use crate::controllers::job;
 
 /// The program itself, and a margin for what the estimate of a proof leaves out.
 const LEAST_MEBIBYTES: i64 = 2048;
-/// Characters of a token: English text has four, and a pod that gets too little says so before it starts.
-const CHARACTERS_PER_TOKEN: usize = 3;
+/// Letters of a token: English text has four, and a pod that gets too little says so before it starts.
+const LETTERS_PER_TOKEN: usize = 3;
 
 /// What a proof takes by the sizes that `prepare` has computed. Where it has computed none, and where nothing is proven, what the
 /// weights take.
@@ -42,10 +42,16 @@ fn positions(memory: &ProofMemory, valid: &Valid) -> usize {
     let template = if valid.chat { usize::try_from(memory.template_tokens).unwrap_or_default() } else { 1 };
     let tokens = |input: &Input| match input {
         Input::Tokens(tokens) => tokens.len(),
-        Input::Prompt(text) => text.chars().count().div_ceil(CHARACTERS_PER_TOKEN) + template,
+        Input::Prompt(text) => tokens_of(text) + template,
     };
     let longest = valid.inputs.iter().map(tokens).max().unwrap_or_default() + valid.max_new_tokens as usize;
     valid.inputs.len() * longest.saturating_sub(1)
+}
+
+/// No fewer than most tokenizers make of a text: digits, punctuation and other scripts take up to a token a byte.
+fn tokens_of(text: &str) -> usize {
+    let letters = text.bytes().filter(|byte| byte.is_ascii_alphabetic() || *byte == b' ').count();
+    letters.div_ceil(LETTERS_PER_TOKEN) + text.len() - letters
 }
 
 #[cfg(test)]
@@ -84,7 +90,7 @@ mod tests {
             ..Resolved::default()
         });
         let memory = |inference: &str| memory_for(PROVE, &cache, &job(inference));
-        // 10 tokens of text, 28 of the template, 8 answers of which the last is never read.
+        // 11 tokens of text, 28 of the template, 8 answers of which the last is never read.
         let question = r#""prompt": "What is the capital of France?", "maxNewTokens": 8"#;
         assert_eq!(memory(&format!(r#"{{{question}, "chat": true}}"#)), "10048Mi");
         assert_eq!(memory(&format!(r#"{{{question}, "chat": false}}"#)), "10048Mi");

@@ -103,7 +103,7 @@ pub fn pull(home: &Home, selection: &ModelSelection, observer: &dyn Observer) ->
     })
 }
 
-/// As [`resolve`], without writing anything and without a network.
+/// As [`resolve`], without a network, and without writing anything but what was found out.
 ///
 /// # Errors
 /// As [`resolve`], and a model that is not in HOME.
@@ -238,6 +238,12 @@ impl ModelFiles {
         }
         known.keep();
         Ok(())
+    }
+
+    /// The same files, hashed whatever is remembered of them and of what was made from them.
+    #[must_use]
+    pub fn hashing_again(&self) -> Self {
+        Self { home: self.home.clone().hashing_again(true), ..self.clone() }
     }
 
     /// The known files of a folder of this model.

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use safetensors::SafeTensors;
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
 use serde_json::{Value, json};
 
 use crate::program::obelysk;
@@ -63,6 +64,18 @@ pub fn edit_config(model: &Path, edit: impl FnOnce(&mut Value)) {
     let mut config: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     edit(&mut config);
     fs::write(path, config.to_string()).unwrap();
+}
+
+/// Give a model a tensor of zeros, in place of its own of that name if it has one.
+pub fn put_zeros(model: &Path, name: &str, dtype: Dtype, shape: &[usize]) {
+    let path = model.join("model.safetensors");
+    let bytes = fs::read(&path).unwrap();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    let zeros = vec![0; shape.iter().product::<usize>() * dtype.bitsize() / 8];
+    let view = TensorView::new(dtype, shape.to_vec(), &zeros).unwrap();
+    let others = tensors.iter().filter(|(other, _)| *other != name);
+    let all: Vec<_> = others.chain([(name, view)]).collect();
+    fs::write(path, safetensors::serialize(all, None).unwrap()).unwrap();
 }
 
 /// Overwrite the first entry of a bf16 tensor with NaN.

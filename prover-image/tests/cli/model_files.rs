@@ -2,11 +2,12 @@
 //! code, result.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use safetensors::Dtype;
 use serde_json::{Value, json};
 
-use crate::model::{copy_of_fixture, copy_of_tiny_chat, edit_config};
+use crate::model::{copy_of_fixture, copy_of_tiny_chat, edit_config, put_zeros};
 use crate::program::{Outcome, obelysk};
 
 const QUESTION: &str = "Is 3 < 5 & 7 > 2?";
@@ -17,6 +18,8 @@ enum Right {
     Ids(Vec<u32>),
     /// An answer whose JSON has this.
     Says(&'static str),
+    /// What the model answers as it comes.
+    Unchanged,
     /// A failure with this exit code that names this.
     Fails(i32, &'static str),
 }
@@ -43,13 +46,22 @@ fn case(
 
 impl Case {
     fn run(&self) -> Outcome {
-        let (folder, home) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let model = match self.model {
-            "tiny-chat" => copy_of_tiny_chat(folder.path()),
-            fixture => copy_of_fixture(folder.path(), fixture),
-        };
+        let folder = tempfile::tempdir().unwrap();
+        let model = self.model(folder.path());
         (self.change)(&model);
-        let out = folder.path().join("out");
+        self.ask(&model)
+    }
+
+    fn model(&self, folder: &Path) -> PathBuf {
+        match self.model {
+            "tiny-chat" => copy_of_tiny_chat(folder),
+            fixture => copy_of_fixture(folder, fixture),
+        }
+    }
+
+    fn ask(&self, model: &Path) -> Outcome {
+        let (out, home) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let out = out.path().join("out");
         let mut arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
         arguments.extend(["--quiet", "--model-dir", model.to_str().unwrap()]);
         if arguments[0] == "run" {
@@ -62,6 +74,11 @@ impl Case {
         let json = outcome.json();
         match &self.right {
             Right::Ids(ids) => outcome.code == 0 && json["promptTokens"] == json!(ids),
+            Right::Unchanged => {
+                let folder = tempfile::tempdir().unwrap();
+                let answer = self.ask(&self.model(folder.path())).ok();
+                outcome.code == 0 && json["outputTokens"] == answer["outputTokens"]
+            }
             Right::Says(text) => outcome.code == 0 && json.to_string().contains(text),
             Right::Fails(code, named) => {
                 outcome.code == *code && json.to_string().contains(named) && !json["hint"].as_str().unwrap().is_empty()
@@ -92,12 +109,15 @@ fn cases() -> Vec<Case> {
     let plain = ["infer", "--max-new-tokens", "1", "--prompt", QUESTION];
     let chat = ["infer", "--max-new-tokens", "1", "--chat", "--prompt", QUESTION];
     let tokens = ["infer", "--max-new-tokens", "1", "--tokens", "1,5,7"];
+    let answer = ["infer", "--max-new-tokens", "16", "--tokens", "1,5,7,9,300,11,40,2"];
     let run = ["run", "--max-new-tokens", "1", "--tokens", "1,5,7"];
     let ids = |arguments: &[&str]| {
         let outcome = case("", "tiny-chat", arguments, Right::Says(""), |_| ()).run();
         serde_json::from_value::<Vec<u32>>(outcome.ok()["promptTokens"].clone()).unwrap()
     };
     let (read, asked) = (ids(&plain), ids(&chat));
+    let quoted = ids(&["infer", "--max-new-tokens", "1", "--prompt", &format!("\"{QUESTION}\"")]);
+    let stripped = ids(&["infer", "--max-new-tokens", "1", "--prompt", "a<|im_end|>b"]);
     let with_first: Vec<u32> = [1].into_iter().chain(read.iter().copied()).collect();
     let flags = json!({"single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true});
     let token = move |content: &str| {
@@ -109,6 +129,14 @@ fn cases() -> Vec<Case> {
         let token = token.clone();
         move |value: &mut Value| {
             value["added_tokens_decoder"] = json!({"1": token("<|im_start|>"), "2": token("<|im_end|>")})
+        }
+    };
+    let stripping = {
+        let token = token.clone();
+        move |value: &mut Value| {
+            let mut token = token("<|im_end|>");
+            (token["lstrip"], token["rstrip"]) = (json!(true), json!(true));
+            value["added_tokens_decoder"] = json!({"2": token});
         }
     };
     let beyond = {
@@ -128,7 +156,9 @@ fn cases() -> Vec<Case> {
     let shorter = |value: &mut Value| {
         value["truncation"] = json!({"direction": "Right", "max_length": 4, "strategy": "LongestFirst", "stride": 0});
     };
-    use Right::{Fails, Ids, Says};
+    let quantised =
+        |method: &'static str| config(move |value| value["quantization_config"] = json!({"quant_method": method}));
+    use Right::{Fails, Ids, Says, Unchanged};
     vec![
         case("truncation", "tiny-chat", &plain, Ids(read.clone()), edit("tokenizer.json", shorter)),
         case("first token, plain", "tiny-chat", &plain, Ids(with_first), edit("tokenizer.json", first_token)),
@@ -153,6 +183,13 @@ fn cases() -> Vec<Case> {
             &["infer", "--prompt", "a <|tool|>"],
             Fails(12, "512"),
             edit("tokenizer.json", beyond),
+        ),
+        case(
+            "token that strips blanks",
+            "tiny-chat",
+            &["infer", "--max-new-tokens", "1", "--prompt", "a <|im_end|> b"],
+            Ids(stripped),
+            edit("tokenizer_config.json", stripping),
         ),
         case("configuration cut off", "tiny-chat", &chat, Fails(12, "tokenizer_config.json"), |model| {
             fs::write(model.join("tokenizer_config.json"), "{\"eos_token\": ").unwrap();
@@ -187,6 +224,7 @@ fn cases() -> Vec<Case> {
             Fails(10, "not you"),
             template("{{ raise_exception('not you') }}"),
         ),
+        case("text as JSON", "tiny-chat", &chat, Ids(quoted), template("{{ messages[0].content | tojson }}")),
         case("pad token", "tiny-chat", &chat, Ids(vec![3]), template("{{ pad_token }}")),
         case("date", "tiny-chat", &chat, Says("promptTokens"), template("{{ strftime_now('%d %b %Y') }}")),
         case(
@@ -232,6 +270,79 @@ fn cases() -> Vec<Case> {
             Fails(12, "embed_tokens"),
             config(|value| value["vocab_size"] = json!(600)),
         ),
+        case(
+            "no hidden_activation",
+            "gemma2",
+            &answer,
+            Unchanged,
+            config(|value| {
+                value.as_object_mut().unwrap().remove("hidden_activation");
+            }),
+        ),
+        case(
+            "hidden_act beside no hidden_activation",
+            "gemma2",
+            &answer,
+            Unchanged,
+            config(|value| {
+                (value["hidden_activation"], value["hidden_act"]) = (Value::Null, json!("silu"));
+            }),
+        ),
+        case(
+            "no caps of scores and logits",
+            "gemma2",
+            &answer,
+            Unchanged,
+            config(|value| {
+                let config = value.as_object_mut().unwrap();
+                for cap in ["attn_logit_softcapping", "final_logit_softcapping"] {
+                    config.remove(cap).unwrap();
+                }
+            }),
+        ),
+        case(
+            "activation of another family",
+            "qwen3",
+            &answer,
+            Unchanged,
+            config(|value| value["hidden_activation"] = json!("gelu_pytorch_tanh")),
+        ),
+        case(
+            "rotary scaling beside parameters",
+            "llama31",
+            &answer,
+            Unchanged,
+            config(|value| {
+                value["rope_parameters"] = json!({"rope_type": "default", "rope_theta": value["rope_theta"]});
+            }),
+        ),
+        case(
+            "rotary type twice",
+            "llama31",
+            &answer,
+            Unchanged,
+            config(|value| value["rope_scaling"]["type"] = value["rope_scaling"]["rope_type"].clone()),
+        ),
+        case("empty norm", "qwen3", &tokens, Fails(12, "model.norm.weight"), |model| {
+            put_zeros(model, "model.norm.weight", Dtype::BF16, &[0]);
+        }),
+        case("projection with twice the rows", "qwen3", &tokens, Fails(12, "o_proj"), |model| {
+            put_zeros(model, "model.layers.0.self_attn.o_proj.weight", Dtype::BF16, &[192, 128]);
+        }),
+        case("weights of eight bits", "qwen3", &run, Fails(13, "fp8"), move |model| {
+            quantised("fp8")(model);
+            put_zeros(model, "model.layers.0.self_attn.q_proj.weight", Dtype::F8_E4M3, &[128, 96]);
+        }),
+        case("scales beside the weights", "qwen3", &run, Fails(13, "compressed-tensors"), move |model| {
+            quantised("compressed-tensors")(model);
+            put_zeros(model, "model.layers.0.self_attn.q_proj.weight_scale", Dtype::BF16, &[128, 1]);
+        }),
+        case("scales without a word in the configuration", "qwen3", &run, Fails(13, "weight_scale"), |model| {
+            put_zeros(model, "model.layers.0.self_attn.q_proj.weight_scale", Dtype::BF16, &[128, 1]);
+        }),
+        case("another head beside tied embeddings", "gemma2", &answer, Fails(12, "tie_word_embeddings"), |model| {
+            put_zeros(model, "lm_head.weight", Dtype::BF16, &[512, 96]);
+        }),
         case("wider head", "qwen3", &tokens, Fails(12, "q_norm"), config(|value| value["head_dim"] = json!(64))),
         case(
             "more layers",

@@ -44,8 +44,8 @@ pub fn capture(context: &Context, arguments: &CaptureArguments) -> Result<Answer
         Ok((prepared, quality))
     })?;
     record.quality = Some(quality.clone());
-    artifacts.write_json(RUN, &record)?;
     let prompts = inference::encode(&files, &inputs.prompts)?;
+    record.start(&artifacts, Step::Model)?;
     let log = watch.step(Step::Capture, || capture::capture(&artifacts, &prepared, &inputs, &prompts))?;
     let inferences = log.inferences();
     let texts = inference::decode(&files, inferences.iter().map(|answer| &answer.output_tokens[..]))?;

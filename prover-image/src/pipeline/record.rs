@@ -82,7 +82,7 @@ impl<'a> Stopwatch<'a> {
     }
 }
 
-/// A folder for a new run: what an earlier run left in it is gone.
+/// A folder for a new run, which [`RunRecord::start`] takes.
 ///
 /// # Errors
 /// The folder holds something else, or cannot be written.
@@ -93,13 +93,10 @@ pub fn begin(
     files: &ModelFiles,
 ) -> Result<(Artifacts, RunRecord), Failure> {
     let record = RunRecord::new(inputs, files);
-    let artifacts = Artifacts::begin(&folder(home, out, &record))?;
-    artifacts.discard_from(Step::Model)?;
-    artifacts.write_json(RUN, &record)?;
-    Ok((artifacts, record))
+    Ok((Artifacts::begin(&folder(home, out, &record))?, record))
 }
 
-/// The folder of an earlier run of the same inputs, without the results of `first` and of the steps after it.
+/// The folder of an earlier run of the same inputs, to take over what the steps before `first` left there.
 ///
 /// # Errors
 /// There is no such folder, or it is of other inputs.
@@ -119,12 +116,19 @@ pub fn resume(
         return Err(Failure::new(ExitCode::BadSpec, message, hint));
     }
     record.steps = earlier.steps.into_iter().filter(|taken| taken.name < first).collect();
-    artifacts.discard_from(first.max(Step::Model))?;
-    artifacts.write_json(RUN, &record)?;
     Ok((artifacts, record))
 }
 
 impl RunRecord {
+    /// Take a folder: what `first` and the steps after it left there goes. Until here an earlier run has lost nothing.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn start(&self, artifacts: &Artifacts, first: Step) -> Result<(), Failure> {
+        artifacts.discard_from(first.max(Step::Model))?;
+        artifacts.write_json(RUN, self)
+    }
+
     fn new(inputs: &RunInputs, files: &ModelFiles) -> Self {
         Self {
             inputs: inputs.clone(),

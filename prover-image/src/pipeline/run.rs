@@ -99,6 +99,7 @@ pub fn run_on(
     })?;
     record.quality = Some(quality.clone());
     let prompts = inference::encode(files, &request.inputs.prompts)?;
+    record.start(&artifacts, first)?;
     let float = infer(&artifacts, &mut watch, request, files, &prompts)?;
     let log = if first <= Step::Capture {
         watch.step(Step::Capture, || capture::capture(&artifacts, &prepared, &request.inputs, &prompts))?

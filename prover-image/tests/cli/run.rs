@@ -80,6 +80,21 @@ fn a_run_audits_its_log_with_what_it_proved() {
 }
 
 #[test]
+fn a_run_that_ends_before_its_capture_leaves_the_proof_of_an_earlier_one() {
+    let home = tempfile::tempdir().unwrap();
+    let out = home.path().join("out");
+    let proof = |outcome: Outcome| outcome.ok()["proof"]["sha256"].clone();
+    let earlier = proof(run(home.path(), &out, &["--max-new-tokens", "1"]));
+    let model = copy_of_fixture(home.path(), "qwen3");
+    fs::write(model.join("model.safetensors"), "cut").unwrap();
+    let damaged = ["run", "--tokens", "1", "--out", out.to_str().unwrap(), "--model-dir", model.to_str().unwrap()];
+    obelysk(home.path(), damaged).fails_with(12);
+    let facts: Value = serde_json::from_slice(&fs::read(out.join("proof.json")).unwrap()).unwrap();
+    assert_eq!(facts["sha256"], earlier);
+    obelysk(home.path(), ["verify", out.to_str().unwrap()]).ok();
+}
+
+#[test]
 fn a_log_of_other_prompts_or_limits_is_not_taken_over() {
     let home = tempfile::tempdir().unwrap();
     let (out, other) = (home.path().join("out"), home.path().join("other"));

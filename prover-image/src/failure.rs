@@ -70,7 +70,7 @@ impl From<ModelError> for Failure {
     fn from(error: ModelError) -> Self {
         let code = match &error {
             ModelError::Unsupported(_) | ModelError::UnsupportedTemplate(_) => ExitCode::Unsupported,
-            ModelError::BadInput(_) => ExitCode::BadSpec,
+            ModelError::BadInput(_) | ModelError::UnknownPreset(_) => ExitCode::BadSpec,
             ModelError::Mismatch(_) | ModelError::Missing(_) | ModelError::Corrupt { .. } => ExitCode::ModelMismatch,
             ModelError::Io { path, source } => return Self::io("read", path, source),
         };

@@ -15,6 +15,9 @@ pub enum ModelError {
     /// The input does not fit the model.
     #[error("{0}")]
     BadInput(String),
+    /// No preset has this name.
+    #[error("no preset `{0}`")]
+    UnknownPreset(String),
     /// Two things that should agree do not.
     #[error("{0}")]
     Mismatch(String),
@@ -64,6 +67,7 @@ impl ModelError {
                 "leave --chat away, pass --tokens, or put another template into the model's chat_template.jinja"
             }
             Self::BadInput(_) => "shorten or correct the input; `obelysk model show` prints the model's limits",
+            Self::UnknownPreset(_) => "`obelysk model list` names the presets",
             Self::Mismatch(_) => "use the model that the files were made with, or make them anew",
             Self::Missing(_) => "download the model again, or point at the folder that holds all of its files",
             Self::Corrupt { .. } => "replace the file by an intact copy of the model's repository",

@@ -54,10 +54,7 @@ impl Preset {
 /// The preset of a name.
 ///
 /// # Errors
-/// [`ModelError::BadInput`] for an unknown name.
+/// [`ModelError::UnknownPreset`].
 pub fn find(name: &str) -> Result<&'static Preset, ModelError> {
-    PRESETS.iter().find(|preset| preset.name == name).ok_or_else(|| {
-        let names: Vec<&str> = PRESETS.iter().map(|preset| preset.name).collect();
-        ModelError::BadInput(format!("no preset `{name}`; there are {}", names.join(", ")))
-    })
+    PRESETS.iter().find(|preset| preset.name == name).ok_or_else(|| ModelError::UnknownPreset(name.to_owned()))
 }

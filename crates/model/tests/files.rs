@@ -36,7 +36,7 @@ fn copy(folder: &Path) -> TempDir {
 fn code(error: &ModelError) -> u32 {
     match error {
         ModelError::Unsupported(_) | ModelError::UnsupportedTemplate(_) => 13,
-        ModelError::BadInput(_) => 10,
+        ModelError::BadInput(_) | ModelError::UnknownPreset(_) => 10,
         ModelError::Io { .. } => 41,
         ModelError::Mismatch(_) | ModelError::Missing(_) | ModelError::Corrupt { .. } => 12,
     }

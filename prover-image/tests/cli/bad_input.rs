@@ -127,6 +127,8 @@ fn an_empty_prompt_is_refused_before_any_work() {
     let home = tempfile::tempdir().unwrap();
     let failure = obelysk(home.path(), ["run", "--preset", "tiny-chat", "--prompt", ""]).fails_with(10);
     assert!(failure.message.contains("empty"), "{failure:?}");
+    let failure = obelysk(home.path(), ["run", "--preset", "no-such-model", "--prompt", "hello"]).fails_with(10);
+    assert!(failure.message.contains("no-such-model") && failure.hint.contains("obelysk model list"), "{failure:?}");
     let failure = obelysk(home.path(), ["run", "--preset", "tiny-chat"]).fails_with(10);
     assert!(failure.message.contains("no prompt"), "{failure:?}");
     assert!(!home.path().join("models").exists(), "nothing was done");

@@ -4,7 +4,6 @@ use std::time::Instant;
 
 use obelysk_model::generation::GenerationConfig;
 use obelysk_model::template::ChatTemplate;
-use obelysk_model::tokenizer::ModelTokenizer;
 use serde::{Deserialize, Serialize};
 
 use super::Observer;
@@ -55,11 +54,11 @@ pub fn encode(files: &ModelFiles, inputs: &[Input]) -> Result<Vec<Prompt>, Failu
     let is_text = has(|input| matches!(input, Input::Prompt { .. }));
     let is_chat = has(|input| matches!(input, Input::Prompt { chat: true, .. }));
     // Token ids need neither.
-    let tokenizer = is_text.then(|| ModelTokenizer::open(&files.folder)).transpose()?;
-    tokenizer.as_ref().map_or(Ok(()), |tokenizer| tokenizer.check_vocabulary(config.vocab_size))?;
+    let tokenizer = is_text.then(|| files.tokenizer()).transpose()?;
+    tokenizer.map_or(Ok(()), |tokenizer| tokenizer.check_vocabulary(config.vocab_size))?;
     let template = is_chat.then(|| ChatTemplate::open(&files.folder)).transpose()?.map(ChatTemplate::today);
     let encode = |text: &str, chat: bool| {
-        let tokenizer = tokenizer.as_ref().expect("texts have one");
+        let tokenizer = tokenizer.expect("texts have one");
         let tokens = match chat {
             true => tokenizer.encode(&template.as_ref().expect("chats have one").ask(text)?)?,
             false => tokenizer.encode_prompt(text)?,
@@ -83,7 +82,7 @@ pub fn encode(files: &ModelFiles, inputs: &[Input]) -> Result<Vec<Prompt>, Failu
 /// The tokenizer or the template is damaged.
 pub fn template_tokens(files: &ModelFiles) -> Result<usize, Failure> {
     let Some(template) = ChatTemplate::for_questions(&files.folder)? else { return Ok(0) };
-    let tokenizer = ModelTokenizer::open(&files.folder)?;
+    let tokenizer = files.tokenizer()?;
     let question = "a";
     let (asked, bare) = (tokenizer.encode(&template.ask(question)?)?, tokenizer.encode(question)?);
     Ok(asked.len().saturating_sub(bare.len()))
@@ -107,7 +106,7 @@ pub fn note_settings(files: &ModelFiles, observer: &dyn Observer) -> Result<(), 
 /// # Errors
 /// The model has no tokenizer.
 pub fn decode<'a>(files: &ModelFiles, answers: impl IntoIterator<Item = &'a [u32]>) -> Result<Vec<String>, Failure> {
-    let tokenizer = ModelTokenizer::open(&files.folder)?;
+    let tokenizer = files.tokenizer()?;
     Ok(answers.into_iter().map(|tokens| tokenizer.decode(tokens)).collect())
 }
 
@@ -120,7 +119,7 @@ pub fn decode<'a>(files: &ModelFiles, answers: impl IntoIterator<Item = &'a [u32
 /// Without a prompt.
 pub fn generate(files: &ModelFiles, prompts: &[Prompt], max_new_tokens: u32) -> Result<FloatAnswer, Failure> {
     let engine = files.float_model()?;
-    let tokenizer = ModelTokenizer::open(&files.folder)?;
+    let tokenizer = files.tokenizer()?;
     let answer = |prompt: &Prompt| {
         let start = Instant::now();
         let output_tokens = engine.generate(&prompt.tokens, max_new_tokens as usize, |_| {})?;

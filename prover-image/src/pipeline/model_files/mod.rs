@@ -12,12 +12,14 @@ mod weights;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use obelysk_model::checkpoint::Checkpoint;
 use obelysk_model::config::ModelConfig;
 use obelysk_model::decoder::expected_tensors;
 use obelysk_model::float::FloatModel;
 use obelysk_model::presets::{self, Origin};
+use obelysk_model::tokenizer::ModelTokenizer;
 use obelysk_model::validate::{VALIDATION, Validation, check_tensors, validate};
 use serde::{Deserialize, Serialize};
 
@@ -65,6 +67,8 @@ pub struct ModelFiles {
     pub layers: Option<usize>,
     /// Where it is remembered what was checked.
     home: Home,
+    /// Read once.
+    tokenizer: Arc<OnceLock<ModelTokenizer>>,
 }
 
 /// Find a model's files and check them. What is not in HOME yet is brought there.
@@ -172,7 +176,7 @@ fn open(
 
 impl ModelFiles {
     fn new(home: &Home, name: String, folder: PathBuf, derived: PathBuf, manifest: Manifest) -> Self {
-        Self { name, folder, derived, manifest, layers: None, home: home.clone() }
+        Self { name, folder, derived, manifest, layers: None, home: home.clone(), tokenizer: Arc::default() }
     }
 
     /// The model of the first layers. It shares files with the whole one, and nothing that is derived from them.
@@ -278,6 +282,18 @@ impl ModelFiles {
         };
         check_tensors(&config, &checkpoint)?;
         Ok(checkpoint)
+    }
+
+    /// The model's tokenizer.
+    ///
+    /// # Errors
+    /// It is missing, damaged or of a kind that is not supported.
+    pub fn tokenizer(&self) -> Result<&ModelTokenizer, Failure> {
+        if let Some(tokenizer) = self.tokenizer.get() {
+            return Ok(tokenizer);
+        }
+        let tokenizer = ModelTokenizer::open(&self.folder)?;
+        Ok(self.tokenizer.get_or_init(|| tokenizer))
     }
 
     /// The float engine.

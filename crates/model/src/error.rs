@@ -16,7 +16,7 @@ pub enum ModelError {
     #[error("{0}")]
     BadInput(String),
     /// No preset has this name.
-    #[error("no preset `{0}`")]
+    #[error("{0}")]
     UnknownPreset(String),
     /// Two things that should agree do not.
     #[error("{0}")]

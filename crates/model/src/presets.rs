@@ -56,5 +56,8 @@ impl Preset {
 /// # Errors
 /// [`ModelError::UnknownPreset`].
 pub fn find(name: &str) -> Result<&'static Preset, ModelError> {
-    PRESETS.iter().find(|preset| preset.name == name).ok_or_else(|| ModelError::UnknownPreset(name.to_owned()))
+    PRESETS.iter().find(|preset| preset.name == name).ok_or_else(|| {
+        let names: Vec<&str> = PRESETS.iter().map(|preset| preset.name).collect();
+        ModelError::UnknownPreset(format!("no preset `{name}`; there are {}", names.join(", ")))
+    })
 }

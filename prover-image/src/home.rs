@@ -65,10 +65,16 @@ impl Home {
         self.models().join(fitting(format!("{organisation}--{name}"))).join(short(revision))
     }
 
+    /// Whether a folder lies in this one, under whatever name.
+    #[must_use]
+    pub fn holds(&self, folder: &Path) -> bool {
+        folder.starts_with(&self.root) || std::fs::canonicalize(&self.root).is_ok_and(|root| folder.starts_with(root))
+    }
+
     /// The files of a folder whose digests are known. What lies outside of this folder is the user's: nothing is written there.
     #[must_use]
     pub fn known_files(&self, folder: &Path) -> KnownFiles {
-        let memory = if folder.starts_with(&self.root) {
+        let memory = if self.holds(folder) {
             folder.join(KNOWN_FILES)
         } else {
             let name = hex::encode(Sha256::digest(folder.as_os_str().as_bytes()));

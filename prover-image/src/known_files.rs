@@ -80,12 +80,6 @@ impl KnownFiles {
         Self { folder: folder.to_path_buf(), memory, files, changed: false }
     }
 
-    /// As [`KnownFiles::of`], remembered in the folder itself.
-    #[must_use]
-    pub fn beside(folder: &Path, is_believed: bool) -> Self {
-        Self::of(folder, folder.join(KNOWN_FILES), is_believed)
-    }
-
     /// Whether a file looks as it did when its digest was this one.
     #[must_use]
     pub fn has(&self, name: &str, digest: &str) -> bool {
@@ -150,7 +144,7 @@ mod tests {
         let folder = folder.path();
         fs::write(folder.join("weights"), "abc").unwrap();
         let sha256 = |is_believed| {
-            let mut known = KnownFiles::beside(folder, is_believed);
+            let mut known = KnownFiles::of(folder, folder.join(KNOWN_FILES), is_believed);
             let digest = known.sha256("weights").unwrap();
             known.keep();
             digest

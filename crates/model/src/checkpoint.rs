@@ -256,18 +256,37 @@ impl Checkpoint {
     }
 
     fn elements(&self, name: &str, range: Range<usize>) -> Result<Vec<f32>, ModelError> {
+        let place = self.place(name)?;
+        let path = &self.shards[place.shard];
+        let width = match place.dtype {
+            Dtype::F32 => 4,
+            Dtype::F16 | Dtype::BF16 => 2,
+            other => {
+                return Err(ModelError::Unsupported(format!(
+                    "data type {other:?} of tensor `{name}` in {}; take the model's bf16, f16 or f32 weights",
+                    path.display()
+                )));
+            }
+        };
+        let (mut file, _) = self.file_at(place, range.start)?;
         let mut values: Vec<f32> = Vec::with_capacity(range.len());
-        self.read_pieces(name, range, |dtype, bytes| {
+        // One buffer for all pieces: memory that is touched for the first time costs more than reading it.
+        let mut buffer = vec![0; range.len().min(READ_AT_ONCE) * width];
+        while values.len() < range.len() {
             let first = values.len();
-            match dtype {
+            let bytes = &mut buffer[..(range.len() - first).min(READ_AT_ONCE) * width];
+            file.read_exact(bytes).map_err(|error| ModelError::io(path, error))?;
+            match place.dtype {
                 Dtype::F32 => {
-                    values.extend(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])))
+                    values.extend(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])));
                 }
                 Dtype::F16 => values.extend(bytes.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32())),
                 _ => values.extend(bytes.chunks_exact(2).map(|b| bf16::from_le_bytes([b[0], b[1]]).to_f32())),
             }
-            values[first..].iter().position(|value| !value.is_finite()).map(|place| (place, values[first + place]))
-        })?;
+            if let Some(place) = values[first..].iter().position(|value| !value.is_finite()) {
+                return Err(no_number(path, name, range.start + first + place, values[first + place]));
+            }
+        }
         Ok(values)
     }
 
@@ -304,38 +323,6 @@ impl Checkpoint {
         let mut file = File::open(path).map_err(|error| ModelError::io(path, error))?;
         file.seek(SeekFrom::Start(offset)).map_err(|error| ModelError::io(path, error))?;
         Ok((file, path))
-    }
-
-    /// Hand out the bytes of elements in pieces. `each` says where a piece has an entry that is no number, and which.
-    fn read_pieces(
-        &self,
-        name: &str,
-        range: Range<usize>,
-        mut each: impl FnMut(Dtype, &[u8]) -> Option<(usize, f32)>,
-    ) -> Result<(), ModelError> {
-        let place = self.place(name)?;
-        let path = &self.shards[place.shard];
-        let width = match place.dtype {
-            Dtype::F32 => 4,
-            Dtype::F16 | Dtype::BF16 => 2,
-            other => {
-                return Err(ModelError::Unsupported(format!(
-                    "data type {other:?} of tensor `{name}` in {}; take the model's bf16, f16 or f32 weights",
-                    path.display()
-                )));
-            }
-        };
-        let (mut file, _) = self.file_at(place, range.start)?;
-        // One buffer for all pieces: memory that is touched for the first time costs more than reading it.
-        let mut buffer = vec![0; range.len().min(READ_AT_ONCE) * width];
-        for first in range.clone().step_by(READ_AT_ONCE) {
-            let bytes = &mut buffer[..(range.end - first).min(READ_AT_ONCE) * width];
-            file.read_exact(bytes).map_err(|error| ModelError::io(path, error))?;
-            if let Some((place, value)) = each(place.dtype, bytes) {
-                return Err(no_number(path, name, first + place, value));
-            }
-        }
-        Ok(())
     }
 }
 

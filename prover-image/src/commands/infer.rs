@@ -70,7 +70,7 @@ fn answer(
     engine: &Loaded,
     prompt: &Prompt,
 ) -> Result<Answer, Failure> {
-    let tokenizer = ModelTokenizer::open(&files.folder)?;
+    let tokenizer = files.tokenizer()?;
     let limit = arguments.input.max_new_tokens as usize;
     let is_streamed = !context.console.json() && !arguments.bench;
     let repeats = if arguments.bench { BENCH_REPEATS } else { 1 };
@@ -79,7 +79,7 @@ fn answer(
     for _ in 0..repeats {
         let start = Instant::now();
         output = match is_streamed {
-            true => stream(&tokenizer, engine, prompt, limit)?,
+            true => stream(tokenizer, engine, prompt, limit)?,
             false => engine.generate(prompt, limit, |_| {})?,
         };
         rates.push(output.len() as f64 / start.elapsed().as_secs_f64());
@@ -171,7 +171,7 @@ fn write_logits(file: &Path, engine: &Loaded, tokens: &[u32]) -> Result<(), Fail
 /// A conversation on the terminal, until the end of the input.
 fn converse(files: &ModelFiles, engine: &Loaded, limit: usize) -> Result<(), Failure> {
     let template = ChatTemplate::open(&files.folder)?.today();
-    let tokenizer = ModelTokenizer::open(&files.folder)?;
+    let tokenizer = files.tokenizer()?;
     let stop_tokens = files.config()?.eos_token_ids;
     let mut messages = Vec::new();
     eprintln!("Ask; an empty line or Ctrl-D ends the conversation.");
@@ -187,7 +187,7 @@ fn converse(files: &ModelFiles, engine: &Loaded, limit: usize) -> Result<(), Fai
         messages.push(Message { role: "user".into(), content: question.trim().into() });
         let tokens = tokenizer.encode(&template.render(&messages)?)?;
         let prompt = Prompt { tokens, stop_tokens: stop_tokens.clone() };
-        let output = stream(&tokenizer, engine, &prompt, limit)?;
+        let output = stream(tokenizer, engine, &prompt, limit)?;
         messages.push(Message { role: "assistant".into(), content: tokenizer.decode(&output) });
     }
 }

@@ -6,9 +6,9 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use obelysk_model::calibration::Calibration;
+use obelysk_model::error::ModelError;
 use obelysk_model::quantize::{self, DESCRIPTION_FILE, QuantizedModel, WEIGHTS_FILE};
 use obelysk_model::template::ChatTemplate;
-use obelysk_model::tokenizer::ModelTokenizer;
 use obelysk_prover::WeightCommitment;
 use obelysk_statement::{Inference, Profile, SPECIFICATION, compile};
 use serde::{Deserialize, Serialize};
@@ -105,7 +105,7 @@ pub fn prepare_afresh(files: &ModelFiles, observer: &dyn Observer) -> Result<Pre
 fn quantize(files: &ModelFiles, observer: &dyn Observer) -> Result<(String, PathBuf), Failure> {
     let (config, checkpoint) = (files.config()?, files.checkpoint()?);
     let template = ChatTemplate::for_questions(&files.folder)?;
-    let calibration = Calibration::of(&ModelTokenizer::open(&files.folder)?, template.as_ref())?;
+    let calibration = Calibration::of(files.tokenizer()?, template.as_ref())?;
     atomic::create_named_folder(&files.derived.join(PREPARED_FOLDER), |temporary| {
         let path = temporary.join(WEIGHTS_FILE);
         let file = File::create(&path).map_err(|error| Failure::io("write", &path, &error))?;
@@ -170,19 +170,15 @@ fn read(folder: &Path) -> Result<QuantizedModel, Failure> {
 
 /// As [`read`]. Weights that look as they did when they had the description's digest are not hashed again.
 fn read_known(files: &ModelFiles, folder: &Path) -> Result<QuantizedModel, Failure> {
-    let description = quantize::read_description(folder).map_err(|error| damaged(folder, &error.to_string()))?;
+    let is_damaged = |error: ModelError| damaged(folder, &error.to_string());
     let mut known = files.known_files(folder);
-    if known.has(WEIGHTS_FILE, &description.weights_digest) {
-        let weights = quantize::read_weights(folder, &description);
-        return Ok(QuantizedModel {
-            weights: weights.map_err(|error| damaged(folder, &error.to_string()))?,
-            description,
-        });
-    }
     let before = known.look(WEIGHTS_FILE);
-    let model = read(folder)?;
-    known.learn(WEIGHTS_FILE, before, &model.description.weights_digest);
-    known.keep();
+    let model = QuantizedModel::load_unhashed(folder).map_err(is_damaged)?;
+    if !known.has(WEIGHTS_FILE, &model.description.weights_digest) {
+        model.check_digest(folder).map_err(is_damaged)?;
+        known.learn(WEIGHTS_FILE, before, &model.description.weights_digest);
+        known.keep();
+    }
     Ok(model)
 }
 

@@ -3,7 +3,6 @@
 
 use obelysk_model::quality::{self, Deviation, Gate, MEASUREMENT, Measured};
 use obelysk_model::template::ChatTemplate;
-use obelysk_model::tokenizer::ModelTokenizer;
 use serde::{Deserialize, Serialize};
 
 use super::Observer;
@@ -111,11 +110,11 @@ pub fn report(files: &ModelFiles, prepared: &Prepared, observer: &dyn Observer) 
     }
     observer.detail(&format!("comparing the integer engine with the float engine on {}", files.name));
     let float = files.float_model()?;
-    let tokenizer = ModelTokenizer::open(&files.folder)?;
+    let tokenizer = files.tokenizer()?;
     // A model without a template is asked without one.
     let template = ChatTemplate::for_questions(&files.folder)?;
-    let measured = quality::measure(&float, &prepared.model, &tokenizer, template.as_ref())?;
-    let deviations = quality::deviations(&float, &prepared.model, &tokenizer)?;
+    let measured = quality::measure(&float, &prepared.model, tokenizer, template.as_ref())?;
+    let deviations = quality::deviations(&float, &prepared.model, tokenizer)?;
     let report =
         QualityReport { measurement: MEASUREMENT, model_digest: prepared.digest.clone(), measured, deviations };
     // Whoever cannot write here measures again; nobody takes it for measured.

@@ -1,6 +1,7 @@
 //! Gated feed-forward block.
 
 use obelysk_statement::description::{Rounding, TABLE_BITS};
+use obelysk_statement::functions::{at_clamped, clamped_argument};
 use obelysk_statement::relation::Interval;
 
 use super::IntegerModel;
@@ -18,9 +19,7 @@ impl IntegerModel<'_> {
         let wide = HighestLimb::whole(Interval::signed(unclamped_bits.max(TABLE_BITS)));
         let gate = Rounded::all("gate", &gate, (Rounding::exact(shift), wide), recorder);
         recorder.record("gate", &gate);
-        let argument = HighestLimb::whole(Interval::signed(TABLE_BITS));
-        let clamped: Vec<i32> = gate.iter().map(|&gate| argument.clamp(gate).1).collect();
-        recorder.count(gate.iter().zip(&clamped).filter(|(gate, clamped)| gate != clamped).count(), 0);
+        recorder.count(gate.iter().filter(|&&gate| gate != clamped_argument(gate)).count(), 0);
         let up = project(normed, self.weight("up_weight", layer), shape.hidden);
         let up = Rounded::all(
             "up",
@@ -29,7 +28,7 @@ impl IntegerModel<'_> {
             recorder,
         );
         recorder.record("up", &up);
-        let activation: Vec<i32> = clamped.iter().map(|&gate| self.activation[(gate + (1 << 15)) as usize]).collect();
+        let activation: Vec<i32> = gate.iter().map(|&gate| at_clamped(&self.activation, gate)).collect();
         recorder.record("activation", &activation);
         let products: Vec<i32> = activation.iter().zip(&up).map(|(activation, up)| activation * up).collect();
         let low_bits = format.hidden_limbs.total();

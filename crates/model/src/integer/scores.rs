@@ -5,6 +5,7 @@ use std::ops::Range;
 use obelysk_statement::ModelDescription;
 use obelysk_statement::compile::{largest_score, score_bits};
 use obelysk_statement::description::{Rounding, TABLE_BITS};
+use obelysk_statement::functions::{at_clamped, clamped_argument};
 use obelysk_statement::relation::Interval;
 
 use super::IntegerModel;
@@ -50,8 +51,7 @@ impl Differences {
         let first = self.difference.len();
         let mut scores: Vec<i32> = accumulators.map(|accumulator| self.score.push(accumulator)).collect();
         if let Some(caps) = &model.soft_cap {
-            let argument = HighestLimb::whole(Interval::signed(TABLE_BITS));
-            scores.iter_mut().for_each(|score| *score = caps[(argument.clamp(*score).1 + (1 << 15)) as usize]);
+            scores.iter_mut().for_each(|score| *score = at_clamped(caps, *score));
             self.capped.extend(&scores);
         }
         let maximum = *scores[seen].iter().max().expect("a position sees itself");
@@ -71,6 +71,7 @@ impl Differences {
     pub(super) fn record(self, description: &ModelDescription, recorder: &mut Recorder) {
         let score = self.score.record("score", recorder);
         if description.attention.score_cap.is_some() {
+            recorder.count(score.iter().filter(|&&score| score != clamped_argument(score)).count(), 0);
             recorder.record("score", &score);
             recorder.record("capped_score", &self.capped);
             recorder.record("maximum", &self.maximum);

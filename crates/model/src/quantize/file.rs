@@ -104,21 +104,35 @@ impl QuantizedModel {
     /// [`ModelError::Io`] for a file that cannot be read, [`ModelError::Corrupt`] for contents that do not match the
     /// description's digest.
     pub fn load(folder: &Path) -> Result<Self, ModelError> {
+        let model = Self::load_unhashed(folder)?;
+        model.check_digest(folder)?;
+        Ok(model)
+    }
+
+    /// As [`QuantizedModel::load`], whatever the digest of the weights is.
+    ///
+    /// # Errors
+    /// As there, but for the digest.
+    pub fn load_unhashed(folder: &Path) -> Result<Self, ModelError> {
         let description = read_description(folder)?;
-        let weights = read_weights(folder, &description)?;
-        if hex::encode(digest_of_weights(&weights)) != description.weights_digest {
-            let reason = "its contents do not have the digest that model.json states";
-            return Err(ModelError::corrupt(&folder.join(WEIGHTS_FILE), reason));
+        Ok(Self { weights: read_weights(folder, &description)?, description })
+    }
+
+    /// Compare the weights, read from a folder, with the description's digest.
+    ///
+    /// # Errors
+    /// [`ModelError::Corrupt`].
+    pub fn check_digest(&self, folder: &Path) -> Result<(), ModelError> {
+        if hex::encode(digest_of_weights(&self.weights)) == self.description.weights_digest {
+            return Ok(());
         }
-        Ok(Self { description, weights })
+        let reason = "its contents do not have the digest that model.json states";
+        Err(ModelError::corrupt(&folder.join(WEIGHTS_FILE), reason))
     }
 }
 
-/// Read the weights of a description, whatever their digest is.
-///
-/// # Errors
-/// [`ModelError::Io`] for a file that cannot be read, [`ModelError::Corrupt`] for one of another length.
-pub fn read_weights(folder: &Path, description: &ModelDescription) -> Result<BTreeMap<String, Vec<i32>>, ModelError> {
+/// The weights of a description, whatever their digest is.
+fn read_weights(folder: &Path, description: &ModelDescription) -> Result<BTreeMap<String, Vec<i32>>, ModelError> {
     let path = folder.join(WEIGHTS_FILE);
     let unreadable = |error| ModelError::io(&path, error);
     let file = File::open(&path).map_err(unreadable)?;

@@ -41,7 +41,7 @@ use scores::Scores;
 use stack::Stack;
 use write::Weights;
 
-pub use file::{DESCRIPTION_FILE, WEIGHTS_FILE, digest_of_weights, encode, read_description, read_weights};
+pub use file::{DESCRIPTION_FILE, WEIGHTS_FILE, digest_of_weights, encode, read_description};
 pub use precision::Precision;
 
 /// A description with the integer weights that it is about.

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::axis::{Axis, AxisId};
-use crate::description::{TABLE_BITS, WeightBound};
+use crate::description::WeightBound;
+use crate::functions::at_clamped;
 use crate::public::PublicTensor;
 use crate::relation::{
     Access, Certificate, Contraction, Index, Interval, Linear, Lookup, Monomial, NamedRelation, Relation, Tensor,
@@ -179,13 +180,11 @@ impl Builder {
         self.add_table(name, TableRows::Function { first, values: Arc::new(values) })
     }
 
-    /// A table of a function of signed integers of `bits` bits: they are clamped to those of [`TABLE_BITS`], of which `values` are
-    /// the function's.
+    /// A table of a function of signed integers of `bits` bits, as [`at_clamped`] has it.
     pub(crate) fn clamping_function_table(&mut self, name: &str, bits: u32, values: &[i32]) -> TableId {
-        let end = 1 << (TABLE_BITS - 1);
         let arguments = -(1 << (bits - 1))..1 << (bits - 1);
-        let value = |argument: i32| values[(argument.clamp(-end, end - 1) + end) as usize];
-        self.function_table(name, arguments.start, arguments.map(value).collect())
+        let values = arguments.clone().map(|argument| at_clamped(values, argument));
+        self.function_table(name, arguments.start, values.collect())
     }
 
     fn add_table(&mut self, name: &str, rows: TableRows) -> TableId {

@@ -7,7 +7,7 @@
 use super::builder::{Builder, at, contraction};
 use super::two_limbs::TwoLimbs;
 use crate::axis::AxisId;
-use crate::description::{Branch, LowLimbs, Rounding};
+use crate::description::{Branch, LowLimbs};
 use crate::relation::{Access, Interval, Linear, TensorId};
 
 /// A rounded accumulator, [`Branch`].
@@ -15,7 +15,8 @@ pub(super) struct BranchOutput {
     limbs: TwoLimbs,
     /// What the shift leaves of low sums, and its bits.
     kept: Option<(TensorId, u32)>,
-    top_rounding: Rounding,
+    /// Of the sum of high limbs.
+    top_shift: u32,
 }
 
 impl BranchOutput {
@@ -27,7 +28,7 @@ impl BranchOutput {
         Self {
             limbs: TwoLimbs::new(builder, name, axes, bits, top_rounding.unclamped_bits),
             kept: (kept_bits > 0).then(|| (builder.unsigned(&format!("{name}.rest"), axes, kept_bits), kept_bits)),
-            top_rounding,
+            top_shift: top_rounding.shift,
         }
     }
 
@@ -48,9 +49,9 @@ impl BranchOutput {
         self.limbs.unclamped_at(axes)
     }
 
-    /// Of the sum of high limbs.
-    pub(super) fn top_rounding(&self) -> Rounding {
-        self.top_rounding
+    /// The shift of the sum of high limbs.
+    pub(super) fn top_shift(&self) -> u32 {
+        self.top_shift
     }
 }
 
@@ -140,13 +141,13 @@ impl Builder {
             terms.extend(kept.map(|rest| (1 << cut, at(rest, axes))));
             terms.push((1, at(self.unsigned(&format!("{carry_name}.remainder"), axes, cut), axes)));
             // Half of the divisor, where it does not reach the high limbs.
-            let half = if is_last && output.top_rounding.shift == 0 { 1 << (cut - 1) } else { 0 };
+            let half = if is_last && output.top_shift == 0 { 1 << (cut - 1) } else { 0 };
             let sum = contraction(1, limb, weight);
             let relation = format!("{carry_name}: projection of low limbs");
             self.product(&relation, axes, Linear { terms, constant: -half }, vec![sum], summed);
             carry = carry_out;
         }
-        let mut rounded = self.rounded(name, axes, output.top_rounding.shift, &output.unclamped_at(axes));
+        let mut rounded = self.rounded(name, axes, output.top_shift, &output.unclamped_at(axes));
         rounded.terms.extend(carry.into_iter().map(|(unit, limb)| (-unit, limb)));
         self.product(&format!("{name}: projection"), axes, rounded, vec![contraction(1, high, weight)], summed);
     }

@@ -119,8 +119,8 @@ impl Compiler<'_> {
     }
 
     /// Limbs of the stream where a layer, or the head, reads it, and the left side of a relation whose right side becomes these
-    /// limbs when its highest limb is clamped. Each channel has a range of its own: spikes are rare, and all channels together have to leave their sum of squares a
-    /// place.
+    /// limbs when its highest limb is clamped. Each channel has a range of its own: spikes are rare, and all channels together
+    /// have to leave their sum of squares a place.
     pub(super) fn entering(&mut self, name: &str, axes: &[AxisId], top: Option<TensorId>) -> (Limbs, Linear) {
         let norm = &self.description.hidden_norm;
         let builder = &mut self.builder;
@@ -169,8 +169,7 @@ impl Compiler<'_> {
         let bound = self.weight_bound(&gain_name);
         let builder = &mut self.builder;
         let gain = builder.weight_entries(&gain_name, &[layer, hidden], bound);
-        let output =
-            builder.rounded(&format!("{name}_branch"), &axes, branch.top_rounding().shift, &branch.unclamped_at(&axes));
+        let output = builder.rounded(&format!("{name}_branch"), &axes, branch.top_shift(), &branch.unclamped_at(&axes));
         let mut monomials = vec![monomial(1, &[&at(unit, &axes), &at(gain, &[layer, hidden])])];
         monomials.extend(minus(&output));
         builder.rows(&format!("{name}_branch: norm times gain"), &axes, monomials);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::builder::{Builder, at, contraction, monomial};
+use super::builder::{at, contraction, monomial};
 use super::norm::Limbs;
 use super::rounding::HighestLimb;
 use super::{Axes, Compiler};
@@ -107,12 +107,12 @@ impl Compiler<'_> {
         let end = i64::from(self.description.attention.projected_end);
         let builder = &mut self.builder;
         let Rounding { shift, unclamped_bits } = p.rounding;
-        let whole =
-            |builder: &mut Builder| builder.highest_limb((name, name), axes, Interval::new(-end, end), unclamped_bits);
-        let limbs = |builder: &mut Builder, norm| Limbs::new(builder, name, axes, norm, unclamped_bits);
         let projected = match &p.norm {
-            Some(norm) => Projected::Normed(limbs(builder, norm.norm), norm),
-            None => Projected::Whole(whole(builder)),
+            Some(norm) => Projected::Normed(Limbs::new(builder, name, axes, norm.norm, unclamped_bits), norm),
+            None => {
+                let range = Interval::new(-end, end);
+                Projected::Whole(builder.highest_limb((name, name), axes, range, unclamped_bits))
+            }
         };
         let unclamped = match &projected {
             Projected::Normed(limbs, _) => limbs.unclamped_terms(axes),

@@ -2,13 +2,26 @@
 
 mod fixed_point;
 
-use crate::description::{Rotary, RotaryScaling, ScoreCap};
+use crate::description::{Rotary, RotaryScaling, ScoreCap, TABLE_BITS};
 use fixed_point::{
     FRACTION, ONE, PI, cosine_and_sine, divide, exponential_of_negative, logarithm_of, multiply, round_to,
 };
 
 /// Fractional bits of the steps that `model.json` states, such as the step of the exponential.
 pub const STEP_FRACTION: u32 = 40;
+
+/// The value of a function of signed integers of [`TABLE_BITS`], given by its values, at an argument that is clamped to these.
+#[must_use]
+pub fn at_clamped(values: &[i32], argument: i32) -> i32 {
+    values[(clamped_argument(argument) + (1 << (TABLE_BITS - 1))) as usize]
+}
+
+/// What such a function takes an argument for.
+#[must_use]
+pub fn clamped_argument(argument: i32) -> i32 {
+    let end = 1 << (TABLE_BITS - 1);
+    argument.clamp(-end, end - 1)
+}
 
 /// `exp(-step k)` for `k = 0, 1, ..`. Each factor rounds down once, so even the `2^16`-th is good to 40 bits.
 fn powers_of_decay(step: i128) -> impl Iterator<Item = i128> {

@@ -30,8 +30,7 @@ pub(super) fn open(home: &Home, folder: &Path) -> Result<ModelFiles, Failure> {
         Manifest::of(describe_files(home, &folder)?)
     };
     // Whoever names a folder of HOME itself finds there what is derived from it. Any other may be read-only.
-    let is_home = fs::canonicalize(home.root()).is_ok_and(|root| folder.starts_with(root));
-    let derived = if is_home { folder.clone() } else { home.model("local", &name, &manifest.revision) };
+    let derived = if home.holds(&folder) { folder.clone() } else { home.model("local", &name, &manifest.revision) };
     let model = ModelFiles::new(home, format!("local/{name}"), folder, derived, manifest);
     if model.is_there() {
         model.check()?;

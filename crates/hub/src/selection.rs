@@ -39,6 +39,7 @@ mod tests {
     fn weights_in_other_formats_are_left_where_they_are() {
         let paths = [
             "README.md",
+            "added_tokens.json",
             "config.json",
             "consolidated.safetensors",
             "original/consolidated.00.pth",
@@ -49,6 +50,6 @@ mod tests {
         let file = |path: &str| RemoteFile { path: path.into(), bytes: 1, digest: StatedDigest::Git("0".repeat(40)) };
         let weights = ["part-1.safetensors", "pytorch_model.bin"].map(str::to_owned).into();
         let selected: Vec<String> = select(&paths.map(file), &weights).into_iter().map(|file| file.path).collect();
-        assert_eq!(selected, ["config.json", "part-1.safetensors", "tokenizer.json"]);
+        assert_eq!(selected, ["added_tokens.json", "config.json", "part-1.safetensors", "tokenizer.json"]);
     }
 }

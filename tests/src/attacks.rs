@@ -1,10 +1,10 @@
 //! Attacks, generated from a statement's own list: for every relation at least one change of the witness that breaks it. A
 //! cheating prover runs honest code on the changed witness; the verifier must refuse the result.
 
-use obelysk_statement::check::check_relation;
+use obelysk_statement::Statement;
 use obelysk_statement::relation::{Access, Index, NamedRelation, Relation, TensorKind};
 use obelysk_statement::statement::accesses;
-use obelysk_statement::{Assignment, Statement};
+use obelysk_witness::{Assignment, Weights, check_relation};
 
 /// A change of the witness that breaks a relation.
 #[derive(Clone, Debug)]
@@ -48,7 +48,7 @@ fn places(length: usize) -> Vec<usize> {
 ///
 /// # Errors
 /// Names of relations that no change was found to break: they need attacks of their own, or say nothing.
-pub fn attacks(statement: &Statement, weights: &Assignment, witness: &Assignment) -> Result<Vec<Attack>, Vec<String>> {
+pub fn attacks(statement: &Statement, weights: &Weights, witness: &Assignment) -> Result<Vec<Attack>, Vec<String>> {
     let mut found = Vec::new();
     let mut without = Vec::new();
     for named in &statement.relations {
@@ -68,7 +68,7 @@ pub fn attacks(statement: &Statement, weights: &Assignment, witness: &Assignment
 /// One entry of one committed tensor changes: a few places first, all of a small tensor where they do not matter.
 fn single_change(
     statement: &Statement,
-    weights: &Assignment,
+    weights: &Weights,
     witness: &Assignment,
     named: &NamedRelation,
 ) -> Option<Attack> {
@@ -81,7 +81,7 @@ const SMALL: usize = 4096;
 
 fn change_at(
     statement: &Statement,
-    weights: &Assignment,
+    weights: &Weights,
     witness: &Assignment,
     named: &NamedRelation,
     places: impl Fn(usize) -> Vec<usize>,
@@ -136,7 +136,7 @@ fn checked_tensor<'a>(statement: &'a Statement, named: &NamedRelation) -> Option
 /// The rounded value is off by one and the remainder makes up for it: the equation holds, the remainder's range does not.
 fn compensated_remainder(
     statement: &Statement,
-    weights: &Assignment,
+    weights: &Weights,
     witness: &Assignment,
     named: &NamedRelation,
 ) -> Option<Attack> {
@@ -146,7 +146,7 @@ fn compensated_remainder(
 }
 
 /// Value and remainder change by multiples that cancel modulo the field: `2^s 2^(31-s) - 1` is the modulus.
-fn wrapped(statement: &Statement, weights: &Assignment, witness: &Assignment, named: &NamedRelation) -> Option<Attack> {
+fn wrapped(statement: &Statement, weights: &Weights, witness: &Assignment, named: &NamedRelation) -> Option<Attack> {
     let tensor = checked_tensor(statement, named)?;
     let (unit, value, remainder) = rounding(statement, tensor)?;
     let step = (1i64 << 31) / unit;
@@ -157,7 +157,7 @@ fn wrapped(statement: &Statement, weights: &Assignment, witness: &Assignment, na
 /// of the range may have an excess.
 fn excess_in_place_of_value(
     statement: &Statement,
-    weights: &Assignment,
+    weights: &Weights,
     witness: &Assignment,
     named: &NamedRelation,
 ) -> Option<Attack> {
@@ -187,7 +187,7 @@ fn excess_in_place_of_value(
 /// What is clamped is left as it is, and becomes a neighbour of its nearest end.
 fn clamped_to_another_value(
     statement: &Statement,
-    weights: &Assignment,
+    weights: &Weights,
     witness: &Assignment,
     named: &NamedRelation,
 ) -> Option<Attack> {
@@ -211,7 +211,7 @@ fn clamped_to_another_value(
 
 fn change_both(
     statement: &Statement,
-    weights: &Assignment,
+    weights: &Weights,
     witness: &Assignment,
     named: &NamedRelation,
     (first, by): (&Access, i64),

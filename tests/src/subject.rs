@@ -1,6 +1,7 @@
 //! A real model's inference with everything that a proof of it needs.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use obelysk_model::calibration::Calibration;
 use obelysk_model::checkpoint::Checkpoint;
@@ -8,9 +9,10 @@ use obelysk_model::config::ModelConfig;
 use obelysk_model::integer::IntegerModel;
 use obelysk_model::quantize::{Precision, QuantizedModel, quantize, quantize_at};
 use obelysk_model::tokenizer::ModelTokenizer;
-use obelysk_prover::{Honesty, ProveError, WeightCommitment, prove};
-use obelysk_statement::{Assignment, Claim, Inference, Mode, Profile, SPECIFICATION, Statement, compile};
+use obelysk_prover::{CommittedModel, Cpu, ProveError, Proven, prove};
+use obelysk_statement::{Claim, Inference, Mode, Profile, SPECIFICATION, Statement, compile};
 use obelysk_verifier::{VerifyError, verify};
+use obelysk_witness::{Assignment, fill_multiplicities};
 
 /// Inferences, ready to be proven together.
 pub struct Subject {
@@ -20,8 +22,8 @@ pub struct Subject {
     pub inferences: Vec<Inference>,
     /// What is proven.
     pub statement: Statement,
-    /// The commitment to the weights.
-    pub commitment: WeightCommitment,
+    /// The weights with their commitment.
+    pub committed: CommittedModel,
     /// Values of the witness tensors, multiplicities apart.
     pub witness: Assignment,
 }
@@ -59,6 +61,21 @@ pub fn quantized(folder: &Path, precision: Option<Precision>) -> QuantizedModel 
     model.expect("a supported model")
 }
 
+/// Run the honest prover on values that may not satisfy the statement. Lookups that miss are not counted.
+///
+/// # Errors
+/// What the prover reports.
+pub fn prove_whatever(
+    statement: &Statement,
+    header: &[u8],
+    committed: &CommittedModel,
+    witness: &Assignment,
+) -> Result<Proven, ProveError> {
+    let mut witness = witness.clone();
+    let _ = fill_multiplicities(statement, committed.weights(), &mut witness);
+    prove(&Cpu, statement, header, committed, witness)
+}
+
 impl Subject {
     /// Let a model answer prompts.
     ///
@@ -79,8 +96,8 @@ impl Subject {
         let inferences: Vec<Inference> = prompts.iter().map(|prompt| answer(&engine, prompt, outputs)).collect();
         let statement = compile(&model.description, &inferences).expect("a sound statement");
         let (witness, _) = engine.witness(&inferences).expect("the engine's own answers");
-        let commitment = WeightCommitment::new(&statement, &model.weights).expect("a supported size");
-        Self { inferences, statement, commitment, witness, model }
+        let committed = CommittedModel::new(&statement, Arc::clone(&model.weights)).expect("a supported size");
+        Self { inferences, statement, committed, witness, model }
     }
 
     /// Let every windowed layer see `window` positions only, and the model answer anew.
@@ -101,7 +118,7 @@ impl Subject {
     #[must_use]
     pub fn claim(&self) -> Claim {
         let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        let root = self.commitment.root();
+        let root = self.committed.root();
         Claim {
             specification: SPECIFICATION,
             mode: Mode::Gkr,
@@ -115,14 +132,20 @@ impl Subject {
         }
     }
 
-    /// Run the prover on some values of the witness.
+    /// [`prove_whatever`] of these inferences.
     ///
     /// # Errors
     /// What the prover reports.
-    pub fn prove(&self, witness: &Assignment, honesty: Honesty) -> Result<Vec<u8>, ProveError> {
-        let header = self.claim().header();
-        let (commitment, weights) = (self.commitment.clone(), self.model.weights.clone());
-        prove(&self.statement, &header, commitment, weights, witness.clone(), honesty).map(|proven| proven.proof)
+    pub fn prove(&self, witness: &Assignment) -> Result<Vec<u8>, ProveError> {
+        prove_whatever(&self.statement, &self.claim().header(), &self.committed, witness).map(|proven| proven.proof)
+    }
+
+    /// Run the honest prover on values of all witness tensors, multiplicities included.
+    ///
+    /// # Errors
+    /// What the prover reports.
+    pub fn prove_as_counted(&self, witness: Assignment) -> Result<Vec<u8>, ProveError> {
+        prove(&Cpu, &self.statement, &self.claim().header(), &self.committed, witness).map(|proven| proven.proof)
     }
 
     /// Whether a proof convinces of a changed claim, with the statement that the claim asks for.
@@ -130,7 +153,7 @@ impl Subject {
         let mut claim = self.claim();
         change(&mut claim);
         match compile(&self.model.description, &claim.inferences()) {
-            Ok(statement) => verify(&statement, &claim.header(), &self.commitment.root(), proof).is_ok(),
+            Ok(statement) => verify(&statement, &claim.header(), &self.committed.root(), proof).is_ok(),
             Err(_) => false,
         }
     }
@@ -140,6 +163,6 @@ impl Subject {
     /// # Errors
     /// Why it is not accepted.
     pub fn verify(&self, proof: &[u8]) -> Result<(), VerifyError> {
-        verify(&self.statement, &self.claim().header(), &self.commitment.root(), proof).map(drop)
+        verify(&self.statement, &self.claim().header(), &self.committed.root(), proof).map(drop)
     }
 }

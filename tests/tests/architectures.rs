@@ -8,7 +8,6 @@ use obelysk_model::quality;
 use obelysk_model::quantize::Precision;
 use obelysk_model::template::ChatTemplate;
 use obelysk_model::tokenizer::ModelTokenizer;
-use obelysk_prover::Honesty;
 use obelysk_tests::derived::{narrowed, qwen2, qwen2_with_large_keys, spiked};
 use obelysk_tests::subject::{Subject, fixture, quantized, tiny_chat};
 
@@ -24,7 +23,7 @@ fn is_proven(folder: &Path) -> Subject {
 }
 
 fn proven(subject: Subject) -> Subject {
-    let proof = subject.prove(&subject.witness, Honesty::Checked).unwrap();
+    let proof = subject.prove(&subject.witness).unwrap();
     subject.verify(&proof).unwrap();
     subject
 }

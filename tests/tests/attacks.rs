@@ -3,13 +3,11 @@
 use std::collections::BTreeSet;
 
 use obelysk_model::quantize::Precision;
-use obelysk_prover::Honesty;
-use obelysk_statement::Assignment;
-use obelysk_statement::check::{check, check_relation};
 use obelysk_statement::compile::{LIMB_BITS, difference_end};
 use obelysk_tests::attacks::attacks;
 use obelysk_tests::derived::{narrowed, qwen2, without_clamp_tables};
 use obelysk_tests::subject::{Subject, fixture, quantized};
+use obelysk_witness::{Assignment, check, check_relation};
 use rayon::prelude::*;
 
 #[test]
@@ -124,7 +122,7 @@ fn a_wrong_difference_of_scores_breaks_the_one_relation_that_forbids_it() {
             .map(|named| named.name.as_str())
             .collect();
         assert_eq!(broken, [relation]);
-        let proof = subject.prove(&witness, Honesty::Unchecked).unwrap();
+        let proof = subject.prove(&witness).unwrap();
         assert!(subject.verify(&proof).is_err(), "{relation}");
     }
 }
@@ -132,7 +130,7 @@ fn a_wrong_difference_of_scores_breaks_the_one_relation_that_forbids_it() {
 /// Attack the chosen relations; returns how many there are.
 fn refuses_attacks(subject: &Subject, chosen: impl Fn(&str) -> bool) -> usize {
     check(&subject.statement, &subject.model.weights, &subject.witness).unwrap();
-    let honest = subject.prove(&subject.witness, Honesty::Unchecked).unwrap();
+    let honest = subject.prove(&subject.witness).unwrap();
     subject.verify(&honest).expect("the same code on the honest witness convinces");
 
     let attacks = attacks(&subject.statement, &subject.model.weights, &subject.witness)
@@ -143,7 +141,7 @@ fn refuses_attacks(subject: &Subject, chosen: impl Fn(&str) -> bool) -> usize {
     let accepted: Vec<String> = attacks
         .par_iter()
         .filter(|attack| {
-            let proof = subject.prove(&attack.apply(&subject.witness), Honesty::Unchecked).unwrap();
+            let proof = subject.prove(&attack.apply(&subject.witness)).unwrap();
             subject.verify(&proof).is_ok()
         })
         .map(|attack| format!("{}: {}", attack.relation, attack.name))

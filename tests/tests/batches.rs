@@ -2,16 +2,15 @@
 
 use std::sync::LazyLock;
 
-use obelysk_prover::Honesty;
 use obelysk_statement::plan::Plan;
 use obelysk_statement::{Claim, CompileError, Inference, compile};
-use obelysk_tests::subject::{Subject, fixture, tiny_chat};
+use obelysk_tests::subject::{Subject, fixture, prove_whatever, tiny_chat};
 use obelysk_verifier::verify;
 
 /// Prompts of different lengths: the shorter ones are padded.
 static SUBJECT: LazyLock<(Subject, Vec<u8>)> = LazyLock::new(|| {
     let subject = Subject::new(&tiny_chat(), &[&[1, 88, 86, 269], &[1, 88], &[1, 90, 91, 92, 93, 94]], 2);
-    let proof = subject.prove(&subject.witness, Honesty::Checked).unwrap();
+    let proof = subject.prove(&subject.witness).unwrap();
     subject.verify(&proof).expect("the proof convinces of its own claim");
     (subject, proof)
 });
@@ -55,12 +54,9 @@ fn an_answer_to_one_prompt_is_no_answer_to_another() {
     let mut forged = subject.claim();
     forged.further[0].output_tokens[0] ^= 1;
     let statement = compile(&subject.model.description, &forged.inferences()).unwrap();
-    let (commitment, weights) = (subject.commitment.clone(), subject.model.weights.clone());
-    let witness = subject.witness.clone();
     let header = forged.header();
-    let unchecked = Honesty::Unchecked;
-    let proven = obelysk_prover::prove(&statement, &header, commitment, weights, witness, unchecked).unwrap();
-    assert!(verify(&statement, &header, &subject.commitment.root(), &proven.proof).is_err());
+    let proven = prove_whatever(&statement, &header, &subject.committed, &subject.witness).unwrap();
+    assert!(verify(&statement, &header, &subject.committed.root(), &proven.proof).is_err());
 }
 
 #[test]
@@ -68,7 +64,7 @@ fn batches_of_models_with_windows_and_caps_are_proven() {
     for name in ["gemma2", "phi3"] {
         let prompts = [(5..25).collect::<Vec<u32>>(), (6..9).collect()];
         let subject = Subject::new(&fixture(name), &prompts.each_ref().map(Vec::as_slice), 2);
-        let proof = subject.prove(&subject.witness, Honesty::Checked).unwrap();
+        let proof = subject.prove(&subject.witness).unwrap();
         subject.verify(&proof).unwrap_or_else(|error| panic!("{name}: {error}"));
     }
 }

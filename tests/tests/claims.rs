@@ -1,14 +1,14 @@
 //! A proof of one claim is no proof of another.
 
-use obelysk_prover::{Honesty, WeightCommitment, prove};
+use obelysk_prover::CommittedModel;
 use obelysk_statement::{Claim, Inference, compile};
-use obelysk_tests::subject::{Subject, fixture, tiny_chat};
+use obelysk_tests::subject::{Subject, fixture, prove_whatever, tiny_chat};
 use obelysk_verifier::verify;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 static SUBJECT: LazyLock<(Subject, Vec<u8>)> = LazyLock::new(|| {
     let subject = Subject::new(&tiny_chat(), &[&[1, 88, 86, 269]], 2);
-    let proof = subject.prove(&subject.witness, Honesty::Checked).unwrap();
+    let proof = subject.prove(&subject.witness).unwrap();
     subject.verify(&proof).expect("the proof convinces of its own claim");
     (subject, proof)
 });
@@ -67,19 +67,19 @@ fn another_model_of_the_same_shapes_is_refused() {
     let mut description = subject.model.description.clone();
     description.attention.score_step += 1;
     let statement = compile(&description, &subject.inferences).unwrap();
-    assert!(verify(&statement, &subject.claim().header(), &subject.commitment.root(), proof).is_err());
+    assert!(verify(&statement, &subject.claim().header(), &subject.committed.root(), proof).is_err());
 }
 
 #[test]
 fn an_answer_from_other_weights_is_refused_under_the_root_of_these() {
     let (subject, _) = &*SUBJECT;
-    let mut weights = subject.model.weights.clone();
-    weights.get_mut("head_weight").unwrap()[0] += 1;
+    let mut model = subject.model.clone();
+    let head = Arc::make_mut(&mut model.weights).get_mut("head_weight").unwrap();
+    head.set(0, head.get(0) + 1);
     let header = subject.claim().header();
-    let other = WeightCommitment::new(&subject.statement, &weights).unwrap();
-    let witness = subject.witness.clone();
-    let forged = prove(&subject.statement, &header, other, weights, witness, Honesty::Unchecked).unwrap();
-    assert!(verify(&subject.statement, &header, &subject.commitment.root(), &forged.proof).is_err());
+    let other = CommittedModel::new(&subject.statement, model.weights).unwrap();
+    let forged = prove_whatever(&subject.statement, &header, &other, &subject.witness).unwrap();
+    assert!(verify(&subject.statement, &header, &subject.committed.root(), &forged.proof).is_err());
 }
 
 #[test]
@@ -87,15 +87,18 @@ fn the_root_of_the_weights_does_not_depend_on_the_prompt() {
     let (subject, _) = &*SUBJECT;
     let inference = Inference { prompt_tokens: vec![7; 11], output_tokens: vec![3, 4, 5] };
     let statement = compile(&subject.model.description, &[inference]).unwrap();
-    assert_eq!(WeightCommitment::new(&statement, &subject.model.weights).unwrap().root(), subject.commitment.root());
+    assert_eq!(
+        CommittedModel::new(&statement, Arc::clone(&subject.model.weights)).unwrap().root(),
+        subject.committed.root()
+    );
 }
 
 #[test]
 fn a_proof_has_a_hundred_bits_in_every_phase_together() {
     for (folder, prompt, outputs) in [(tiny_chat(), vec![1, 88, 86], 1), (fixture("qwen3"), vec![5], 1)] {
         let subject = Subject::new(&folder, &[&prompt], outputs);
-        let proof = subject.prove(&subject.witness, Honesty::Checked).unwrap();
-        let report = verify(&subject.statement, &subject.claim().header(), &subject.commitment.root(), &proof).unwrap();
+        let proof = subject.prove(&subject.witness).unwrap();
+        let report = verify(&subject.statement, &subject.claim().header(), &subject.committed.root(), &proof).unwrap();
         assert!(report.bits() >= 100.0, "{report:?}");
         let names: Vec<&str> = report.phases.iter().map(|phase| phase.name).collect();
         assert_eq!(names, ["lookups", "sumchecks", "weight opening", "witness opening"]);

@@ -1,6 +1,5 @@
 //! Damaged and made-up proofs: refused, never a panic.
 
-use obelysk_prover::Honesty;
 use obelysk_tests::subject::{Subject, fixture};
 use obelysk_verifier::verify;
 use proptest::prelude::*;
@@ -9,7 +8,7 @@ use std::sync::LazyLock;
 
 static SUBJECT: LazyLock<(Subject, Vec<u8>)> = LazyLock::new(|| {
     let subject = Subject::new(&fixture("qwen3"), &[&[5, 6]], 1);
-    let proof = subject.prove(&subject.witness, Honesty::Checked).unwrap();
+    let proof = subject.prove(&subject.witness).unwrap();
     subject.verify(&proof).expect("the proof convinces before it is damaged");
     (subject, proof)
 });
@@ -72,7 +71,7 @@ fn the_same_inference_gives_the_same_bytes_on_any_number_of_threads() {
     let (subject, proof) = &*SUBJECT;
     for threads in [1, 2, 5] {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        let again = pool.install(|| subject.prove(&subject.witness, Honesty::Checked).unwrap());
+        let again = pool.install(|| subject.prove(&subject.witness).unwrap());
         assert!(again == *proof, "other bytes on {threads} threads");
     }
 }
@@ -80,7 +79,7 @@ fn the_same_inference_gives_the_same_bytes_on_any_number_of_threads() {
 #[test]
 fn the_unchecked_prover_of_the_attacks_makes_the_same_proofs() {
     let (subject, proof) = &*SUBJECT;
-    assert!(subject.prove(&subject.witness, Honesty::Unchecked).unwrap() == *proof);
+    assert!(subject.prove(&subject.witness).unwrap() == *proof);
 }
 
 proptest! {
@@ -107,7 +106,7 @@ proptest! {
 fn another_root_of_weights_is_refused() {
     let (subject, proof) = &*SUBJECT;
     let header = subject.claim().header();
-    let mut root = subject.commitment.root();
+    let mut root = subject.committed.root();
     root[0] ^= 1;
     assert!(verify(&subject.statement, &header, &root, proof).is_err());
 }

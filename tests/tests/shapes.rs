@@ -4,7 +4,6 @@ use obelysk_model::float::FloatModel;
 use obelysk_model::quality;
 use obelysk_model::quantize::Precision;
 use obelysk_model::tokenizer::ModelTokenizer;
-use obelysk_prover::Honesty;
 use obelysk_tests::generated::Shape;
 use obelysk_tests::subject::{Subject, quantized};
 use proptest::prelude::*;
@@ -57,7 +56,7 @@ fn checkpoints_of_any_shape_are_proven_and_follow_the_float_engine() {
                 for precision in [None, Some(Precision::FINE)] {
                     let model = quantized(folder.path(), precision);
                     let subject = Subject::of_model(model, &[&(5..17).collect::<Vec<_>>()], 2);
-                    let proof = subject.prove(&subject.witness, Honesty::Checked).unwrap();
+                    let proof = subject.prove(&subject.witness).unwrap();
                     subject.verify(&proof).unwrap();
                     let quality = quality::measure_chat(&float, &subject.model, &tokenizer, None).unwrap();
                     println!(

@@ -10,11 +10,12 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 use crate::root;
 
 /// Who may never depend on whom, directly or through others.
-const WALLS: [(&str, &[&str]); 7] = [
-    ("obelysk-verifier", &["obelysk-prover", "obelysk-model", "obelysk-kernels", "obelysk-chain"]),
+const WALLS: [(&str, &[&str]); 8] = [
+    ("obelysk-verifier", &["obelysk-prover", "obelysk-witness", "obelysk-model", "obelysk-kernels", "obelysk-chain"]),
     ("obelysk-operator", &["obelysk-prover", "obelysk-model", "obelysk-kernels"]),
     ("obelysk-prover", &["obelysk-model", "obelysk-kernels"]),
-    ("obelysk-statement", &["obelysk-prover", "obelysk-verifier", "obelysk-model", "obelysk-api"]),
+    ("obelysk-witness", &["obelysk-prover", "obelysk-verifier", "obelysk-model"]),
+    ("obelysk-statement", &["obelysk-witness", "obelysk-prover", "obelysk-verifier", "obelysk-model", "obelysk-api"]),
     ("obelysk-model", &["obelysk-prover", "obelysk-verifier"]),
     ("obelysk-api", &["obelysk-statement", "obelysk-model"]),
     ("obelysk-hub", &["obelysk-statement", "obelysk-model", "obelysk-api"]),

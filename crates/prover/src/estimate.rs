@@ -1,5 +1,6 @@
 //! What a proof will take, from the statement alone.
 
+use obelysk_statement::layout::Role;
 use obelysk_statement::plan::{Committed, Plan};
 use obelysk_statement::{CompileError, Statement};
 
@@ -29,10 +30,10 @@ const LEAF: u64 = 2 * (VALUE + 4 * VALUE) + 8 * VALUE;
 /// [`CompileError::Unsupported`] for a size that the code cannot hold.
 pub fn estimate(statement: &Statement) -> Result<Estimate, CompileError> {
     let plan = Plan::new(statement)?;
-    let cells = |committed: &Option<Committed>| committed.as_ref().map_or(0, cells);
-    let (weight_cells, witness_cells) = (cells(&plan.weights), cells(&plan.witness));
+    let cells_of = |role| plan.commitment(role).map_or(0, |(_, committed)| cells(committed));
+    let (weight_cells, witness_cells) = (cells_of(Role::Weight), cells_of(Role::Witness));
     let lookup_leaves = if plan.blocks.is_empty() { 0 } else { 1u64 << plan.log_leaves() };
-    let committed = [&plan.weights, &plan.witness].into_iter().flatten().map(bytes).sum::<u64>();
+    let committed = plan.commitments.iter().map(bytes).sum::<u64>();
     // Beside the commitments: every entry as a field element, and the lookup argument while it runs.
     let memory_bytes = committed + VALUE * (weight_cells + witness_cells) + LEAF * lookup_leaves;
     Ok(Estimate { weight_cells, witness_cells, lookup_leaves, memory_bytes })
@@ -44,7 +45,7 @@ fn cells(committed: &Committed) -> u64 {
 
 /// The tables, the code word, and the tree over its rows of one fold each.
 fn bytes(committed: &Committed) -> u64 {
-    let fold = committed.schedule.folds[0];
+    let fold = committed.schedule.first_fold();
     let code_word = 1u64 << (committed.layout.variables(fold) + committed.schedule.log_inverse_rate);
     VALUE * (cells(committed) + code_word) + 2 * DIGEST * (code_word >> fold)
 }

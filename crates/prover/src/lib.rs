@@ -1,25 +1,27 @@
-//! Proves a statement from values of its tensors. Each file is the other side of the verifier's file of the same name, or
-//! of the step of `obelysk_statement::reduction` that it feeds.
+//! Proves a statement from values of its tensors. The driver owns plan, transcript and claims, and contains no loop over field elements:
+//! those are a [`Backend`]'s. Each file here is the other side of the verifier's step of the same name; [`cpu`] does the work.
+
+pub mod backend;
+pub mod cpu;
 
 mod estimate;
 mod lookup;
-mod opening;
 mod product;
-mod tensors;
+mod sumcheck;
 mod zerocheck;
 
-use obelysk_statement::assignment::{fill_multiplicities, misfit};
-use obelysk_statement::layout::{Role, Tile};
+use obelysk_statement::layout::Role;
 use obelysk_statement::plan::Plan;
 use obelysk_statement::schedule::LOOKUP_GRINDING;
 use obelysk_statement::transcript::{grind, sample, start};
-use obelysk_statement::{Assignment, CompileError, SecurityReport, Statement, Value};
-use obelysk_verifier::proof::{Proof, root_bytes};
+use obelysk_statement::{CompileError, SecurityReport, Statement};
+use obelysk_verifier::proof::Proof;
+use obelysk_witness::{Assignment, misfit};
 
-use tensors::Tensors;
-
+pub use backend::{Backend, DeviceError};
+pub use cpu::{CommittedModel, Cpu};
 pub use estimate::{Estimate, estimate};
-pub use opening::WeightCommitment;
+pub use zerocheck::{Constraint, Form, Rows};
 
 /// Why a proof cannot be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,9 +32,9 @@ pub enum ProveError {
     /// Values are missing or have the wrong length.
     #[error("the values do not fit the statement: {0}")]
     Misfit(String),
-    /// A lookup misses its table, so no proof exists.
+    /// The device gave up.
     #[error(transparent)]
-    Miss(#[from] obelysk_statement::assignment::Miss),
+    Device(#[from] DeviceError),
 }
 
 /// A proof and what it is worth.
@@ -44,88 +46,74 @@ pub struct Proven {
     pub security: SecurityReport,
 }
 
-/// Whether false statements are refused early.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Honesty {
-    /// A lookup that misses is an error.
-    Checked,
-    /// Run the honest protocol on whatever values: for tests that the verifier is the one who refuses.
-    Unchecked,
-}
-
-/// Prove `statement` under the claim `header`. Table multiplicities are computed here; all other witness tensors come
-/// from the caller. Everything large is consumed, so that memory holds it once.
+/// Prove `statement` under the claim `header`, from the model's weights and values of all witness tensors, multiplicities included
+/// ([`obelysk_witness::fill_multiplicities`]). Values are not checked: a proof of values that do not satisfy the statement convinces
+/// nobody. The witness is consumed, so that memory holds it once; the model serves any number of proofs.
 ///
 /// # Errors
 /// [`ProveError`].
-pub fn prove(
+pub fn prove<B: Backend>(
+    backend: &B,
     statement: &Statement,
     header: &[u8],
-    commitment: WeightCommitment,
-    weights: Assignment,
-    mut witness: Assignment,
-    honesty: Honesty,
+    model: &B::Model,
+    witness: Assignment,
 ) -> Result<Proven, ProveError> {
     let plan = Plan::new(statement)?;
-    let miss = fill_multiplicities(statement, &weights, &mut witness);
-    if let (Some(miss), Honesty::Checked) = (miss, honesty) {
-        return Err(miss.into());
-    }
-    if let Some(misfit) = misfit(statement, &weights, &witness) {
+    if let Some(misfit) = misfit(statement, Role::Witness, |name| witness.get(name).map(Vec::len)) {
         return Err(ProveError::Misfit(misfit));
     }
-    let tensors = Tensors::new(statement, weights, witness);
+    let mut transcript = start(header, statement, &backend.root(model));
+    let values = backend.values(statement, model, witness)?;
+    let mut witness_root = None;
+    let mut witness_commitment = None;
+    if let Some((_, committed)) = plan.commitment(Role::Witness) {
+        let (root, commitment) = backend.commit(committed, &values, &mut transcript)?;
+        (witness_root, witness_commitment) = (Some(root), Some(commitment));
+    }
 
-    let mut transcript = start(header, statement, &commitment.root());
-    let append = |tile: &Tile, output: &mut Vec<Value>| tensors.append_tile(tile, output);
-    let committed = plan.witness.as_ref().map(|committed| opening::commit(committed, append, &mut transcript));
     let mut claims = plan.claims();
     let grinding = grind(&mut transcript, LOOKUP_GRINDING);
-    let lookup = (!plan.blocks.is_empty()).then(|| {
+    let mut lookup = None;
+    if !plan.blocks.is_empty() {
         let keys = [sample(&mut transcript), sample(&mut transcript)];
-        let (proof, leaves) = lookup::prove(&plan, &tensors, keys, honesty, &mut transcript);
-        claims.lookup(&plan.blocks, keys, leaves.point.as_slice(), [leaves.numerator, leaves.denominator]);
-        proof
-    });
+        let mut fractions = backend.fractions(&plan, &values, keys)?;
+        let (proof, point) = lookup::prove(plan.log_leaves(), fractions.as_mut(), &mut transcript)?;
+        claims.lookup(&plan.blocks, keys, &point);
+        lookup = Some(proof);
+    }
 
     let points = plan.draw_points(&mut transcript);
     let lambda = sample(&mut transcript);
     claims.linear_relations(&points);
     let mut products = Vec::new();
     for batch in &plan.products {
-        let (proof, end) = product::prove(&tensors, batch, lambda, &points, &mut transcript);
-        claims.products(batch, lambda, &points, proof.claimed_sum, end.as_slice(), proof.claimed_sum);
+        let (proof, end) = product::prove(backend, statement, &values, batch, lambda, &points, &mut transcript)?;
+        claims.products(batch, lambda, &points, &end);
         products.push(proof);
     }
     let mut zerochecks = Vec::new();
     for batch in &plan.zerochecks {
-        let (proof, end) = zerocheck::prove(&tensors, batch, lambda, &points, &mut transcript);
-        claims.zerocheck(batch, lambda, &points, end.as_slice(), proof.claimed_sum);
+        let (proof, end) = zerocheck::prove(backend, statement, &values, batch, lambda, &points, &mut transcript)?;
+        claims.zerocheck(batch, lambda, &points, &end);
         zerochecks.push(proof);
     }
 
-    drop(tensors);
-    let weight_openings = claims.openings(Role::Weight, obelysk_statement::schedule::first_fold(Role::Weight));
-    let witness_openings = claims.openings(Role::Witness, obelysk_statement::schedule::first_fold(Role::Witness));
-    let security = plan.security(weight_openings.as_ref(), witness_openings.as_ref())?;
-    let weight_opening = match (&plan.weights, &weight_openings) {
-        (Some(committed), Some(openings)) => {
-            Some(opening::open(committed, commitment.into_data(), openings, &mut transcript)?)
+    drop(values);
+    let openings = claims.openings();
+    let security = plan.security(&openings)?;
+    let mut weight_opening = None;
+    let mut witness_opening = None;
+    for (committed, openings) in plan.commitments.iter().zip(&openings) {
+        match committed.role {
+            Role::Weight => weight_opening = Some(backend.open_model(committed, model, openings, &mut transcript)?),
+            Role::Witness => {
+                let commitment = witness_commitment.take().expect("one commitment of each role");
+                witness_opening = Some(backend.open(committed, commitment, openings, &mut transcript)?);
+            }
         }
-        _ => None,
-    };
-    let (witness_root, witness_opening) = match (&plan.witness, committed, &witness_openings) {
-        (Some(plan), Some((root, data)), Some(openings)) => {
-            (Some(root), Some(opening::open(plan, data, openings, &mut transcript)?))
-        }
-        _ => (None, None),
-    };
+    }
     let proof =
         Proof { witness_root, grinding, lookup, products, zerochecks, weight_opening, witness_opening }.encode();
     Ok(Proven { proof, security })
-}
-
-/// The 32 bytes of a commitment that this crate made.
-fn bytes_of_root(root: &obelysk_statement::transcript::Root) -> [u8; 32] {
-    root_bytes(root).expect("our trees have one root")
 }

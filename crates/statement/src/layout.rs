@@ -9,13 +9,27 @@ use crate::Statement;
 use crate::axis::AxisTile;
 use crate::relation::{TensorId, TensorKind};
 
-/// The two commitments of a proof.
+/// Whose tensors a commitment holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     /// Committed once per model.
     Weight,
     /// Committed for one proof.
     Witness,
+}
+
+impl Role {
+    /// In order of their openings.
+    pub const ALL: [Self; 2] = [Self::Weight, Self::Witness];
+
+    /// What accounting calls its opening.
+    #[must_use]
+    pub fn opening_name(self) -> &'static str {
+        match self {
+            Self::Weight => "weight opening",
+            Self::Witness => "witness opening",
+        }
+    }
 }
 
 /// A product of axis tiles of one tensor.

@@ -2,13 +2,12 @@
 //! shape of one inference. Prover and verifier walk the same list. This crate knows nothing of proofs' secrets:
 //! no witness, no checkpoint, no file, no clock.
 
-pub mod assignment;
 pub mod axis;
 pub mod batch;
-pub mod check;
 pub mod circle;
 pub mod compile;
 pub mod description;
+pub mod eq;
 pub mod functions;
 pub mod layout;
 pub mod lookup;
@@ -23,7 +22,8 @@ pub mod statement;
 pub mod table;
 pub mod transcript;
 
-pub use assignment::Assignment;
+mod interval_rule;
+
 pub use axis::{Axis, AxisId, AxisTile};
 pub use compile::compile;
 pub use description::{Claim, Inference, Mode, ModelDescription, Profile, SPECIFICATION};

@@ -13,6 +13,8 @@ use crate::{MODULUS, Statement};
 
 /// A commitment's tables with the scheme that commits to them.
 pub struct Committed {
+    /// Whose tensors it holds.
+    pub role: Role,
     /// Tables.
     pub layout: Layout,
     /// Parameters.
@@ -25,10 +27,8 @@ pub struct Committed {
 pub struct Plan<'a> {
     /// What is proven.
     pub statement: &'a Statement,
-    /// The model's commitment, if the statement has weights.
-    pub weights: Option<Committed>,
-    /// The proof's own commitment.
-    pub witness: Option<Committed>,
+    /// What is committed, in order of the openings; a role without tensors has no commitment.
+    pub commitments: Vec<Committed>,
     /// Leaves of the lookup argument; empty without lookups.
     pub blocks: Vec<Block>,
     /// Sumchecks of products.
@@ -47,7 +47,7 @@ impl Committed {
         let variables = layout.variables(first_fold(role));
         let schedule = Schedule::new(variables, role);
         let commitments = schedule.commitments(variables)?;
-        Ok(Some(Self { layout, schedule, commitments }))
+        Ok(Some(Self { role, layout, schedule, commitments }))
     }
 }
 
@@ -64,10 +64,13 @@ impl<'a> Plan<'a> {
             let reason = format!("{leaves} lookups in one proof; the field counts {}", MODULUS - 1);
             return Err(CompileError::Unsupported(reason));
         }
+        let mut commitments = Vec::new();
+        for role in Role::ALL {
+            commitments.extend(Committed::new(statement, role)?);
+        }
         Ok(Self {
             statement,
-            weights: Committed::new(statement, Role::Weight)?,
-            witness: Committed::new(statement, Role::Witness)?,
+            commitments,
             blocks,
             products: batch::products(statement),
             zerochecks: batch::zerochecks(statement),
@@ -91,36 +94,31 @@ impl<'a> Plan<'a> {
             .collect()
     }
 
+    /// The commitment of a role, with its place in the list.
+    #[must_use]
+    pub fn commitment(&self, role: Role) -> Option<(usize, &Committed)> {
+        self.commitments.iter().enumerate().find(|(_, committed)| committed.role == role)
+    }
+
     /// No claims yet.
     #[must_use]
     pub fn claims(&self) -> Claims<'_> {
-        Claims::new(
-            self.statement,
-            self.weights.as_ref().map(|committed| &committed.layout),
-            self.witness.as_ref().map(|committed| &committed.layout),
-        )
+        Claims::new(self.statement, &self.commitments)
     }
 
     /// The security of a proof with these openings.
     ///
     /// # Errors
     /// [`CompileError::Insecure`] below the target.
-    pub fn security(
-        &self,
-        weights: Option<&Openings>,
-        witness: Option<&Openings>,
-    ) -> Result<SecurityReport, CompileError> {
+    pub fn security(&self, openings: &[Openings]) -> Result<SecurityReport, CompileError> {
         let point_variables = batch::challenged_axes(self.statement);
         let point_variables: Vec<_> = point_variables.into_iter().collect();
         let point_variables = batch::variables(self.statement, &point_variables);
         let mut phases: Vec<_> = security::lookup(self.statement, &self.blocks).into_iter().collect();
         phases.push(security::sumchecks(self.statement, &self.products, &self.zerochecks, point_variables));
-        let openings = [("weight opening", &self.weights, weights), ("witness opening", &self.witness, witness)];
-        for (name, committed, opening) in openings {
-            if let (Some(committed), Some(opening)) = (committed, opening) {
-                let grinding = committed.schedule.grinding;
-                phases.push(security::opening(name, &committed.commitments, &opening.protocol, grinding)?);
-            }
+        for (committed, opening) in self.commitments.iter().zip(openings) {
+            let (name, grinding) = (committed.role.opening_name(), committed.schedule.grinding);
+            phases.push(security::opening(name, &committed.commitments, &opening.protocol, grinding)?);
         }
         SecurityReport { phases }.require_target()
     }

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use p3_field::PrimeCharacteristicRing;
 
 use crate::axis::{AxisId, AxisTile, tiles_of};
-use crate::public::{eq_at, eq_table};
 use crate::relation::{Access, Index};
 use crate::{Challenge, Statement};
 
@@ -95,30 +94,4 @@ pub fn at_tile(coordinates: &[Coordinate], tile: AxisTile) -> Option<(Challenge,
 /// Multilinear extension of the indicator of `0..size` at a point of its axis.
 pub fn indicator(coordinates: &[Coordinate], size: usize) -> Challenge {
     tiles_of(size).into_iter().filter_map(|tile| at_tile(coordinates, tile)).map(|(weight, _)| weight).sum()
-}
-
-/// `sum over i < size of eq(left, i) eq(right, i)`.
-pub fn restricted_eq(left: &[Challenge], right: &[Challenge], size: usize) -> Challenge {
-    tiles_of(size)
-        .into_iter()
-        .map(|tile| {
-            let prefix = left.len() - tile.log_size;
-            let address = tile.offset >> tile.log_size;
-            let outer = eq_at(&left[..prefix], address) * eq_at(&right[..prefix], address);
-            outer * eq(&left[prefix..], &right[prefix..])
-        })
-        .sum()
-}
-
-/// `eq(left, right)` of two points.
-pub fn eq(left: &[Challenge], right: &[Challenge]) -> Challenge {
-    left.iter().zip(right).map(|(&a, &b)| a * b + (Challenge::ONE - a) * (Challenge::ONE - b)).product()
-}
-
-/// [`eq_table`] cut to the first `size` indices.
-#[must_use]
-pub fn eq_table_of(coordinates: &[Challenge], size: usize) -> Vec<Challenge> {
-    let mut table = eq_table(coordinates);
-    table.truncate(size);
-    table
 }

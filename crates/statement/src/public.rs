@@ -7,6 +7,7 @@ use std::sync::Arc;
 use p3_field::PrimeCharacteristicRing;
 use serde::Serialize;
 
+use crate::eq::{below_at, eq_at, eq_table};
 use crate::{Challenge, Value};
 
 /// A public tensor, by its rule. Entries outside the tensor's box do not exist; [`PublicTensor::evaluate`] extends
@@ -141,48 +142,6 @@ fn prefix_sums(point: &[&[Challenge]], size: usize, count: impl Fn(usize) -> usi
             next += 1;
         }
         sum += weight * prefix;
-    }
-    sum
-}
-
-/// All `2^n` values of `eq(point, .)`, index 0 first, most significant variable first.
-#[must_use]
-pub fn eq_table(point: &[Challenge]) -> Vec<Challenge> {
-    let mut table = vec![Challenge::ONE];
-    for &coordinate in point {
-        table = table
-            .iter()
-            .flat_map(|&value| {
-                let high = value * coordinate;
-                [value - high, high]
-            })
-            .collect();
-    }
-    table
-}
-
-/// `eq(point, index)` for one boolean index.
-pub fn eq_at(point: &[Challenge], index: usize) -> Challenge {
-    point.iter().rev().enumerate().fold(Challenge::ONE, |product, (bit, &coordinate)| {
-        product * if index >> bit & 1 == 1 { coordinate } else { Challenge::ONE - coordinate }
-    })
-}
-
-/// `sum over index < bound of eq(point, index)`.
-pub fn below_at(point: &[Challenge], bound: usize) -> Challenge {
-    if bound >> point.len() != 0 {
-        return Challenge::ONE;
-    }
-    let mut sum = Challenge::ZERO;
-    let mut prefix = Challenge::ONE;
-    for (position, &coordinate) in point.iter().enumerate() {
-        let bit = bound >> (point.len() - 1 - position) & 1;
-        if bit == 1 {
-            sum += prefix * (Challenge::ONE - coordinate);
-            prefix *= coordinate;
-        } else {
-            prefix *= Challenge::ONE - coordinate;
-        }
     }
     sum
 }

@@ -10,6 +10,8 @@ use crate::{Challenge, Value};
 
 /// Grinding before the challenges of the lookup argument, in bits.
 pub const LOOKUP_GRINDING: usize = 16;
+/// Grinding in the rounds of products and zerochecks: their challenges need none.
+pub const ROUND_GRINDING: usize = 0;
 
 /// What a commitment's code, folds and grinding are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +68,12 @@ impl Schedule {
         // The union bound over a larger commitment has more and larger terms.
         let term_security = 104 + variables / 8;
         Self { folds, log_inverse_rate, later_rates, grinding, term_security }
+    }
+
+    /// Variables folded by the first round.
+    #[must_use]
+    pub fn first_fold(&self) -> usize {
+        self.folds[0]
     }
 
     /// The commitment scheme with this schedule.

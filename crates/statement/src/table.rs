@@ -5,7 +5,7 @@ use std::sync::Arc;
 use p3_field::PrimeCharacteristicRing;
 use serde::Serialize;
 
-use crate::public::eq_table;
+use crate::eq::eq_table;
 use crate::relation::TensorId;
 use crate::{Challenge, Value};
 

@@ -7,7 +7,8 @@ pub mod proof;
 mod opening;
 
 use obelysk_statement::plan::Plan;
-use obelysk_statement::schedule::LOOKUP_GRINDING;
+use obelysk_statement::reduction::Equation;
+use obelysk_statement::schedule::{LOOKUP_GRINDING, ROUND_GRINDING};
 use obelysk_statement::transcript::{Transcript, check_grinding, sample, start};
 use obelysk_statement::{Challenge, SecurityReport, Statement, Value};
 use p3_field::PrimeCharacteristicRing;
@@ -60,11 +61,11 @@ pub fn verify(
     check_shape(&plan, &proof)?;
 
     let mut transcript = start(header, statement, weight_root);
-    if let (Some(committed), Some(root)) = (&plan.witness, &proof.witness_root) {
+    if let (Some((_, committed)), Some(root)) = (plan.commitment(Role::Witness), &proof.witness_root) {
         opening::observe(committed, root, &mut transcript);
     }
     let mut claims = plan.claims();
-    let mut equations = Vec::new();
+    let mut equations: Vec<(Equation, Challenge)> = Vec::new();
 
     if !check_grinding(&mut transcript, LOOKUP_GRINDING, proof.grinding) {
         return Err(VerifyError::Grinding);
@@ -74,18 +75,20 @@ pub fn verify(
         let leaves = verify_fractional_gkr::<Value, Challenge, Transcript>(lookup, plan.log_leaves(), &mut transcript)
             .map_err(|error| VerifyError::Inconsistent { part: "lookup argument", reason: error.to_string() })?;
         let point = leaves.point.as_slice();
-        equations.extend(claims.lookup(&plan.blocks, keys, point, [leaves.numerator, leaves.denominator]));
+        equations
+            .extend(claims.lookup(&plan.blocks, keys, point).into_iter().zip([leaves.numerator, leaves.denominator]));
     }
 
     let points = plan.draw_points(&mut transcript);
     let lambda = sample(&mut transcript);
-    equations.extend(claims.linear_relations(&points));
+    equations.extend(claims.linear_relations(&points).into_iter().map(|equation| (equation, Challenge::ZERO)));
     for (batch, sumcheck) in plan.products.iter().zip(&proof.products) {
         let rounds = obelysk_statement::batch::variables(statement, &batch.axes());
         let (end, value) = sumcheck
-            .verify(&mut transcript, rounds, batch.degree(), 0)
+            .verify(&mut transcript, rounds, batch.degree(), ROUND_GRINDING)
             .map_err(|error| VerifyError::Inconsistent { part: "product sumcheck", reason: error.to_string() })?;
-        equations.extend(claims.products(batch, lambda, &points, sumcheck.claimed_sum, end.as_slice(), value));
+        let sides = claims.products(batch, lambda, &points, end.as_slice());
+        equations.extend(sides.into_iter().zip([sumcheck.claimed_sum, value]));
     }
     for (batch, sumcheck) in plan.zerochecks.iter().zip(&proof.zerochecks) {
         let rounds = obelysk_statement::batch::variables(statement, &batch.axes);
@@ -93,43 +96,33 @@ pub fn verify(
             return Err(VerifyError::Inconsistent { part: "zerocheck", reason: "its sum is not zero".into() });
         }
         let (end, value) = sumcheck
-            .verify(&mut transcript, rounds, batch.degree, 0)
+            .verify(&mut transcript, rounds, batch.degree, ROUND_GRINDING)
             .map_err(|error| VerifyError::Inconsistent { part: "zerocheck", reason: error.to_string() })?;
-        equations.push(claims.zerocheck(batch, lambda, &points, end.as_slice(), value));
+        equations.push((claims.zerocheck(batch, lambda, &points, end.as_slice()), value));
     }
 
-    let weight_root = root_from_bytes(weight_root);
-    let weights = opening::verify(
-        &plan.weights,
-        Role::Weight,
-        &claims,
-        Some(&weight_root),
-        proof.weight_opening.as_ref(),
-        &mut transcript,
-    )?;
-    let witness = opening::verify(
-        &plan.witness,
-        Role::Witness,
-        &claims,
-        proof.witness_root.as_ref(),
-        proof.witness_opening.as_ref(),
-        &mut transcript,
-    )?;
-    let values = [weights.values, witness.values];
-    for equation in &equations {
-        if !equation.holds(&values) {
-            return Err(VerifyError::Equation(equation.name));
-        }
+    let openings = claims.openings();
+    let mut values = Vec::new();
+    for (committed, openings) in plan.commitments.iter().zip(&openings) {
+        let (root, opening) = match committed.role {
+            Role::Weight => (Some(&root_from_bytes(weight_root)), &proof.weight_opening),
+            Role::Witness => (proof.witness_root.as_ref(), &proof.witness_opening),
+        };
+        values.push(opening::verify(committed, openings, root, opening.as_ref(), &mut transcript)?);
     }
-    Ok(plan.security(weights.openings.as_ref(), witness.openings.as_ref())?)
+    match equations.iter().find(|(equation, value)| equation.value(&values) != *value) {
+        Some((equation, _)) => Err(VerifyError::Equation(equation.name)),
+        None => Ok(plan.security(&openings)?),
+    }
 }
 
 /// Every part is there exactly if the statement calls for it.
 fn check_shape(plan: &Plan, proof: &Proof) -> Result<(), VerifyError> {
+    let committed = |role| plan.commitment(role).is_some();
     let parts = [
-        ("witness commitment", plan.witness.is_some(), proof.witness_root.is_some()),
-        ("witness opening", plan.witness.is_some(), proof.witness_opening.is_some()),
-        ("weight opening", plan.weights.is_some(), proof.weight_opening.is_some()),
+        ("witness commitment", committed(Role::Witness), proof.witness_root.is_some()),
+        ("witness opening", committed(Role::Witness), proof.witness_opening.is_some()),
+        ("weight opening", committed(Role::Weight), proof.weight_opening.is_some()),
         ("lookup argument", !plan.blocks.is_empty(), proof.lookup.is_some()),
         ("product sumchecks", true, plan.products.len() == proof.products.len()),
         ("zerochecks", true, plan.zerochecks.len() == proof.zerochecks.len()),

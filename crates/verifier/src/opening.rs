@@ -1,45 +1,33 @@
-//! Openings of the two commitments.
+//! Openings of the commitments.
 
 use obelysk_statement::Challenge;
-use obelysk_statement::layout::Role;
 use obelysk_statement::plan::Committed;
-use obelysk_statement::reduction::{Claims, Openings};
-use obelysk_statement::schedule::first_fold;
+use obelysk_statement::reduction::Openings;
 use obelysk_statement::transcript::{Opening, Root, Transcript};
 use p3_commit::MultilinearPcs;
 use p3_sumcheck::PrescribedPointPcs;
 
 use crate::VerifyError;
 
-/// What a commitment was opened to.
-#[derive(Default)]
-pub(crate) struct Opened {
-    /// One value per claim.
-    pub(crate) values: Vec<Challenge>,
-    pub(crate) openings: Option<Openings>,
-}
-
 /// Absorb a commitment where the prover made it.
 pub(crate) fn observe(committed: &Committed, root: &Root, transcript: &mut Transcript) {
     MultilinearPcs::<Challenge, Transcript>::observe_commitment(&committed.commitments, root, transcript);
 }
 
-/// Check the opening of a role's claims; nothing is opened where the statement has no tensors of the role.
+/// Check the opening of a commitment's claims: one value per claim.
 pub(crate) fn verify(
-    committed: &Option<Committed>,
-    role: Role,
-    claims: &Claims,
+    committed: &Committed,
+    openings: &Openings,
     root: Option<&Root>,
     opening: Option<&Opening>,
     transcript: &mut Transcript,
-) -> Result<Opened, VerifyError> {
-    let (Some(committed), Some(root), Some(opening)) = (committed, root, opening) else {
-        return Ok(Opened::default());
+) -> Result<Vec<Challenge>, VerifyError> {
+    let (Some(root), Some(opening)) = (root, opening) else {
+        return Err(VerifyError::Shape(committed.role.opening_name()));
     };
-    let openings = claims.openings(role, first_fold(role)).ok_or(VerifyError::Shape("opening"))?;
     let evaluations = committed
         .commitments
         .verify_at(root, opening, &openings.protocol, &openings.points, transcript)
         .map_err(|error| VerifyError::Inconsistent { part: "opening", reason: error.to_string() })?;
-    Ok(Opened { values: openings.values(&evaluations), openings: Some(openings) })
+    Ok(openings.values(&evaluations))
 }

@@ -4,12 +4,13 @@
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use obelysk_model::calibration::Calibration;
 use obelysk_model::error::ModelError;
 use obelysk_model::quantize::{self, DESCRIPTION_FILE, QuantizedModel, WEIGHTS_FILE};
 use obelysk_model::template::ChatTemplate;
-use obelysk_prover::WeightCommitment;
+use obelysk_prover::{CommittedModel, ProveError};
 use obelysk_statement::{Inference, Profile, SPECIFICATION, compile};
 use serde::{Deserialize, Serialize};
 
@@ -140,7 +141,7 @@ impl Prepared {
     ///
     /// # Errors
     /// It is not the commitment that was made before.
-    pub fn commit(&self) -> Result<WeightCommitment, Failure> {
+    pub fn commit(&self) -> Result<CommittedModel, Failure> {
         let commitment = commit(&self.model)?;
         if hex::encode(commitment.root()) != self.weight_root {
             return Err(damaged(&self.folder, "its weights have another commitment"));
@@ -182,11 +183,12 @@ fn read_known(files: &ModelFiles, folder: &Path) -> Result<QuantizedModel, Failu
     Ok(model)
 }
 
-fn commit(model: &QuantizedModel) -> Result<WeightCommitment, Failure> {
+fn commit(model: &QuantizedModel) -> Result<CommittedModel, Failure> {
     // Any inference of the model has the same weight tensors.
     let shortest = Inference { prompt_tokens: vec![0], output_tokens: vec![0] };
     compile(&model.description, &[shortest])
-        .and_then(|statement| WeightCommitment::new(&statement, &model.weights))
+        .map_err(ProveError::from)
+        .and_then(|statement| CommittedModel::new(&statement, Arc::clone(&model.weights)))
         .map_err(|error| Failure::new(ExitCode::Unsupported, error.to_string(), "use a smaller model"))
 }
 

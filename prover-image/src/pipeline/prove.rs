@@ -3,8 +3,9 @@
 use std::time::Instant;
 
 use obelysk_model::integer::IntegerModel;
-use obelysk_prover::{Estimate, Honesty};
+use obelysk_prover::{Cpu, Estimate};
 use obelysk_statement::{Claim, Inference, Mode, Profile, SPECIFICATION, Statement, compile};
+use obelysk_witness::fill_multiplicities;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -130,14 +131,15 @@ pub fn prove(
     let (statement, estimate) = statement(&prepared, &inferences)?;
     let compiling = start.elapsed();
     require_memory(&estimate)?;
-    let commitment = prepared.commit()?;
-    let root = commitment.root();
+    let model = prepared.commit()?;
+    let root = model.root();
     let start = Instant::now();
-    let (witness, logits) = IntegerModel::new(&prepared.model).witness(&inferences)?;
+    let (mut witness, logits) = IntegerModel::new(&prepared.model).witness(&inferences)?;
     let header = claim.header();
-    let weights = prepared.model.weights;
-    let proof = obelysk_prover::prove(&statement, &header, commitment, weights, witness, Honesty::Checked)
-        .map_err(|error| Failure::new(ExitCode::ProofFailed, error.to_string(), "report this with the folder's log"))?
+    let failed = |error: String| Failure::new(ExitCode::ProofFailed, error, "report this with the folder's log");
+    fill_multiplicities(&statement, &prepared.model.weights, &mut witness).map_err(|miss| failed(miss.to_string()))?;
+    let proof = obelysk_prover::prove(&Cpu, &statement, &header, &model, witness)
+        .map_err(|error| failed(error.to_string()))?
         .proof;
     let proving_seconds = (compiling + start.elapsed()).as_secs_f64();
     let security = obelysk_verifier::verify(&statement, &header, &root, &proof).map_err(|error| {

@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use obelysk_model::quantize::digest_of_weights;
 use obelysk_model::tokenizer::ModelTokenizer;
-use obelysk_prover::WeightCommitment;
+use obelysk_prover::CommittedModel;
 use obelysk_stand_in_hub::Server;
 use obelysk_statement::{Claim, Inference, ModelDescription, Profile, compile};
 use serde_json::Value;
@@ -95,13 +95,14 @@ fn another_token_of_answer_or_prompt_is_refused() {
 #[test]
 fn a_model_with_one_other_weight_is_refused() {
     let mut other = real_model().quantized();
-    let largest = other.weights.values_mut().max_by_key(|entries| entries.len()).expect("weights");
-    let entry = &mut largest[1000];
-    *entry -= if *entry > 0 { 1 } else { -1 };
+    let weights = Arc::make_mut(&mut other.weights);
+    let largest = weights.values_mut().max_by_key(|entries| entries.len()).expect("weights");
+    let entry = largest.get(1000);
+    largest.set(1000, if entry > 0 { entry - 1 } else { entry + 1 });
     other.description.weights_digest = hex(&digest_of_weights(&other.weights));
     let shortest = Inference { prompt_tokens: vec![0], output_tokens: vec![0] };
     let statement = compile(&other.description, &[shortest]).unwrap();
-    let root = WeightCommitment::new(&statement, &other.weights).unwrap().root();
+    let root = CommittedModel::new(&statement, Arc::clone(&other.weights)).unwrap().root();
     let digest = hex(&other.description.digest(Profile::Blake3, &root));
     assert_ne!(digest, proven().digest());
     assert_eq!(code(&proven().out, &["--model-digest", &digest]), Some(1));

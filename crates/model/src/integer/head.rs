@@ -23,7 +23,7 @@ impl IntegerModel<'_> {
     pub(super) fn logits(&self, mut stream: Vec<i32>, recorder: &mut Recorder) -> Vec<i32> {
         self.enter("head_input", &mut stream, recorder);
         let normed = self.norm("head_norm", &self.over_hidden(&self.description.hidden_norm), &stream, recorder);
-        project(&normed, &self.weights["head_weight"], self.description.shape.hidden)
+        project(&normed, self.weights["head_weight"].as_ref(), self.description.shape.hidden)
     }
 
     /// Record the head of an inference; `outputs` holds the index of each row's output token. The logits of these rows.

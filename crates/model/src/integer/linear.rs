@@ -1,10 +1,18 @@
 //! Matrix products, exact roundings and limbs.
 
+use obelysk_witness::EntriesRef;
 use rayon::prelude::*;
 
 /// `input [rows, width]` times the transpose of `weight [channels, width]`: accumulators of shape [rows, channels].
 /// The model's bounds keep every sum inside 31 bits, so wrapping arithmetic is exact.
-pub(super) fn project(input: &[i32], weight: &[i32], width: usize) -> Vec<i32> {
+pub(super) fn project(input: &[i32], weight: EntriesRef, width: usize) -> Vec<i32> {
+    match weight {
+        EntriesRef::I16(weight) => project_by(input, weight, width),
+        EntriesRef::I32(weight) => project_by(input, weight, width),
+    }
+}
+
+fn project_by<T: Copy + Into<i32> + Sync>(input: &[i32], weight: &[T], width: usize) -> Vec<i32> {
     let channels = weight.len() / width;
     let mut output = vec![0; input.len() / width * channels];
     output.par_chunks_mut(channels).zip(input.par_chunks(width)).for_each(|(output, row)| {
@@ -16,15 +24,15 @@ pub(super) fn project(input: &[i32], weight: &[i32], width: usize) -> Vec<i32> {
 }
 
 /// Add a bias to every row of `accumulators`, shape [rows, channels].
-pub(super) fn add_bias(accumulators: &mut [i32], bias: &[i32]) {
+pub(super) fn add_bias(accumulators: &mut [i32], bias: EntriesRef) {
     for row in accumulators.chunks_exact_mut(bias.len()) {
-        row.iter_mut().zip(bias).for_each(|(sum, added)| *sum += added);
+        row.iter_mut().zip(bias.iter()).for_each(|(sum, added)| *sum += added);
     }
 }
 
 /// Inner product, exact while it fits 32 bits.
-pub(super) fn dot(left: &[i32], right: &[i32]) -> i32 {
-    left.iter().zip(right).fold(0i32, |sum, (&a, &b)| sum.wrapping_add(a.wrapping_mul(b)))
+pub(super) fn dot<T: Copy + Into<i32>>(left: &[i32], right: &[T]) -> i32 {
+    left.iter().zip(right).fold(0i32, |sum, (&a, &b)| sum.wrapping_add(a.wrapping_mul(b.into())))
 }
 
 /// `accumulator + 2^(shift - 1) = 2^shift value + remainder`: the nearest integer and what is left. Nothing is left by a

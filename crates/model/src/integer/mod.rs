@@ -20,6 +20,7 @@ use obelysk_statement::compile::{Entries, difference_end, padded_size};
 use obelysk_statement::description::{Activation, PROBABILITY_BITS};
 use obelysk_statement::functions;
 use obelysk_statement::{Inference, ModelDescription};
+use obelysk_witness::{Assignment, EntriesRef, Weights};
 
 use crate::error::ModelError;
 use crate::float::check_prompt;
@@ -29,9 +30,6 @@ use record::Recorder;
 use residual::Block;
 
 pub use head::argmax;
-
-/// Values of all witness tensors of a statement, by name.
-pub type Witness = std::collections::BTreeMap<String, Vec<i32>>;
 
 /// Whether an answer ends where generation has to: at `limit` tokens, at the end of the model's `positions`, or at the first
 /// token of `stop`.
@@ -46,7 +44,7 @@ pub fn is_whole_answer(inference: &Inference, limit: usize, positions: usize, st
 /// A quantised model ready to run.
 pub struct IntegerModel<'a> {
     description: &'a ModelDescription,
-    weights: &'a std::collections::BTreeMap<String, Vec<i32>>,
+    weights: &'a Weights,
     hidden_roots: Vec<i32>,
     /// Empty where heads have no norms.
     head_roots: Vec<i32>,
@@ -222,7 +220,7 @@ impl<'a> IntegerModel<'a> {
     ///
     /// # Errors
     /// [`ModelError::Mismatch`] if an output token is not the model's answer at its position.
-    pub fn witness(&self, inferences: &[Inference]) -> Result<(Witness, Vec<Vec<i32>>), ModelError> {
+    pub fn witness(&self, inferences: &[Inference]) -> Result<(Assignment, Vec<Vec<i32>>), ModelError> {
         let shape = &self.description.shape;
         for inference in inferences {
             check_prompt(&inference.prompt_tokens, shape.vocabulary, shape.positions)?;
@@ -288,9 +286,9 @@ impl<'a> IntegerModel<'a> {
     }
 
     /// One layer's share of a stacked weight.
-    fn weight(&self, name: &str, layer: usize) -> &[i32] {
-        let entries = &self.weights[name];
+    fn weight(&self, name: &str, layer: usize) -> EntriesRef<'_> {
+        let entries = self.weights[name].as_ref();
         let size = entries.len() / self.description.shape.layers;
-        &entries[layer * size..][..size]
+        entries.slice(layer * size..(layer + 1) * size)
     }
 }

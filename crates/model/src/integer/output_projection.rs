@@ -3,6 +3,8 @@
 use obelysk_statement::compile::{carry_bits_of, input_limb_names};
 use obelysk_statement::description::{Branch, LowLimbs};
 
+use obelysk_witness::EntriesRef;
+
 use super::linear::{project, two_limbs};
 use super::record::Recorder;
 use super::rounding::{HighestLimb, Rounded};
@@ -13,7 +15,7 @@ pub(super) struct OutputProjection<'a> {
     pub(super) input: &'a str,
     pub(super) limbs: LowLimbs,
     /// Shape [channels, width].
-    pub(super) weight: &'a [i32],
+    pub(super) weight: EntriesRef<'a>,
     pub(super) width: usize,
 }
 

@@ -2,12 +2,13 @@
 
 use obelysk_statement::compile::{LIMB_BITS, RANGE_BITS};
 
-use super::Witness;
+use obelysk_witness::Assignment;
+
 use super::linear::two_limbs;
 
 /// Appends what each layer computes of each entry to the tensor of its name.
 pub(super) struct Recorder {
-    tensors: Option<Witness>,
+    tensors: Option<Assignment>,
     /// Roundings that were clamped, and all of them.
     clamped: [usize; 2],
     /// The residual stream before each block, if somebody asked for it.
@@ -16,7 +17,7 @@ pub(super) struct Recorder {
 
 impl Recorder {
     pub(super) fn on() -> Self {
-        Self { tensors: Some(Witness::new()), ..Self::off() }
+        Self { tensors: Some(Assignment::new()), ..Self::off() }
     }
 
     pub(super) fn off() -> Self {
@@ -82,7 +83,7 @@ impl Recorder {
         self.clamped[0] as f64 / self.clamped[1].max(1) as f64
     }
 
-    pub(super) fn finish(self) -> Witness {
+    pub(super) fn finish(self) -> Assignment {
         self.tensors.unwrap_or_default()
     }
 }

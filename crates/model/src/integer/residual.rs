@@ -25,8 +25,9 @@ impl IntegerModel<'_> {
     /// Embeddings of `tokens`, shape [tokens, hidden].
     pub(super) fn embed(&self, tokens: &[u32]) -> Vec<i32> {
         let hidden = self.description.shape.hidden;
-        let embedding = &self.weights["embedding"];
-        tokens.iter().flat_map(|&token| &embedding[token as usize * hidden..][..hidden]).copied().collect()
+        let embedding = self.weights["embedding"].as_ref();
+        let row = |token: usize| embedding.slice(token * hidden..(token + 1) * hidden).iter();
+        tokens.iter().flat_map(|&token| row(token as usize)).collect()
     }
 
     /// Project what a block computed, normalise and scale it where the model does so, and add it to the stream.
@@ -49,7 +50,7 @@ impl IntegerModel<'_> {
                 let output = projection.apply(&output_name, input, output, mass, recorder);
                 record_limbs(&format!("{output_name}_norm.input"), &output, norm, recorder);
                 let unit = self.norm(&format!("{output_name}_norm"), &self.over_hidden(norm), &output, recorder);
-                let gain = self.weight(&format!("{output_name}_gain"), layer);
+                let gain: Vec<i32> = self.weight(&format!("{output_name}_gain"), layer).iter().collect();
                 let scaled: Vec<i32> = unit.iter().zip(gain.iter().cycle()).map(|(unit, gain)| unit * gain).collect();
                 let highest = HighestLimb::above(format.low_bits, format.high_bits);
                 let branch = Rounded::all(&branch_name, &scaled, (format.rounding, highest), recorder);
@@ -67,7 +68,7 @@ impl IntegerModel<'_> {
         let norm = &self.description.hidden_norm;
         if self.description.residual.clamp.is_some() {
             let limb = HighestLimb::of_norm(norm);
-            let tops = self.weights["stream_top"].iter().map(|&top| i64::from(top));
+            let tops = self.weights["stream_top"].iter().map(i64::from);
             let channels: Vec<HighestLimb> = tops.map(|top| limb.within(Interval::new(-top, top))).collect();
             let mut excess: [Vec<i32>; 2] = [Vec::new(), Vec::new()];
             let mut clamped = 0;

@@ -49,7 +49,7 @@ impl IntegerModel<'_> {
                 (projected, None)
             }
         };
-        let gain = |channel: usize| gain.map_or(1, |gain| i64::from(gain[channel]));
+        let gain = |channel: usize| gain.map_or(1, |gain| i64::from(gain.get(channel)));
 
         let pairs = shape.head_dim / 2;
         let heads = unit.len() / (normed.len() / shape.hidden) / shape.head_dim;

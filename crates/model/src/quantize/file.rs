@@ -3,15 +3,16 @@
 //! `weights.q` holds the weight tensors in order of their names, 16-bit little-endian where the description's bound
 //! allows it, else 32-bit. Their lengths follow from the description's shape; nothing else is in the file.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use obelysk_statement::ModelDescription;
 use obelysk_statement::compile::validate_description;
 use obelysk_statement::description::WeightBound;
+use obelysk_witness::{Entries, Weights};
 use rayon::prelude::*;
 
 use super::QuantizedModel;
@@ -26,11 +27,14 @@ pub const WEIGHTS_FILE: &str = "weights.q";
 
 /// BLAKE3 of the weights: each tensor's name, length and 32-bit little-endian entries, in order of the names.
 #[must_use]
-pub fn digest_of_weights(weights: &BTreeMap<String, Vec<i32>>) -> [u8; 32] {
+pub fn digest_of_weights(weights: &Weights) -> [u8; 32] {
     let mut digest = WeightsDigest::new();
     for (name, entries) in weights {
         digest.begin(name, entries.len());
-        digest.update(entries);
+        for first in (0..entries.len()).step_by(READ_AT_ONCE) {
+            let piece = entries.as_ref().slice(first..entries.len().min(first + READ_AT_ONCE));
+            digest.update(&piece.iter().collect::<Vec<i32>>());
+        }
     }
     digest.finish()
 }
@@ -92,8 +96,8 @@ impl QuantizedModel {
     #[must_use]
     pub fn weight_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        for (name, entries) in &self.weights {
-            bytes.extend(encode(&self.description.weights[name], entries));
+        for (name, entries) in &*self.weights {
+            bytes.extend(encode(&self.description.weights[name], &entries.iter().collect::<Vec<i32>>()));
         }
         bytes
     }
@@ -115,7 +119,7 @@ impl QuantizedModel {
     /// As there, but for the digest.
     pub fn load_unhashed(folder: &Path) -> Result<Self, ModelError> {
         let description = read_description(folder)?;
-        Ok(Self { weights: read_weights(folder, &description)?, description })
+        Ok(Self { weights: Arc::new(read_weights(folder, &description)?), description })
     }
 
     /// Compare the weights, read from a folder, with the description's digest.
@@ -132,13 +136,13 @@ impl QuantizedModel {
 }
 
 /// The weights of a description, whatever their digest is.
-fn read_weights(folder: &Path, description: &ModelDescription) -> Result<BTreeMap<String, Vec<i32>>, ModelError> {
+fn read_weights(folder: &Path, description: &ModelDescription) -> Result<Weights, ModelError> {
     let path = folder.join(WEIGHTS_FILE);
     let unreadable = |error| ModelError::io(&path, error);
     let file = File::open(&path).map_err(unreadable)?;
     let length = file.metadata().map_err(unreadable)?.len();
     let mut offset = 0u64;
-    let mut weights = BTreeMap::new();
+    let mut weights = Weights::new();
     let shapes = description.weight_shapes();
     if !description.weights.keys().eq(shapes.keys()) {
         return Err(ModelError::corrupt(&path, "model.json lists other weights than its operations have"));
@@ -150,28 +154,31 @@ fn read_weights(folder: &Path, description: &ModelDescription) -> Result<BTreeMa
         let (Some(size), Some(bytes)) = (size, bytes.filter(|&bytes| bytes <= length - offset)) else {
             return Err(ModelError::corrupt(&path, format!("it ends inside of tensor `{name}`")));
         };
-        let mut entries = vec![0; size];
-        let pieces = entries.par_chunks_mut(READ_AT_ONCE).enumerate();
-        let read = |(place, piece): (usize, &mut [i32])| {
-            read_entries(&file, offset + (place * READ_AT_ONCE * width) as u64, width, piece)
+        let entries = match width {
+            2 => read_entries(&file, offset, size, i16::from_le_bytes).map(Entries::I16),
+            _ => read_entries(&file, offset, size, i32::from_le_bytes).map(Entries::I32),
         };
-        pieces.try_for_each(read).map_err(unreadable)?;
+        let entries = entries.map_err(unreadable)?;
         offset += bytes;
         weights.insert(name.clone(), entries);
     }
     if offset == length { Ok(weights) } else { Err(ModelError::corrupt(&path, "it is longer than its tensors")) }
 }
 
-/// Read entries of `width` bytes.
-fn read_entries(file: &File, offset: u64, width: usize, entries: &mut [i32]) -> io::Result<()> {
-    let mut bytes = vec![0; entries.len() * width];
-    file.read_exact_at(&mut bytes, offset)?;
-    for (entry, bytes) in entries.iter_mut().zip(bytes.chunks_exact(width)) {
-        *entry = match *bytes {
-            [low, high] => i16::from_le_bytes([low, high]).into(),
-            [a, b, c, d] => i32::from_le_bytes([a, b, c, d]),
-            _ => unreachable!("entries have two or four bytes"),
-        };
-    }
-    Ok(())
+/// Read entries of `N` bytes.
+fn read_entries<T: Copy + Default + Send, const N: usize>(
+    file: &File,
+    offset: u64,
+    size: usize,
+    entry: impl Fn([u8; N]) -> T + Sync,
+) -> io::Result<Vec<T>> {
+    let mut entries = vec![T::default(); size];
+    entries.par_chunks_mut(READ_AT_ONCE).enumerate().try_for_each(|(place, piece)| {
+        let mut bytes = vec![0; piece.len() * N];
+        file.read_exact_at(&mut bytes, offset + (place * READ_AT_ONCE * N) as u64)?;
+        let (bytes, _) = bytes.as_chunks::<N>();
+        piece.iter_mut().zip(bytes).for_each(|(own, &bytes)| *own = entry(bytes));
+        io::Result::Ok(())
+    })?;
+    Ok(entries)
 }

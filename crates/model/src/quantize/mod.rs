@@ -18,7 +18,7 @@ mod stack;
 mod stream;
 mod write;
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use obelysk_statement::compile::denominator_shift;
 use obelysk_statement::description::{
@@ -26,6 +26,7 @@ use obelysk_statement::description::{
     SPECIFICATION, Shape, WeightBound,
 };
 use obelysk_statement::functions::STEP_FRACTION;
+use obelysk_witness::{Entries, Weights};
 
 use crate::calibration::Calibration;
 use crate::checkpoint::Checkpoint;
@@ -39,7 +40,7 @@ use formats::{Expected, Limbs, norm, normed_bits, power, scale_within, unsupport
 use heads::Heads;
 use scores::Scores;
 use stack::Stack;
-use write::Weights;
+use write::WeightTensors;
 
 pub use file::{DESCRIPTION_FILE, WEIGHTS_FILE, digest_of_weights, encode, read_description};
 pub use precision::Precision;
@@ -50,7 +51,7 @@ pub struct QuantizedModel {
     /// What proofs are about.
     pub description: ModelDescription,
     /// Entries of every weight tensor of the description, by name, last axis contiguous.
-    pub weights: BTreeMap<String, Vec<i32>>,
+    pub weights: Arc<Weights>,
 }
 
 impl QuantizedModel {
@@ -72,6 +73,13 @@ pub struct Piece<'a> {
     pub entries: &'a [i32],
 }
 
+impl Piece<'_> {
+    fn append_to(&self, weights: &mut Weights) {
+        let own = weights.entry(self.name.to_owned()).or_insert_with(|| Entries::within(self.bound.magnitude));
+        own.extend_from_slice(self.entries);
+    }
+}
+
 /// The kinds of quantisation that give other integers for the same checkpoint count up.
 pub const QUANTIZER: u32 = 5;
 
@@ -91,12 +99,12 @@ pub fn quantize(
     checkpoint: &Checkpoint,
     calibration: &Calibration,
 ) -> Result<QuantizedModel, ModelError> {
-    let mut weights: BTreeMap<String, Vec<i32>> = BTreeMap::new();
+    let mut weights = Weights::new();
     let description = quantize_into::<ModelError>(config, checkpoint, calibration, &mut |piece| {
-        weights.entry(piece.name.to_owned()).or_default().extend_from_slice(piece.entries);
+        piece.append_to(&mut weights);
         Ok(())
     })?;
-    Ok(QuantizedModel { description, weights })
+    Ok(QuantizedModel { description, weights: Arc::new(weights) })
 }
 
 /// Quantise a checkpoint into memory at a precision, whatever it loses.
@@ -119,12 +127,12 @@ fn in_memory(
     checkpoint: &Checkpoint,
     extremes: float::Extremes,
 ) -> Result<QuantizedModel, ModelError> {
-    let mut weights: BTreeMap<String, Vec<i32>> = BTreeMap::new();
+    let mut weights = Weights::new();
     let description = write_at::<ModelError>(precision, config, checkpoint, extremes, &mut |piece| {
-        weights.entry(piece.name.to_owned()).or_default().extend_from_slice(piece.entries);
+        piece.append_to(&mut weights);
         Ok(())
     })?;
-    Ok(QuantizedModel { description, weights })
+    Ok(QuantizedModel { description, weights: Arc::new(weights) })
 }
 
 /// Quantise a checkpoint, handing the integers of every weight tensor to `sink` in pieces, in order of the names.
@@ -140,8 +148,9 @@ pub fn quantize_into<E: From<ModelError>>(
     let sequences = calibration.sequences_for(config);
     let extremes = float::observe(config, checkpoint, &sequences)?;
     if let Some(model) = plain(config, checkpoint, &sequences, &extremes)? {
-        for (name, entries) in &model.weights {
-            sink(Piece { name, bound: model.description.weights[name], entries })?;
+        for (name, entries) in &*model.weights {
+            let entries: Vec<i32> = entries.iter().collect();
+            sink(Piece { name, bound: model.description.weights[name], entries: &entries })?;
         }
         return Ok(model.description);
     }
@@ -210,7 +219,7 @@ fn write_at<E: From<ModelError>>(
     let head = scale_within(&real.head.survey()?, power(29) - 2.0, |rows| normed.product(rows))
         .ok_or_else(|| unsupported("output head"))?;
 
-    let mut weights = Weights::default();
+    let mut weights = WeightTensors::default();
     weights.plain("embedding", &real.embedding, stream.residual.fraction, stream.embedding);
     if let Some(tops) = stream.tops {
         weights.entries("stream_top", tops);

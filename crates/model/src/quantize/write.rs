@@ -13,7 +13,7 @@ use crate::error::ModelError;
 
 /// The weight tensors of a model, each with its bounds and where its integers come from.
 #[derive(Default)]
-pub(super) struct Weights<'a> {
+pub(super) struct WeightTensors<'a> {
     tensors: BTreeMap<String, (WeightBound, Source<'a>)>,
 }
 
@@ -26,7 +26,7 @@ enum Source<'a> {
     Entries(Vec<i32>),
 }
 
-impl<'a> Weights<'a> {
+impl<'a> WeightTensors<'a> {
     /// The weights of a projection, and its bias if it has one.
     pub(super) fn projection(&mut self, name: &str, projection: &Projection<'a>) {
         let source = Source::Scaled(projection.stack, projection.weight_fraction);

@@ -1,22 +1,59 @@
 //! Tensor values in the field, and the ways in which sumchecks read them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use obelysk_statement::axis::{AxisId, AxisTile};
+use obelysk_statement::eq::eq_table;
 use obelysk_statement::layout::Tile;
-use obelysk_statement::relation::{Access, Index, Tensor, TensorKind};
-use obelysk_statement::{Assignment, Challenge, PublicTensor, Statement, TensorId, Value};
+use obelysk_statement::point::{AxisPoints, Coordinate};
+use obelysk_statement::relation::{Access, Index, NamedRelation, TensorKind};
+use obelysk_statement::statement::accesses;
+use obelysk_statement::{Challenge, PublicTensor, Statement, TensorId, Value};
+use obelysk_witness::{Assignment, EntriesRef, Weights};
 use p3_field::PrimeCharacteristicRing;
 use rayon::prelude::*;
 
 /// Values of all tensors of a statement.
-pub(crate) struct Tensors<'a> {
-    pub(crate) statement: &'a Statement,
-    values: Vec<Vec<Value>>,
+pub struct Tensors<'a> {
+    pub(super) statement: &'a Statement,
+    values: Vec<Stored<'a>>,
+}
+
+/// Values of one tensor.
+enum Stored<'a> {
+    /// Weights as the model has them.
+    Integers(EntriesRef<'a>),
+    Field(Vec<Value>),
+    /// One-hot rows are read through their rule, never entry by entry.
+    Rule,
+}
+
+/// A number as it is stored.
+pub(super) trait Entry: Copy + Sync {
+    /// As a field element.
+    fn value(self) -> Value;
+}
+
+impl Entry for i16 {
+    fn value(self) -> Value {
+        Value::from_i16(self)
+    }
+}
+
+impl Entry for i32 {
+    fn value(self) -> Value {
+        Value::from_i32(self)
+    }
+}
+
+impl Entry for Value {
+    fn value(self) -> Value {
+        self
+    }
 }
 
 /// `eq` of each axis' challenge point, cut to the axis' size.
-pub(crate) type EqTables = BTreeMap<AxisId, Vec<Challenge>>;
+pub(super) type EqTables = BTreeMap<AxisId, Vec<Challenge>>;
 
 /// What a restriction does along one axis of a tensor.
 enum Along<'a> {
@@ -29,42 +66,45 @@ enum Along<'a> {
 }
 
 impl<'a> Tensors<'a> {
-    /// Takes the values, which are turned into field elements in place.
-    pub(crate) fn new(statement: &'a Statement, mut weights: Assignment, mut witness: Assignment) -> Self {
-        let mut stored = |tensor: &Tensor| match tensor.kind {
-            TensorKind::Weight => weights.remove(&tensor.name),
-            TensorKind::Witness => witness.remove(&tensor.name),
-            TensorKind::Public(_) => None,
-        };
-        let sources: Vec<Option<Vec<i32>>> = statement.tensors.iter().map(&mut stored).collect();
+    /// Takes the witness, which is turned into field elements in place.
+    pub(super) fn new(statement: &'a Statement, weights: &'a Weights, mut witness: Assignment) -> Self {
+        let walked = walked(statement);
+        let field = |values: Vec<i32>| Stored::Field(values.into_iter().map(Value::from_i32).collect());
+        let sources: Vec<Option<Vec<i32>>> =
+            statement.tensors.iter().map(|tensor| witness.remove(&tensor.name)).collect();
         let values = sources
             .into_par_iter()
             .zip(&statement.tensors)
             .enumerate()
-            .map(|(position, (source, tensor))| match &tensor.kind {
-                // One-hot rows are read through their rule, never entry by entry.
-                TensorKind::Public(PublicTensor::OneHot { .. }) => Vec::new(),
-                TensorKind::Public(public) => {
-                    let shape = statement.shape(TensorId(u32::try_from(position).expect("few tensors")));
-                    public_values(public, &shape)
+            .map(|(position, (source, tensor))| {
+                let id = TensorId(u32::try_from(position).expect("few tensors"));
+                match &tensor.kind {
+                    TensorKind::Public(PublicTensor::OneHot { .. }) => Stored::Rule,
+                    TensorKind::Public(public) => Stored::Field(public_values(public, &statement.shape(id))),
+                    TensorKind::Witness => field(source.expect("values that fit")),
+                    TensorKind::Weight if walked.contains(&id) => field(weights[&tensor.name].iter().collect()),
+                    TensorKind::Weight => Stored::Integers(weights[&tensor.name].as_ref()),
                 }
-                _ => source.expect("values that fit").into_iter().map(Value::from_i32).collect(),
             })
             .collect();
         Self { statement, values }
     }
 
-    fn of(&self, tensor: TensorId) -> &[Value] {
-        &self.values[tensor.0 as usize]
+    /// Values that are read as field elements.
+    pub(super) fn of(&self, tensor: TensorId) -> &[Value] {
+        match &self.values[tensor.0 as usize] {
+            Stored::Field(values) => values,
+            Stored::Integers(_) | Stored::Rule => unreachable!("what is walked is in the field"),
+        }
     }
 
     /// Append the entries of a tile in the order of its variables.
-    pub(crate) fn append_tile(&self, tile: &Tile, output: &mut Vec<Value>) {
-        append_tile(self.statement, self.of(tile.tensor), tile, output, |&value| value);
+    pub(super) fn append_tile(&self, tile: &Tile, output: &mut Vec<Value>) {
+        append_tile(self.statement, self.of(tile.tensor), tile, output);
     }
 
     /// The value of an access at one index of `axes`, `None` if it needs an axis that is not there.
-    pub(crate) fn expand(&self, access: &Access, axes: &[AxisId]) -> Vec<Value> {
+    pub(super) fn expand(&self, access: &Access, axes: &[AxisId]) -> Vec<Value> {
         let statement = self.statement;
         let bits: Vec<usize> = axes.iter().map(|&axis| statement.axis(axis).bits()).collect();
         let strides: Vec<usize> = (0..axes.len()).map(|k| 1 << bits[k + 1..].iter().sum::<usize>()).collect();
@@ -90,7 +130,7 @@ impl<'a> Tensors<'a> {
 
     /// Evaluate an access at the challenge point of every axis that is not in `keep`; what is left has the variables of
     /// `keep`, zero outside of the box.
-    pub(crate) fn restrict(&self, access: &Access, keep: &[AxisId], tables: &EqTables) -> Vec<Challenge> {
+    pub(super) fn restrict(&self, access: &Access, keep: &[AxisId], tables: &EqTables) -> Vec<Challenge> {
         let statement = self.statement;
         let bits: Vec<usize> = keep.iter().map(|&axis| statement.axis(axis).bits()).collect();
         let strides: Vec<usize> = (0..keep.len()).map(|k| 1 << bits[k + 1..].iter().sum::<usize>()).collect();
@@ -129,7 +169,16 @@ impl<'a> Tensors<'a> {
                 }
             }
         } else {
-            accumulate(self.of(access.tensor), &shape, &along, Challenge::ONE, &mut output, 0);
+            match &self.values[access.tensor.0 as usize] {
+                Stored::Field(values) => accumulate(values, &shape, &along, Challenge::ONE, &mut output, 0),
+                Stored::Integers(EntriesRef::I16(values)) => {
+                    accumulate(values, &shape, &along, Challenge::ONE, &mut output, 0);
+                }
+                Stored::Integers(EntriesRef::I32(values)) => {
+                    accumulate(values, &shape, &along, Challenge::ONE, &mut output, 0);
+                }
+                Stored::Rule => unreachable!("one-hot rows are read through their rule"),
+            }
         }
         for (k, axis) in keep.iter().enumerate() {
             if !access.axes().any(|own| own == *axis) {
@@ -140,9 +189,8 @@ impl<'a> Tensors<'a> {
     }
 
     /// The way of an access through a tile of the box over `axes`.
-    pub(crate) fn walk(&self, access: &Access, axes: &[AxisId], tile: &[AxisTile]) -> Walk<'_> {
+    pub(super) fn walk(&self, access: &Access, axes: &[AxisId], tile: &[AxisTile]) -> Walk<'_> {
         let values = self.of(access.tensor);
-        assert!(!values.is_empty(), "one-hot rows are not walked entry by entry");
         let mut walk = Walk { values, start: 0, strides: vec![0; axes.len()] };
         let mut stride = 1;
         for (how, size) in access.index.iter().zip(self.statement.shape(access.tensor)).rev() {
@@ -161,46 +209,60 @@ impl<'a> Tensors<'a> {
     }
 }
 
+/// Tensors that relations other than products read, and outputs of products.
+fn walked(statement: &Statement) -> BTreeSet<TensorId> {
+    let of = |named: &NamedRelation| -> Vec<TensorId> {
+        accesses(&named.relation)
+            .into_iter()
+            .filter(|(_, contracted)| !contracted)
+            .map(|(access, _)| access.tensor)
+            .collect()
+    };
+    statement.relations.iter().flat_map(of).collect()
+}
+
 /// Where an access starts in a tile, and how far each axis of the tile moves it.
-pub(crate) struct Walk<'a> {
+pub(super) struct Walk<'a> {
     values: &'a [Value],
     start: usize,
     strides: Vec<usize>,
 }
 
 impl Walk<'_> {
-    /// Add `coefficient` times the entries of the tile, in order, to `sums`.
-    pub(crate) fn add_to(&self, coefficient: Value, tile: &[AxisTile], sums: &mut [Value]) {
+    /// Add `coefficient` times the entries of the tile from `first` on, in order, to `sums`.
+    pub(super) fn add_to(&self, coefficient: Value, tile: &[AxisTile], first: usize, mut sums: &mut [Value]) {
         let Some((&inner, outer)) = self.strides.split_last() else {
             sums[0] += coefficient * self.values[self.start];
             return;
         };
         let run = 1 << tile[outer.len()].log_size;
-        for (flat, sums) in sums.chunks_exact_mut(run).enumerate() {
-            let mut rest = flat;
-            let mut place = self.start;
+        let (mut row, mut skipped) = (first / run, first % run);
+        while !sums.is_empty() {
+            let mut rest = row;
+            let mut place = self.start + skipped * inner;
             for (stride, part) in outer.iter().zip(tile).rev() {
                 place += stride * (rest & ((1 << part.log_size) - 1));
                 rest >>= part.log_size;
             }
-            for (step, sum) in sums.iter_mut().enumerate() {
-                *sum += coefficient * self.values[place + step * inner];
+            let (own, later) = sums.split_at_mut(sums.len().min(run - skipped));
+            if inner == 1 {
+                let entries = &self.values[place..place + own.len()];
+                own.iter_mut().zip(entries).for_each(|(sum, &entry)| *sum += coefficient * entry);
+            } else {
+                for (step, sum) in own.iter_mut().enumerate() {
+                    *sum += coefficient * self.values[place + step * inner];
+                }
             }
+            (row, skipped, sums) = (row + 1, 0, later);
         }
     }
 }
 
 /// Append the entries of a tile of a tensor's values, in the order of the tile's variables.
-pub(crate) fn append_tile<T>(
-    statement: &Statement,
-    values: &[T],
-    tile: &Tile,
-    output: &mut Vec<Value>,
-    to_field: impl Fn(&T) -> Value,
-) {
+pub(super) fn append_tile<T: Entry>(statement: &Statement, values: &[T], tile: &Tile, output: &mut Vec<Value>) {
     let shape = statement.shape(tile.tensor);
     let Some((last, outer)) = tile.parts.split_last() else {
-        output.push(to_field(&values[0]));
+        output.push(values[0].value());
         return;
     };
     let run = 1 << last.log_size;
@@ -214,7 +276,7 @@ pub(crate) fn append_tile<T>(
             rest /= sizes[axis];
             stride *= shape[axis];
         }
-        output.extend(values[offset + last.offset..][..run].iter().map(&to_field));
+        output.extend(values[offset + last.offset..][..run].iter().map(|entry| entry.value()));
     }
 }
 
@@ -252,8 +314,8 @@ fn copy(values: &[Value], shape: &[usize], along: &[Along], depth: usize, output
 }
 
 /// Add `weight * values` to their places, summing out weighed axes.
-fn accumulate(
-    values: &[Value],
+fn accumulate<T: Entry>(
+    values: &[T],
     shape: &[usize],
     along: &[Along],
     weight: Challenge,
@@ -261,18 +323,18 @@ fn accumulate(
     place: usize,
 ) {
     let Some((&size, inner)) = shape.split_first() else {
-        output[place] += weight * values[0];
+        output[place] += weight * values[0].value();
         return;
     };
     let run = values.len() / size;
     match &along[0] {
         Along::Keep(stride) if inner.is_empty() => {
             for (i, &value) in values.iter().enumerate() {
-                output[place + i * stride] += weight * value;
+                output[place + i * stride] += weight * value.value();
             }
         }
         Along::Weigh(table) if inner.is_empty() => {
-            let sum: Challenge = table.iter().zip(values).map(|(&factor, &value)| factor * value).sum();
+            let sum: Challenge = table.iter().zip(values).map(|(&factor, &value)| factor * value.value()).sum();
             output[place] += weight * sum;
         }
         Along::Keep(stride) => {
@@ -297,4 +359,15 @@ fn broadcast<T: Copy>(values: &mut [T], stride: usize, size: usize) {
             copy.copy_from_slice(first);
         }
     }
+}
+
+/// `eq` tables of the challenge points.
+pub(super) fn eq_tables(statement: &Statement, points: &AxisPoints) -> EqTables {
+    let table = |axis: AxisId, coordinates: &[Coordinate]| {
+        let values: Vec<Challenge> = coordinates.iter().map(|coordinate| coordinate.value()).collect();
+        let mut table = eq_table(&values);
+        table.truncate(statement.axis(axis).size);
+        table
+    };
+    points.iter().map(|(&axis, coordinates)| (axis, table(axis, coordinates))).collect()
 }

@@ -1,112 +1,28 @@
-//! Relations over plain integers: what a proof shows, checked directly. Slow and obvious; tests and tools use it.
+//! Entries of tensors as relations address them: at indices of a box of axes.
 
-use crate::Statement;
-use crate::assignment::{Assignment, look_up};
-use crate::axis::AxisId;
-use crate::public::PublicTensor;
-use crate::relation::{Access, Index, Linear, NamedRelation, Relation, TensorKind};
+use obelysk_statement::axis::AxisId;
+use obelysk_statement::relation::{Access, Index, Linear, TensorKind};
+use obelysk_statement::{PublicTensor, Statement};
 
-/// A relation that does not hold.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("relation `{relation}` does not hold at index {index:?}")]
-pub struct Unsatisfied {
-    /// Name of the relation.
-    pub relation: String,
-    /// Where in its box.
-    pub index: Vec<usize>,
-}
-
-/// Check every relation.
-///
-/// # Errors
-/// The first relation that does not hold, with the first index at which it fails.
-///
-/// # Panics
-/// If a committed tensor has no values or a wrong number of them.
-pub fn check(statement: &Statement, weights: &Assignment, witness: &Assignment) -> Result<(), Unsatisfied> {
-    statement.relations.iter().try_for_each(|named| check_relation(statement, weights, witness, named))
-}
-
-/// Check one relation.
-///
-/// # Errors
-/// The first index at which it fails.
-///
-/// # Panics
-/// As [`check`].
-pub fn check_relation(
-    statement: &Statement,
-    weights: &Assignment,
-    witness: &Assignment,
-    named: &NamedRelation,
-) -> Result<(), Unsatisfied> {
-    let failed = match &named.relation {
-        Relation::Lookup(lookup) => look_up(statement, weights, witness, named, lookup, |_| {}).map(|miss| miss.index),
-        Relation::Product { output, contractions, summed } => {
-            let axes = [named.axes.as_slice(), summed].concat();
-            let reader = Reader::new(statement, weights, witness, &axes);
-            let output = reader.linear(output);
-            let pairs: Vec<_> =
-                contractions.iter().map(|c| (c.coefficient, reader.access(&c.left), reader.access(&c.right))).collect();
-            let (outer, inner) = reader.sizes.split_at(named.axes.len());
-            first_index(outer, |index| {
-                let mut full = index.to_vec();
-                full.resize(axes.len(), 0);
-                let expected = i128::from(output.value(&full));
-                let mut sum = 0;
-                if !pairs.is_empty() {
-                    first_index(inner, |tail| {
-                        full[outer.len()..].copy_from_slice(tail);
-                        for (coefficient, left, right) in &pairs {
-                            sum += i128::from(coefficient * left.value(&full)) * i128::from(right.value(&full));
-                        }
-                        false
-                    });
-                }
-                sum != expected
-            })
-        }
-        Relation::Rows { monomials } => {
-            let reader = Reader::new(statement, weights, witness, &named.axes);
-            let monomials: Vec<(i64, Vec<_>)> = monomials
-                .iter()
-                .map(|m| (m.coefficient, m.factors.iter().map(|factor| reader.access(factor)).collect()))
-                .collect();
-            first_index(&reader.sizes, |index| {
-                let value =
-                    |factors: &Vec<Cursor>| factors.iter().map(|f| i128::from(f.value(index))).product::<i128>();
-                monomials.iter().map(|(c, factors)| i128::from(*c) * value(factors)).sum::<i128>() != 0
-            })
-        }
-        Relation::Vanishing { left, right } => {
-            let reader = Reader::new(statement, weights, witness, &named.axes);
-            let (left, right) = (reader.linear(left), reader.linear(right));
-            first_index(&reader.sizes, |index| left.value(index) != 0 && right.value(index) != 0)
-        }
-    };
-    match failed {
-        Some(index) => Err(Unsatisfied { relation: named.name.clone(), index }),
-        None => Ok(()),
-    }
-}
+use crate::{Assignment, EntriesRef, Weights};
 
 /// Values of accesses at indices of a list of axes.
 pub(crate) struct Reader<'a> {
     statement: &'a Statement,
-    weights: &'a Assignment,
+    weights: &'a Weights,
     witness: &'a Assignment,
     axes: &'a [AxisId],
     pub(crate) sizes: Vec<usize>,
 }
 
-enum Entries<'a> {
-    Stored(&'a [i32]),
+enum Source<'a> {
+    Stored(EntriesRef<'a>),
     Public(&'a PublicTensor),
 }
 
 /// An access with its addressing worked out.
 pub(crate) struct Cursor<'a> {
-    entries: Entries<'a>,
+    entries: Source<'a>,
     /// Per tensor axis: size, and either the position in the index, a constant, or a sum.
     axes: Vec<(usize, Index, usize)>,
     sums: bool,
@@ -120,7 +36,7 @@ pub(crate) struct LinearCursor<'a> {
 impl<'a> Reader<'a> {
     pub(crate) fn new(
         statement: &'a Statement,
-        weights: &'a Assignment,
+        weights: &'a Weights,
         witness: &'a Assignment,
         axes: &'a [AxisId],
     ) -> Self {
@@ -130,11 +46,10 @@ impl<'a> Reader<'a> {
 
     pub(crate) fn access(&self, access: &Access) -> Cursor<'a> {
         let tensor = self.statement.tensor(access.tensor);
-        let stored = |values: &'a Assignment| Entries::Stored(&values[&tensor.name]);
         let entries = match &tensor.kind {
-            TensorKind::Public(public) => Entries::Public(public),
-            TensorKind::Weight => stored(self.weights),
-            TensorKind::Witness => stored(self.witness),
+            TensorKind::Public(public) => Source::Public(public),
+            TensorKind::Weight => Source::Stored(self.weights[&tensor.name].as_ref()),
+            TensorKind::Witness => Source::Stored(EntriesRef::I32(&self.witness[&tensor.name])),
         };
         let axes = access.index.iter().zip(&tensor.axes).map(|(&index, &own)| {
             let place = match index {
@@ -177,7 +92,7 @@ impl<'a> Reader<'a> {
 impl Cursor<'_> {
     /// Add `coefficient` times the value at every index of the box to `values`.
     fn add_to(&self, coefficient: i64, sizes: &[usize], values: &mut [i64]) {
-        let (Entries::Stored(entries), false) = (&self.entries, self.sums) else {
+        let (Source::Stored(entries), false) = (&self.entries, self.sums) else {
             let mut place = 0;
             first_index(sizes, |index| {
                 values[place] += coefficient * self.value(index);
@@ -196,7 +111,7 @@ impl Cursor<'_> {
             stride *= size;
         }
         let (Some((&inner, outer)), Some((&run, outer_sizes))) = (strides.split_last(), sizes.split_last()) else {
-            values[0] += coefficient * i64::from(entries[start]);
+            values[0] += coefficient * i64::from(entries.get(start));
             return;
         };
         for (row, values) in values.chunks_exact_mut(run).enumerate() {
@@ -206,7 +121,7 @@ impl Cursor<'_> {
                 rest /= size;
             }
             for (step, value) in values.iter_mut().enumerate() {
-                *value += coefficient * i64::from(entries[place + step * inner]);
+                *value += coefficient * i64::from(entries.get(place + step * inner));
             }
         }
     }
@@ -221,22 +136,22 @@ impl Cursor<'_> {
             _ => place,
         };
         match &self.entries {
-            Entries::Stored(values) => {
+            Source::Stored(values) => {
                 let flat = self.axes.iter().fold(0, |flat, axis| flat * axis.0 + coordinate(axis));
-                i64::from(values[flat])
+                i64::from(values.get(flat))
             }
-            Entries::Public(public) => public.value(&self.axes.iter().map(coordinate).collect::<Vec<_>>()),
+            Source::Public(public) => public.value(&self.axes.iter().map(coordinate).collect::<Vec<_>>()),
         }
     }
 
     fn sum(&self, index: &[usize], prefix: &mut Vec<usize>) -> i64 {
         let Some(&(size, how, place)) = self.axes.get(prefix.len()) else {
             return match &self.entries {
-                Entries::Stored(values) => {
+                Source::Stored(values) => {
                     let flat = self.axes.iter().zip(prefix.iter()).fold(0, |flat, (axis, i)| flat * axis.0 + i);
-                    i64::from(values[flat])
+                    i64::from(values.get(flat))
                 }
-                Entries::Public(public) => public.value(prefix),
+                Source::Public(public) => public.value(prefix),
             };
         };
         let range = match how {
@@ -261,7 +176,7 @@ impl LinearCursor<'_> {
 }
 
 /// The first index of the box, in storage order, that satisfies the predicate.
-fn first_index(sizes: &[usize], mut predicate: impl FnMut(&[usize]) -> bool) -> Option<Vec<usize>> {
+pub(crate) fn first_index(sizes: &[usize], mut predicate: impl FnMut(&[usize]) -> bool) -> Option<Vec<usize>> {
     let mut index = vec![0; sizes.len()];
     loop {
         if predicate(&index) {

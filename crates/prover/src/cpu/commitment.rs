@@ -1,46 +1,57 @@
-//! The two commitments and their openings.
+//! Commitments and their openings.
+
+use std::sync::Arc;
 
 use obelysk_statement::layout::{Role, Tile};
 use obelysk_statement::plan::Committed;
 use obelysk_statement::reduction::Openings;
-use obelysk_statement::schedule::first_fold;
 use obelysk_statement::transcript::{Commitments, Opening, Root, Transcript, start};
-use obelysk_statement::{Assignment, Challenge, CompileError, Statement, Value};
+use obelysk_statement::{Challenge, Statement, Value};
+use obelysk_verifier::proof::root_bytes;
+use obelysk_witness::{Entries, EntriesRef, Weights, misfit};
 use p3_commit::MultilinearPcs;
 use p3_field::PrimeCharacteristicRing;
 use p3_matrix::dense::RowMajorMatrix;
 use p3_sumcheck::PrescribedPointPcs;
 use p3_sumcheck::layout::{Layout as _, SuffixProver, Table};
 
-use crate::tensors::append_tile;
+use super::tensors::append_tile;
+use crate::ProveError;
+use crate::backend::DeviceError;
 
 /// What the prover keeps of a commitment.
-pub(crate) type CommitmentData = <Commitments as MultilinearPcs<Challenge, Transcript>>::ProverData;
+pub type CommitmentData = <Commitments as MultilinearPcs<Challenge, Transcript>>::ProverData;
 
-/// The commitment to a model's weights. A proof consumes it: with large models there is no room for two.
+/// A model's weights with the commitment to them, for any number of proofs.
 #[derive(Clone)]
-pub struct WeightCommitment {
+pub struct CommittedModel {
+    weights: Arc<Weights>,
     root: [u8; 32],
     data: Option<CommitmentData>,
 }
 
-impl WeightCommitment {
+impl CommittedModel {
     /// Commit to the weights of a statement. Any statement of the model gives the same commitment.
     ///
     /// # Errors
-    /// [`CompileError::Unsupported`] for a size that the code cannot hold.
-    pub fn new(statement: &Statement, weights: &Assignment) -> Result<Self, CompileError> {
+    /// [`ProveError::Misfit`] for weights of another model, [`obelysk_statement::CompileError::Unsupported`] for a size that the code cannot hold.
+    pub fn new(statement: &Statement, weights: Arc<Weights>) -> Result<Self, ProveError> {
+        if let Some(misfit) = misfit(statement, Role::Weight, |name| weights.get(name).map(Entries::len)) {
+            return Err(ProveError::Misfit(misfit));
+        }
         let Some(committed) = Committed::new(statement, Role::Weight)? else {
-            return Ok(Self { root: [0; 32], data: None });
+            return Ok(Self { weights, root: [0; 32], data: None });
         };
-        let append = |tile: &Tile, output: &mut Vec<Value>| {
-            let values = &weights[&statement.tensor(tile.tensor).name];
-            append_tile(statement, values, tile, output, |&value| Value::from_i32(value));
+        let append = |tile: &Tile, output: &mut Vec<Value>| match weights[&statement.tensor(tile.tensor).name].as_ref()
+        {
+            EntriesRef::I16(entries) => append_tile(statement, entries, tile, output),
+            EntriesRef::I32(entries) => append_tile(statement, entries, tile, output),
         };
         // The root enters each proof's transcript through its start; this one is discarded.
         let mut scratch = start(&[], &Statement::default(), &[0; 32]);
         let (root, data) = commit(&committed, append, &mut scratch);
-        Ok(Self { root: crate::bytes_of_root(&root), data: Some(data) })
+        let root = root_bytes(&root).expect("a tree has one root");
+        Ok(Self { weights, root, data: Some(data) })
     }
 
     /// The root, part of the model's digest. Zero for a statement without weights.
@@ -49,13 +60,19 @@ impl WeightCommitment {
         self.root
     }
 
-    pub(crate) fn into_data(self) -> CommitmentData {
-        self.data.expect("a statement with weights has a commitment")
+    /// The weights.
+    #[must_use]
+    pub fn weights(&self) -> &Weights {
+        &self.weights
+    }
+
+    pub(super) fn data(&self) -> &CommitmentData {
+        self.data.as_ref().expect("a statement with weights has a commitment")
     }
 }
 
 /// Commit to all tiles of a layout, whose values come from `append`, and absorb the root.
-pub(crate) fn commit(
+pub(super) fn commit(
     committed: &Committed,
     append: impl Fn(&Tile, &mut Vec<Value>),
     transcript: &mut Transcript,
@@ -74,21 +91,18 @@ pub(crate) fn commit(
             Table::new(RowMajorMatrix::new(values, 1 << table.arity))
         })
         .collect();
-    let witness = SuffixProver::<Value, Challenge>::new_witness(tables, committed.schedule.folds[0]);
+    let witness = SuffixProver::<Value, Challenge>::new_witness(tables, committed.schedule.first_fold());
     MultilinearPcs::<Challenge, Transcript>::commit(&committed.commitments, witness, transcript)
         .expect("the schedule was made for this size")
 }
 
 /// Open a commitment at the claims' points.
-pub(crate) fn open(
+pub(super) fn open(
     committed: &Committed,
     data: CommitmentData,
     openings: &Openings,
     transcript: &mut Transcript,
-) -> Result<Opening, CompileError> {
-    debug_assert!(committed.schedule.folds[0] >= first_fold(Role::Witness));
-    committed
-        .commitments
-        .open_at(data, &openings.protocol, &openings.points, transcript)
-        .map_err(|error| CompileError::Unsupported(format!("an opening with this many claims: {error}")))
+) -> Result<Opening, DeviceError> {
+    let opened = committed.commitments.open_at(data, &openings.protocol, &openings.points, transcript);
+    opened.map_err(|error| DeviceError::Unsupported(format!("an opening with this many claims: {error}")))
 }

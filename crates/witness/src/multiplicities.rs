@@ -1,13 +1,10 @@
-//! Values of tensors, and the multiplicities that follow from them.
+//! How often each row of a table is looked up: the one kind of witness tensor that follows from the others.
 
-use std::collections::BTreeMap;
+use obelysk_statement::Statement;
+use obelysk_statement::relation::{Linear, Lookup, NamedRelation, Relation};
 
-use crate::check::Reader;
-use crate::relation::{Linear, Lookup, NamedRelation, Relation, TensorKind};
-use crate::{Statement, TensorId};
-
-/// Entries of tensors by name, in storage order, as signed integers.
-pub type Assignment = BTreeMap<String, Vec<i32>>;
+use crate::reader::Reader;
+use crate::{Assignment, Weights};
 
 /// A lookup that misses its table.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,9 +18,11 @@ pub struct Miss {
     pub row: Vec<i64>,
 }
 
-/// Count how often each table row is looked up and set the multiplicity tensors. Misses are not counted; the first
-/// one is returned beside the counts.
-pub fn fill_multiplicities(statement: &Statement, weights: &Assignment, witness: &mut Assignment) -> Option<Miss> {
+/// Count how often each table row is looked up and set the multiplicity tensors.
+///
+/// # Errors
+/// The first lookup that misses its table; the counts of all others are set nevertheless.
+pub fn fill_multiplicities(statement: &Statement, weights: &Weights, witness: &mut Assignment) -> Result<(), Miss> {
     let mut counts: Vec<Vec<i32>> = statement.tables.iter().map(|table| vec![0; 1 << table.rows.bits()]).collect();
     let mut miss = None;
     for named in &statement.relations {
@@ -36,13 +35,13 @@ pub fn fill_multiplicities(statement: &Statement, weights: &Assignment, witness:
     for (table, counts) in statement.tables.iter().zip(counts) {
         witness.insert(statement.tensor(table.multiplicity).name.clone(), counts);
     }
-    miss
+    miss.map_or(Ok(()), Err)
 }
 
 /// Visit the table row of every lookup of a relation; the first lookup that misses is returned.
 pub(crate) fn look_up(
     statement: &Statement,
-    weights: &Assignment,
+    weights: &Weights,
     witness: &Assignment,
     named: &NamedRelation,
     lookup: &Lookup,
@@ -73,26 +72,4 @@ pub(crate) fn look_up(
         }
     }
     miss
-}
-
-/// Names and lengths that an assignment lacks or gets wrong for the committed tensors of a kind.
-#[must_use]
-pub fn misfit(statement: &Statement, weights: &Assignment, witness: &Assignment) -> Option<String> {
-    for (position, tensor) in statement.tensors.iter().enumerate() {
-        let values = match tensor.kind {
-            TensorKind::Public(_) => continue,
-            TensorKind::Weight => weights,
-            TensorKind::Witness => witness,
-        };
-        let id = TensorId(u32::try_from(position).expect("few tensors"));
-        let expected = statement.len_of(id);
-        match values.get(&tensor.name) {
-            None => return Some(format!("tensor `{}` has no values", tensor.name)),
-            Some(values) if values.len() != expected => {
-                return Some(format!("tensor `{}` has {} values, not {expected}", tensor.name, values.len()));
-            }
-            Some(_) => {}
-        }
-    }
-    None
 }

@@ -1,0 +1,280 @@
+//! The tree of fractions. Layers up to a size are kept; those below, of which the leaves are most, are computed again wherever they are
+//! read, in runs that fit the cache: a proof's memory does not grow with its lookups.
+
+use obelysk_statement::{Challenge, Value};
+use p3_field::{Algebra, BasedVectorSpace, PackedFieldExtension, PackedValue as _, PrimeCharacteristicRing};
+use rayon::prelude::*;
+
+use super::layer::LayerRounds;
+use super::leaves::{Leaves, Run};
+use super::{PackedChallenge, PackedValue};
+use crate::backend::{DeviceError, Fractions, Layer};
+
+/// Binary logarithm of the nodes of the largest layer that is kept.
+const KEPT: usize = 21;
+/// Binary logarithm of the nodes of the largest layer that is kept number by number.
+pub(super) const SCALAR: usize = 10;
+/// Binary logarithm of the nodes that are computed at once.
+pub(super) const RUN: usize = 9;
+
+/// Fractions of some nodes.
+#[derive(Clone, Debug)]
+pub(super) struct Nodes<A> {
+    pub(super) numerators: Vec<A>,
+    pub(super) denominators: Vec<A>,
+}
+
+/// The tree over some leaves.
+pub(super) struct Tree<'a> {
+    leaves: Leaves<'a>,
+    /// The layers of `1, 2, 4, ..` nodes, up to [`SCALAR`].
+    scalar: Vec<Nodes<Challenge>>,
+    /// The layers of twice, four times, .. as many nodes, up to the largest that is kept.
+    packed: Vec<Nodes<PackedChallenge>>,
+    /// Binary logarithm of the nodes of that layer.
+    kept: usize,
+}
+
+impl<A: PrimeCharacteristicRing + Copy> Nodes<A> {
+    /// The layer above: a node's children are half a layer apart.
+    fn parents(&self) -> Self {
+        let half = self.denominators.len() / 2;
+        let (n0, n1) = self.numerators.split_at(half);
+        let (d0, d1) = self.denominators.split_at(half);
+        Self {
+            numerators: (0..half).map(|x| n0[x] * d1[x] + n1[x] * d0[x]).collect(),
+            denominators: (0..half).map(|x| d0[x] * d1[x]).collect(),
+        }
+    }
+
+    fn sum(mut self, other: &Self) -> Self {
+        for x in 0..self.denominators.len() {
+            self.numerators[x] =
+                self.numerators[x] * other.denominators[x] + other.numerators[x] * self.denominators[x];
+            self.denominators[x] *= other.denominators[x];
+        }
+        self
+    }
+
+    fn extend(mut self, other: Self) -> Self {
+        self.numerators.extend(other.numerators);
+        self.denominators.extend(other.denominators);
+        self
+    }
+}
+
+impl Nodes<PackedChallenge> {
+    /// One by one.
+    pub(super) fn unpack(&self) -> Nodes<Challenge> {
+        Nodes { numerators: unpack(&self.numerators), denominators: unpack(&self.denominators) }
+    }
+}
+
+/// Challenges one by one.
+pub(super) fn unpack(values: &[PackedChallenge]) -> Vec<Challenge> {
+    <PackedChallenge as PackedFieldExtension<Value, Challenge>>::to_ext_iter(values.iter().copied()).collect()
+}
+
+/// Challenges side by side, from their coefficients.
+fn pack(coefficients: &[Vec<Value>; 4]) -> Vec<PackedChallenge> {
+    let packed = coefficients.each_ref().map(|values| PackedValue::pack_slice(values));
+    (0..packed[0].len()).map(|x| PackedChallenge::from_basis_coefficients_fn(|place| packed[place][x])).collect()
+}
+
+impl Run {
+    fn nodes(&self) -> Nodes<Challenge> {
+        let size = self.denominators[0].len();
+        let denominator = |x: usize| Challenge::from_basis_coefficients_fn(|place| self.denominators[place][x]);
+        let numerators = match &self.numerators {
+            None => vec![Challenge::ONE; size],
+            Some(values) => values.iter().map(|&value| value.into()).collect(),
+        };
+        Nodes { numerators, denominators: (0..size).map(denominator).collect() }
+    }
+
+    pub(super) fn packed_nodes(&self) -> Nodes<PackedChallenge> {
+        let denominators = pack(&self.denominators);
+        let numerators = match &self.numerators {
+            None => vec![PackedChallenge::ONE; denominators.len()],
+            Some(values) => PackedValue::pack_slice(values).iter().map(|&value| value.into()).collect(),
+        };
+        Nodes { numerators, denominators }
+    }
+
+    /// The fractions of nodes whose children these are; most numerators are one.
+    fn sum(&self, other: &Self) -> Nodes<PackedChallenge> {
+        let (d0, d1) = (pack(&self.denominators), pack(&other.denominators));
+        let by = |numerators: &Option<Vec<Value>>, denominators: &[PackedChallenge]| match numerators {
+            None => denominators.to_vec(),
+            Some(values) => scaled(denominators, PackedValue::pack_slice(values)),
+        };
+        let mut numerators = by(&self.numerators, &d1);
+        let others = by(&other.numerators, &d0);
+        numerators.iter_mut().zip(others).for_each(|(sum, term)| *sum += term);
+        Nodes { numerators, denominators: d0.iter().zip(&d1).map(|(&d0, &d1)| d0 * d1).collect() }
+    }
+}
+
+fn scaled<A: Algebra<B> + Copy, B: Copy>(values: &[A], factors: &[B]) -> Vec<A> {
+    values.iter().zip(factors).map(|(&value, &factor)| value * factor).collect()
+}
+
+impl<'a> Tree<'a> {
+    /// Compute the layers that are kept.
+    pub(super) fn new(leaves: Leaves<'a>) -> Self {
+        Self::keeping(leaves, KEPT)
+    }
+
+    fn keeping(leaves: Leaves<'a>, kept: usize) -> Self {
+        let kept = kept.min(leaves.variables);
+        let mut tree = Self { leaves, scalar: Vec::new(), packed: Vec::new(), kept: 0 };
+        let mut lowest = if kept <= SCALAR {
+            tree.leaves_one_by_one(kept)
+        } else {
+            let mut packed = vec![tree.layer_in_runs(kept)];
+            while packed.len() < kept - SCALAR {
+                let parents = parents_in_parallel(packed.last().expect("not empty"));
+                packed.push(parents);
+            }
+            let lowest = packed.last().expect("not empty").unpack().parents();
+            packed.reverse();
+            tree.packed = packed;
+            lowest
+        };
+        let mut scalar = Vec::new();
+        while lowest.denominators.len() > 1 {
+            let parents = lowest.parents();
+            scalar.push(std::mem::replace(&mut lowest, parents));
+        }
+        scalar.push(lowest);
+        scalar.reverse();
+        Self { scalar, kept, ..tree }
+    }
+
+    /// The layer of `2^level` nodes of a small tree, whose leaves it is or is not.
+    fn leaves_one_by_one(&self, level: usize) -> Nodes<Challenge> {
+        let mut nodes = self.leaves.run(0, 1 << self.leaves.variables).nodes();
+        while nodes.denominators.len() > 1 << level {
+            nodes = nodes.parents();
+        }
+        nodes
+    }
+
+    fn layer_in_runs(&self, level: usize) -> Nodes<PackedChallenge> {
+        let runs: Vec<_> =
+            (0..1usize << (level - RUN)).into_par_iter().map(|run| self.nodes(level, run << RUN, 1 << RUN)).collect();
+        let mut runs = runs.into_iter();
+        let first = runs.next().expect("a layer has runs");
+        runs.fold(first, Nodes::extend)
+    }
+
+    /// Variables of the leaves.
+    pub(super) fn variables(&self) -> usize {
+        self.leaves.variables
+    }
+
+    /// Binary logarithm of the nodes of the largest layer that is kept.
+    pub(super) fn kept(&self) -> usize {
+        self.kept
+    }
+
+    /// Take a kept layer that nothing reads any more, if it is kept side by side.
+    pub(super) fn take_packed(&mut self, level: usize) -> Nodes<PackedChallenge> {
+        let place = level - SCALAR - 1;
+        std::mem::replace(&mut self.packed[place], Nodes { numerators: Vec::new(), denominators: Vec::new() })
+    }
+
+    /// A kept layer, one by one.
+    pub(super) fn scalar(&self, level: usize) -> &Nodes<Challenge> {
+        &self.scalar[level]
+    }
+
+    /// `size` nodes of a layer from `start` on.
+    pub(super) fn nodes(&self, level: usize, start: usize, size: usize) -> Nodes<PackedChallenge> {
+        let variables = self.variables();
+        if level == variables {
+            return self.leaves.run(start, size).packed_nodes();
+        }
+        let other = start + (1 << level);
+        if level + 1 == variables {
+            return self.leaves.run(start, size).sum(&self.leaves.run(other, size));
+        }
+        self.nodes(level + 1, start, size).sum(&self.nodes(level + 1, other, size))
+    }
+}
+
+fn parents_in_parallel(nodes: &Nodes<PackedChallenge>) -> Nodes<PackedChallenge> {
+    let half = nodes.denominators.len() / 2;
+    let (n0, n1) = nodes.numerators.split_at(half);
+    let (d0, d1) = nodes.denominators.split_at(half);
+    let numerator = |x: usize| n0[x] * d1[x] + n1[x] * d0[x];
+    Nodes {
+        numerators: (0..half).into_par_iter().map(numerator).collect(),
+        denominators: (0..half).into_par_iter().map(|x| d0[x] * d1[x]).collect(),
+    }
+}
+
+impl Fractions for Tree<'_> {
+    fn root(&self) -> Challenge {
+        self.scalar[0].denominators[0]
+    }
+
+    fn layer<'a>(&'a mut self, lambda: Challenge, point: &[Challenge]) -> Result<Box<dyn Layer + 'a>, DeviceError> {
+        Ok(Box::new(LayerRounds::new(self, lambda, point)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use obelysk_statement::TableRows;
+    use obelysk_statement::transcript::start;
+    use p3_multi_stark::fractional_gkr::{Fraction, LeafNumerator, prove_fractional_gkr};
+    use p3_multilinear_util::poly::{Poly, PolyMaybePacked};
+
+    use super::*;
+    use crate::lookup;
+
+    /// Two tables of `2^(variables - 1)` rows whose counts cancel.
+    struct Sample {
+        rows: TableRows,
+        counts: [Vec<Value>; 2],
+    }
+
+    impl Sample {
+        fn new(variables: usize) -> Self {
+            let size = 1i32 << (variables - 1);
+            let scrambled = |row: i32| row.wrapping_mul(0x9E37_79B1_u32 as i32) >> 8;
+            let counts: Vec<Value> = (0..size).map(|row| Value::from_i32(scrambled(row + 7))).collect();
+            let negated = counts.iter().map(|&count| -count).collect();
+            let values = Arc::new((0..size).map(scrambled).collect());
+            Self { rows: TableRows::Function { first: -3, values }, counts: [counts, negated] }
+        }
+
+        fn leaves(&self) -> Leaves<'_> {
+            let base = Challenge::from_basis_coefficients_fn(|place| Value::from_usize(77_777 * (place + 3)));
+            Leaves::of_tables(&self.rows, [&self.counts[0], &self.counts[1]], base)
+        }
+    }
+
+    #[test]
+    fn kept_and_recomputed_layers_make_the_messages_of_the_oracle() {
+        for variables in [1, 2, 3, 5, 11, 13, 15] {
+            let sample = Sample::new(variables);
+            let nodes = sample.leaves().run(0, 1 << variables).nodes();
+            let numerators = sample.leaves().run(0, 1 << variables).numerators.expect("counts are not one");
+            let (numerators, denominators) =
+                (Poly::new(numerators), PolyMaybePacked::Scalar(Poly::new(nodes.denominators)));
+            let leaves = Fraction { n: LeafNumerator::Base(&numerators), d: &denominators };
+            let transcript = start(&[], &obelysk_statement::Statement::default(), &[0; 32]);
+            let (expected, end) = prove_fractional_gkr::<Value, Challenge, _>(leaves, &mut transcript.clone());
+            for kept in [SCALAR + 1, SCALAR + 2, KEPT] {
+                let mut tree = Tree::keeping(sample.leaves(), kept);
+                let (proof, point) = lookup::prove(variables, &mut tree, &mut transcript.clone()).expect("a processor");
+                assert_eq!(point, end.point.as_slice(), "{variables} variables, {kept} kept");
+                assert_eq!(postcard::to_allocvec(&proof), postcard::to_allocvec(&expected));
+            }
+        }
+    }
+}

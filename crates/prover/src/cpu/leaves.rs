@@ -1,0 +1,196 @@
+//! Leaves of the lookup argument, computed where they are needed: one over the key minus what is looked up, and minus a multiplicity over
+//! the key minus a table's row.
+
+use obelysk_statement::lookup::Source;
+use obelysk_statement::plan::Plan;
+use obelysk_statement::reduction::constant;
+use obelysk_statement::relation::{Access, Linear};
+use obelysk_statement::{AxisTile, Challenge, Relation, TableRows, Value};
+use p3_field::{BasedVectorSpace, PackedValue as _, PrimeCharacteristicRing};
+
+use super::PackedValue;
+use super::tensors::{Tensors, Walk};
+
+/// Coefficients of a challenge over the base field.
+const DEGREE: usize = 4;
+
+/// All leaves of a statement, by blocks; what is behind the last block is `0 / 1`.
+pub(super) struct Leaves<'a> {
+    blocks: Vec<Block<'a>>,
+    /// Binary logarithm of their number.
+    pub(super) variables: usize,
+}
+
+/// A run of leaves whose denominators are `base - sum power * column`.
+struct Block<'a> {
+    offset: usize,
+    size: usize,
+    numerators: Numerators<'a>,
+    base: Challenge,
+    columns: Vec<(Challenge, Column<'a>)>,
+}
+
+enum Numerators<'a> {
+    One,
+    Mask(Column<'a>),
+    MinusCounts(&'a [Value]),
+}
+
+/// What is subtracted from the key at every leaf of a block.
+enum Column<'a> {
+    /// A linear form over a tile of a relation's box.
+    Form { parts: &'a [AxisTile], terms: Vec<(Value, Walk<'a>)>, constant: Value },
+    /// A column of a table.
+    Table { rows: &'a TableRows, column: usize },
+}
+
+/// Some leaves: coefficients of the denominators side by side.
+pub(super) struct Run {
+    /// `None` where all are one.
+    pub(super) numerators: Option<Vec<Value>>,
+    pub(super) denominators: [Vec<Value>; DEGREE],
+}
+
+impl<'a> Leaves<'a> {
+    pub(super) fn new(plan: &'a Plan, tensors: &'a Tensors<'a>, [alpha, beta]: [Challenge; 2]) -> Self {
+        let statement = plan.statement;
+        let powers = |columns: usize| -> Vec<Challenge> {
+            let mut powers = vec![Challenge::ONE, beta * beta];
+            powers.extend(std::iter::successors(Some(beta * beta * beta), |power| Some(*power * beta)).take(columns));
+            powers
+        };
+        let block = |block: &'a obelysk_statement::lookup::Block| {
+            let (table, numerators, columns): (usize, _, Vec<Column>) = match &block.source {
+                Source::Table(position) => {
+                    let table = &statement.tables[*position];
+                    let column = |column| Column::Table { rows: &table.rows, column };
+                    let counts = Numerators::MinusCounts(tensors.of(table.multiplicity));
+                    (*position, counts, (0..table.rows.width()).map(column).collect())
+                }
+                Source::Relation(position, parts) => {
+                    let named = &statement.relations[*position];
+                    let Relation::Lookup(lookup) = &named.relation else { unreachable!("blocks name lookups") };
+                    let form = |terms: &[(i64, Access)], constant: i64| Column::Form {
+                        parts,
+                        terms: terms
+                            .iter()
+                            .map(|(coefficient, access)| {
+                                (Value::from_i64(*coefficient), tensors.walk(access, &named.axes, parts))
+                            })
+                            .collect(),
+                        constant: Value::from_i64(constant),
+                    };
+                    let numerators = match &lookup.mask {
+                        None => Numerators::One,
+                        Some(mask) => Numerators::Mask(form(&[(1, mask.clone())], 0)),
+                    };
+                    let column = |Linear { terms, constant }: &Linear| form(terms, *constant);
+                    (usize::from(lookup.table.0), numerators, lookup.columns.iter().map(column).collect())
+                }
+            };
+            let base = alpha - beta * constant(i64::try_from(table).expect("few tables"));
+            let columns = powers(columns.len()).into_iter().zip(columns).collect();
+            Block { offset: block.offset, size: 1 << block.log_size, numerators, base, columns }
+        };
+        Self { blocks: plan.blocks.iter().map(block).collect(), variables: plan.log_leaves() }
+    }
+
+    /// Two tables of the same rows, each with counts of its own.
+    #[cfg(test)]
+    pub(super) fn of_tables(rows: &'a TableRows, counts: [&'a [Value]; 2], base: Challenge) -> Self {
+        let size = 1 << rows.bits();
+        let block = |(place, counts)| {
+            let column = |column| Column::Table { rows, column };
+            let columns = vec![(Challenge::ONE, column(0)), (base * base, column(1))];
+            Block { offset: place * size, size, numerators: Numerators::MinusCounts(counts), base, columns }
+        };
+        Self { blocks: counts.into_iter().enumerate().map(block).collect(), variables: rows.bits() + 1 }
+    }
+
+    /// `size` leaves from `start` on.
+    pub(super) fn run(&self, start: usize, size: usize) -> Run {
+        let end = start + size;
+        let first = self.blocks.partition_point(|block| block.offset + block.size <= start);
+        let inside = self.blocks[first..].iter().take_while(|block| block.offset < end);
+        let covered: usize = inside.clone().map(|block| block.part(start, end).len()).sum();
+        let ones = covered == size && inside.clone().all(|block| matches!(block.numerators, Numerators::One));
+        let mut numerators = if ones { None } else { Some(vec![Value::ZERO; size]) };
+        let mut denominators: [Vec<Value>; DEGREE] =
+            std::array::from_fn(|place| vec![if place == 0 { Value::ONE } else { Value::ZERO }; size]);
+        let mut scratch = vec![Value::ZERO; size];
+        for block in inside {
+            let part = block.part(start, end);
+            let own = part.start - block.offset;
+            let place = part.start - start..part.end - start;
+            if let Some(numerators) = &mut numerators {
+                block.numerators.fill(own, &mut numerators[place.clone()]);
+            }
+            let base: &[Value] = block.base.as_basis_coefficients_slice();
+            for (denominators, &base) in denominators.iter_mut().zip(base) {
+                denominators[place.clone()].fill(base);
+            }
+            for (power, column) in &block.columns {
+                let column_values = &mut scratch[place.clone()];
+                column.fill(own, column_values);
+                let power: &[Value] = power.as_basis_coefficients_slice();
+                for (denominators, &power) in denominators.iter_mut().zip(power) {
+                    subtract(&mut denominators[place.clone()], power, column_values);
+                }
+            }
+        }
+        Run { numerators, denominators }
+    }
+}
+
+impl Block<'_> {
+    /// Its leaves between two places.
+    fn part(&self, start: usize, end: usize) -> std::ops::Range<usize> {
+        start.max(self.offset)..end.min(self.offset + self.size)
+    }
+}
+
+impl Numerators<'_> {
+    fn fill(&self, first: usize, values: &mut [Value]) {
+        match self {
+            Self::One => values.fill(Value::ONE),
+            Self::Mask(mask) => mask.fill(first, values),
+            Self::MinusCounts(counts) => {
+                values.iter_mut().zip(&counts[first..]).for_each(|(value, &count)| *value = -count);
+            }
+        }
+    }
+}
+
+impl Column<'_> {
+    fn fill(&self, first: usize, values: &mut [Value]) {
+        match self {
+            Self::Form { parts, terms, constant } => {
+                values.fill(*constant);
+                for (coefficient, walk) in terms {
+                    walk.add_to(*coefficient, parts, first, values);
+                }
+            }
+            Self::Table { rows, column } => {
+                for (row, value) in values.iter_mut().enumerate() {
+                    *value = Value::from_i64(rows.value(*column, first + row));
+                }
+            }
+        }
+    }
+}
+
+/// `values -= factor * column`.
+fn subtract(values: &mut [Value], factor: Value, column: &[Value]) {
+    if factor == Value::ZERO {
+        return;
+    }
+    let (packed, rest) = PackedValue::pack_slice_with_suffix_mut(values);
+    let (column, column_rest) = PackedValue::pack_slice_with_suffix(column);
+    if factor == Value::ONE {
+        packed.iter_mut().zip(column).for_each(|(value, &entry)| *value -= entry);
+    } else {
+        let factor = PackedValue::from(factor);
+        packed.iter_mut().zip(column).for_each(|(value, &entry)| *value -= factor * entry);
+    }
+    rest.iter_mut().zip(column_rest).for_each(|(value, &entry)| *value -= factor * entry);
+}

@@ -1,0 +1,82 @@
+//! The lookup argument's last claims: its leaves, as claims about what is looked up.
+
+use p3_field::PrimeCharacteristicRing;
+
+use super::{Claims, Equation, Sum, constant};
+use crate::eq::eq_at;
+use crate::lookup::{Block, Source};
+use crate::point::{AxisPoints, Coordinate, inside_tile};
+use crate::relation::{Access, Relation};
+use crate::{AxisTile, Challenge};
+
+impl Claims<'_> {
+    /// Numerators and denominators of the leaves at the point where the tree ends.
+    pub fn lookup(&mut self, blocks: &[Block], [alpha, beta]: [Challenge; 2], point: &[Challenge]) -> [Equation; 2] {
+        let mut numerators = Sum::default();
+        let mut denominators = Sum::default();
+        let mut covered = Challenge::ZERO;
+        for block in blocks {
+            let (prefix, local) = point.split_at(point.len() - block.log_size);
+            let weight = eq_at(prefix, block.offset >> block.log_size);
+            covered += weight;
+            let (top, bottom) = match &block.source {
+                Source::Relation(position, parts) => self.lookup_tile(*position, parts, local, [alpha, beta]),
+                Source::Table(position) => self.table_rows(*position, local, [alpha, beta]),
+            };
+            numerators.add(top.scaled(weight));
+            denominators.add(bottom.scaled(weight));
+        }
+        denominators.constant += Challenge::ONE - covered;
+        let equation = |name, sum| Equation { name, products: vec![(Challenge::ONE, vec![sum])] };
+        [
+            equation("numerators of the lookup argument", numerators),
+            equation("denominators of the lookup argument", denominators),
+        ]
+    }
+
+    fn lookup_tile(
+        &mut self,
+        position: usize,
+        parts: &[AxisTile],
+        local: &[Challenge],
+        [alpha, beta]: [Challenge; 2],
+    ) -> (Sum, Sum) {
+        let statement = self.statement;
+        let named = &statement.relations[position];
+        let Relation::Lookup(lookup) = &named.relation else { unreachable!("blocks name lookups") };
+        let mut points = AxisPoints::new();
+        let mut rest = local;
+        for (&axis, &part) in named.axes.iter().zip(parts) {
+            let (own, tail) = rest.split_at(part.log_size);
+            points.insert(axis, inside_tile(part, statement.axis(axis).bits(), own));
+            rest = tail;
+        }
+        let numerator = match &lookup.mask {
+            None => Sum { terms: Vec::new(), constant: Challenge::ONE },
+            Some(mask) => self.access(mask, &points),
+        };
+        let mut denominator = Sum { terms: Vec::new(), constant: alpha - beta * constant(i64::from(lookup.table.0)) };
+        let mut power = Challenge::ONE;
+        for (column, form) in lookup.columns.iter().enumerate() {
+            let value = self.linear(form, &points, &[]);
+            denominator.add(value.scaled(-power));
+            power *= if column == 0 { beta * beta } else { beta };
+        }
+        (numerator, denominator)
+    }
+
+    fn table_rows(&mut self, position: usize, local: &[Challenge], [alpha, beta]: [Challenge; 2]) -> (Sum, Sum) {
+        let table = &self.statement.tables[position];
+        let multiplicity = self.statement.tensor(table.multiplicity);
+        let coordinates = local.iter().map(|&value| Coordinate::Value(value)).collect();
+        let points = AxisPoints::from([(multiplicity.axes[0], coordinates)]);
+        let counts = self.access(&Access::new(table.multiplicity, &multiplicity.axes), &points);
+        let mut denominator = alpha - beta * constant(i64::try_from(position).expect("few tables"));
+        let mut power = Challenge::ONE;
+        for column in 0..table.rows.width() {
+            denominator -= power * table.rows.evaluate(column, local);
+            power *= if column == 0 { beta * beta } else { beta };
+        }
+        (counts.scaled(-Challenge::ONE), Sum { terms: Vec::new(), constant: denominator })
+    }
+}

@@ -6,6 +6,7 @@ pub mod cpu;
 
 mod estimate;
 mod lookup;
+mod phases;
 mod product;
 mod sumcheck;
 mod zerocheck;
@@ -17,10 +18,12 @@ use obelysk_statement::transcript::{grind, sample, start};
 use obelysk_statement::{CompileError, SecurityReport, Statement};
 use obelysk_verifier::proof::Proof;
 use obelysk_witness::{Assignment, misfit};
+use phases::Stopwatch;
 
 pub use backend::{Backend, DeviceError};
 pub use cpu::{CommittedModel, Cpu};
 pub use estimate::{Estimate, estimate};
+pub use phases::Phases;
 pub use zerocheck::{Constraint, Form, Rows};
 
 /// Why a proof cannot be made.
@@ -44,6 +47,8 @@ pub struct Proven {
     pub proof: Vec<u8>,
     /// The accounting that the verifier will repeat.
     pub security: SecurityReport,
+    /// Where the time went.
+    pub phases: Phases,
 }
 
 /// Prove `statement` under the claim `header`, from the model's weights and values of all witness tensors, multiplicities included
@@ -64,13 +69,16 @@ pub fn prove<B: Backend>(
         return Err(ProveError::Misfit(misfit));
     }
     let mut transcript = start(header, statement, &backend.root(model));
+    let mut stopwatch = Stopwatch::start();
     let values = backend.values(statement, model, witness)?;
+    stopwatch.lap("values");
     let mut witness_root = None;
     let mut witness_commitment = None;
     if let Some((_, committed)) = plan.commitment(Role::Witness) {
         let (root, commitment) = backend.commit(committed, &values, &mut transcript)?;
         (witness_root, witness_commitment) = (Some(root), Some(commitment));
     }
+    stopwatch.lap("witness commitment");
 
     let mut claims = plan.claims();
     let grinding = grind(&mut transcript, LOOKUP_GRINDING);
@@ -82,6 +90,7 @@ pub fn prove<B: Backend>(
         claims.lookup(&plan.blocks, keys, &point);
         lookup = Some(proof);
     }
+    stopwatch.lap("lookups");
 
     let points = plan.draw_points(&mut transcript);
     let lambda = sample(&mut transcript);
@@ -92,12 +101,14 @@ pub fn prove<B: Backend>(
         claims.products(batch, lambda, &points, &end);
         products.push(proof);
     }
+    stopwatch.lap("products");
     let mut zerochecks = Vec::new();
     for batch in &plan.zerochecks {
         let (proof, end) = zerocheck::prove(backend, statement, &values, batch, lambda, &points, &mut transcript)?;
         claims.zerocheck(batch, lambda, &points, &end);
         zerochecks.push(proof);
     }
+    stopwatch.lap("zerochecks");
 
     drop(values);
     let openings = claims.openings();
@@ -112,8 +123,9 @@ pub fn prove<B: Backend>(
                 witness_opening = Some(backend.open(committed, commitment, openings, &mut transcript)?);
             }
         }
+        stopwatch.lap(committed.role.opening_name());
     }
     let proof =
         Proof { witness_root, grinding, lookup, products, zerochecks, weight_opening, witness_opening }.encode();
-    Ok(Proven { proof, security })
+    Ok(Proven { proof, security, phases: stopwatch.finish() })
 }

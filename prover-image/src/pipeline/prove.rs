@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use obelysk_model::integer::IntegerModel;
-use obelysk_prover::{Cpu, Estimate};
+use obelysk_prover::{Cpu, Estimate, Proven};
 use obelysk_statement::{Claim, Inference, Mode, Profile, SPECIFICATION, Statement, compile};
 use obelysk_witness::fill_multiplicities;
 use serde::{Deserialize, Serialize};
@@ -37,6 +37,9 @@ pub struct ProofFacts {
     pub security_bits: f64,
     /// Time from the captured inference to the proof, without the commitment to the weights.
     pub proving_seconds: f64,
+    /// Of which each step took, in order.
+    #[serde(default)]
+    pub phases: Vec<PhaseTime>,
     /// The model that the proof is about.
     pub model_digest: String,
     /// What the proof is bound to.
@@ -49,6 +52,15 @@ pub struct ProofFacts {
     pub submission_ready: bool,
     /// Why not.
     pub not_ready_reason: Option<String>,
+}
+
+/// How long a step of the prover took.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PhaseTime {
+    /// Its name.
+    pub name: String,
+    /// Its time.
+    pub seconds: f64,
 }
 
 /// 32 random bytes in hex.
@@ -138,9 +150,11 @@ pub fn prove(
     let header = claim.header();
     let failed = |error: String| Failure::new(ExitCode::ProofFailed, error, "report this with the folder's log");
     fill_multiplicities(&statement, &prepared.model.weights, &mut witness).map_err(|miss| failed(miss.to_string()))?;
-    let proof = obelysk_prover::prove(&Cpu, &statement, &header, &model, witness)
-        .map_err(|error| failed(error.to_string()))?
-        .proof;
+    let made = start.elapsed();
+    let Proven { proof, phases, .. } = obelysk_prover::prove(&Cpu, &statement, &header, &model, witness)
+        .map_err(|error| failed(error.to_string()))?;
+    let phases = [("witness", made)].into_iter().chain(phases.times);
+    let phases = phases.map(|(name, time)| PhaseTime { name: name.into(), seconds: time.as_secs_f64() }).collect();
     let proving_seconds = (compiling + start.elapsed()).as_secs_f64();
     let security = obelysk_verifier::verify(&statement, &header, &root, &proof).map_err(|error| {
         let message = format!("the new proof does not verify: {error}");
@@ -154,6 +168,7 @@ pub fn prove(
         weight_binding: "aggregated".into(),
         security_bits: security.bits(),
         proving_seconds,
+        phases,
         model_digest: prepared.digest,
         nonce: claim.nonce.clone(),
         log_head: log.head.clone(),

@@ -5,10 +5,12 @@
 pub mod assignment;
 pub mod axis;
 pub mod batch;
+pub mod blake2s;
 pub mod check;
 pub mod circle;
 pub mod compile;
 pub mod description;
+pub mod fiat_shamir;
 pub mod functions;
 pub mod layout;
 pub mod lookup;
@@ -22,6 +24,7 @@ pub mod security;
 pub mod statement;
 pub mod table;
 pub mod transcript;
+pub mod words;
 
 pub use assignment::Assignment;
 pub use axis::{Axis, AxisId, AxisTile};

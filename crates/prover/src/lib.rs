@@ -6,6 +6,7 @@ mod lookup;
 mod opening;
 mod product;
 mod tensors;
+pub mod tree;
 mod zerocheck;
 
 use obelysk_statement::assignment::{fill_multiplicities, misfit};

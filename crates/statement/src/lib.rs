@@ -24,6 +24,7 @@ pub mod security;
 pub mod statement;
 pub mod table;
 pub mod transcript;
+pub mod tree;
 pub mod words;
 
 pub use assignment::Assignment;

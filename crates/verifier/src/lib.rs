@@ -3,6 +3,7 @@
 
 pub mod folder;
 pub mod proof;
+pub mod tree;
 
 mod opening;
 

@@ -7,6 +7,7 @@ mod opening;
 mod product;
 mod tensors;
 pub mod tree;
+pub mod whir;
 mod zerocheck;
 
 use obelysk_statement::assignment::{fill_multiplicities, misfit};

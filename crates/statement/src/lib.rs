@@ -25,6 +25,7 @@ pub mod statement;
 pub mod table;
 pub mod transcript;
 pub mod tree;
+pub mod whir;
 pub mod words;
 
 pub use assignment::Assignment;

@@ -4,6 +4,7 @@
 pub mod folder;
 pub mod proof;
 pub mod tree;
+pub mod whir;
 
 mod opening;
 

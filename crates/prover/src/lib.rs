@@ -9,6 +9,8 @@ mod lookup;
 mod phases;
 mod product;
 mod sumcheck;
+pub mod tree;
+pub mod whir;
 mod zerocheck;
 
 use obelysk_statement::layout::Role;

@@ -4,10 +4,12 @@
 
 pub mod axis;
 pub mod batch;
+pub mod blake2s;
 pub mod circle;
 pub mod compile;
 pub mod description;
 pub mod eq;
+pub mod fiat_shamir;
 pub mod functions;
 pub mod layout;
 pub mod lookup;
@@ -21,6 +23,9 @@ pub mod security;
 pub mod statement;
 pub mod table;
 pub mod transcript;
+pub mod tree;
+pub mod whir;
+pub mod words;
 
 mod interval_rule;
 

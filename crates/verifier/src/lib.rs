@@ -3,6 +3,8 @@
 
 pub mod folder;
 pub mod proof;
+pub mod tree;
+pub mod whir;
 
 mod opening;
 

@@ -151,8 +151,8 @@ pub fn prove(
     let failed = |error: String| Failure::new(ExitCode::ProofFailed, error, "report this with the folder's log");
     fill_multiplicities(&statement, &prepared.model.weights, &mut witness).map_err(|miss| failed(miss.to_string()))?;
     let made = start.elapsed();
-    let Proven { proof, phases, .. } = obelysk_prover::prove(&Cpu, &statement, &header, &model, witness)
-        .map_err(|error| failed(error.to_string()))?;
+    let Proven { proof, phases, .. } =
+        obelysk_prover::prove(&Cpu, &statement, &header, &model, witness).map_err(|error| failed(error.to_string()))?;
     let phases = [("witness", made)].into_iter().chain(phases.times);
     let phases = phases.map(|(name, time)| PhaseTime { name: name.into(), seconds: time.as_secs_f64() }).collect();
     let proving_seconds = (compiling + start.elapsed()).as_secs_f64();

@@ -1,0 +1,269 @@
+//! Opens a commitment: the other side of the verifier's folder of the same name.
+
+mod cells;
+mod codeword;
+mod coordinates;
+
+pub use cells::{Cells, Tiles};
+pub use codeword::{Codeword, Columns, Keep};
+
+use obelysk_statement::eq::eq;
+use obelysk_statement::eq::eq_table;
+use obelysk_statement::fiat_shamir::{FiatShamir, Label};
+use obelysk_statement::whir::{ClaimGroup, Code, OpeningPlan, powers, row_coordinates};
+use obelysk_statement::{Challenge, Value};
+use obelysk_verifier::whir::{Fold, Opening, Rows};
+use p3_field::PrimeCharacteristicRing;
+use rayon::prelude::*;
+
+use cells::{ChallengeColumns, StackColumns, folded};
+use coordinates::{Coordinates, add_product, add_scaled, dot, round};
+
+/// Commit to the tiles of a plan's stack.
+#[must_use]
+pub fn commit<C: Cells>(plan: &OpeningPlan, cells: &C, keep: Keep) -> Codeword {
+    let columns = StackColumns { stack: &plan.stack, cells };
+    Codeword::new(&columns, plan.codes[0].log_inverse_rate, keep)
+}
+
+/// The values of tiles at a group's point: what a prover claims.
+#[must_use]
+pub fn evaluate<C: Cells>(plan: &OpeningPlan, cells: &C, point: &[Challenge], tiles: &[usize]) -> Vec<Challenge> {
+    let group = ClaimGroup { point: point.to_vec(), claims: Vec::new() };
+    let (head, rest) = plan.stack.split(&group);
+    let (head, rest) = (eq_table(&head), Coordinates::eq_table(&rest));
+    tiles
+        .par_iter()
+        .map(|&tile| {
+            let partial = partial_evaluations(plan, cells, tile, &rest);
+            partial.into_iter().zip(&head).map(|(value, &weight)| value * weight).sum()
+        })
+        .collect()
+}
+
+/// Open a commitment at claims whose values were absorbed, as was its root.
+#[must_use]
+pub fn open<C: Cells>(
+    plan: &OpeningPlan,
+    commitment: &Codeword,
+    cells: &C,
+    groups: &[ClaimGroup],
+    transcript: &mut FiatShamir,
+) -> Opening {
+    transcript.absorb(Label::OPEN, &[plan.variables() as u32, ClaimGroup::count(groups) as u32]);
+    let alpha = transcript.challenge();
+    let mut opening =
+        Opening { folds: Vec::new(), roots: Vec::new(), rows: Vec::new(), last: Vec::new(), last_folds: Vec::new() };
+
+    let (folds, mut point) = first_folds(plan, cells, groups, alpha, transcript);
+    opening.folds.push(folds);
+    let columns = StackColumns { stack: &plan.stack, cells };
+    let mut values = folded(&columns, &eq_table(&point));
+    let mut weights = column_weights(plan, groups, alpha, &point);
+
+    let mut codewords: Vec<(Codeword, Coordinates)> = Vec::new();
+    for (before, code) in plan.codes.iter().skip(1).enumerate() {
+        let committed = values.clone();
+        let columns_of = ChallengeColumns { values: &committed, fold: code.fold };
+        let codeword = Codeword::new(&columns_of, code.log_inverse_rate, Keep::Codeword);
+        transcript.absorb(Label::ROOT, &codeword.root().0);
+        opening.roots.push(codeword.root());
+        let shape = &plan.codes[before];
+        let (rows, positions) = match codewords.last() {
+            None => open_rows(shape, commitment, &columns, transcript),
+            Some((last, values)) => open_rows(shape, last, &ChallengeColumns { values, fold: shape.fold }, transcript),
+        };
+        opening.rows.push(rows);
+        codewords.push((codeword, committed));
+        add_rows(shape, &positions, transcript.challenge(), &mut weights);
+        opening.folds.push(later_folds(
+            code.fold,
+            code.fold_grinding,
+            &mut values,
+            &mut weights,
+            &mut point,
+            transcript,
+        ));
+    }
+
+    opening.last = values.to_vec();
+    transcript.absorb_challenges(Label::CLEAR, &opening.last);
+    if let Some(shape) = plan.codes.last() {
+        let (rows, _) = match codewords.last() {
+            None => open_rows(shape, commitment, &columns, transcript),
+            Some((last, values)) => open_rows(shape, last, &ChallengeColumns { values, fold: shape.fold }, transcript),
+        };
+        opening.rows.push(rows);
+    }
+    let (count, grinding) = (plan.last_variables, plan.last_grinding);
+    opening.last_folds = later_folds(count, grinding, &mut values, &mut weights, &mut point, transcript);
+    opening
+}
+
+/// One value per column: the parts of a tile at the coordinates that are folded later, whose eq table is `rest`.
+fn partial_evaluations<C: Cells>(plan: &OpeningPlan, cells: &C, tile: usize, rest: &Coordinates) -> Vec<Challenge> {
+    let stacked = plan.stack.tiles[tile];
+    let mut part = vec![Value::ZERO; 1 << stacked.column_arity];
+    (0..1 << plan.stack.fold)
+        .map(|column| {
+            let first = column << stacked.column_arity;
+            if first >> stacked.arity != 0 {
+                return Challenge::ZERO;
+            }
+            cells.read(tile, first, &mut part);
+            dot(rest.part(0, part.len()), &part)
+        })
+        .collect()
+}
+
+/// The rounds before the columns are folded, on one table per group.
+fn first_folds<C: Cells>(
+    plan: &OpeningPlan,
+    cells: &C,
+    groups: &[ClaimGroup],
+    alpha: Challenge,
+    transcript: &mut FiatShamir,
+) -> (Vec<Fold>, Vec<Challenge>) {
+    let weights: Vec<Challenge> = powers(alpha).take(ClaimGroup::count(groups)).collect();
+    let ends = groups.iter().scan(0, |end, group| {
+        *end += group.claims.len();
+        Some(*end)
+    });
+    let starts: Vec<usize> = groups.iter().zip(ends).map(|(group, end)| end - group.claims.len()).collect();
+    let mut tables: Vec<(Vec<Challenge>, Vec<Challenge>)> = groups
+        .par_iter()
+        .zip(starts)
+        .map(|(group, start)| {
+            let (head, rest) = plan.stack.split(group);
+            let rest = Coordinates::eq_table(&rest);
+            let partial = group.claims.par_iter().zip(&weights[start..]).map(|(&(tile, _), &weight)| {
+                let mut partial = partial_evaluations(plan, cells, tile, &rest);
+                partial.iter_mut().for_each(|value| *value *= weight);
+                partial
+            });
+            let zero = || vec![Challenge::ZERO; 1 << plan.stack.fold];
+            let sum = partial.reduce(zero, |mut left, right| {
+                left.iter_mut().zip(right).for_each(|(left, right)| *left += right);
+                left
+            });
+            (eq_table(&head), sum)
+        })
+        .collect();
+    let code = &plan.codes[0];
+    let mut folds = Vec::with_capacity(code.fold);
+    let mut point = Vec::with_capacity(plan.variables());
+    for _ in 0..code.fold {
+        let mut coefficients = [Challenge::ZERO; 2];
+        for (left, right) in &tables {
+            let half = left.len() / 2;
+            for index in 0..half {
+                coefficients[0] += left[index] * right[index];
+                coefficients[1] += (left[half + index] - left[index]) * (right[half + index] - right[index]);
+            }
+        }
+        let (fold, challenge) = send(coefficients, code.fold_grinding, transcript);
+        folds.push(fold);
+        point.push(challenge);
+        for (left, right) in &mut tables {
+            for table in [left, right] {
+                let half = table.len() / 2;
+                for index in 0..half {
+                    let low = table[index];
+                    table[index] = low + (table[half + index] - low) * challenge;
+                }
+                table.truncate(half);
+            }
+        }
+    }
+    (folds, point)
+}
+
+/// The weights of all claims on the folded columns.
+fn column_weights(plan: &OpeningPlan, groups: &[ClaimGroup], alpha: Challenge, point: &[Challenge]) -> Coordinates {
+    let mut weights = Coordinates::zero(1 << plan.stack.column_variables());
+    let mut power = Challenge::ONE;
+    for group in groups {
+        let (head, rest) = plan.stack.split(group);
+        let scale = eq(&head, point);
+        let table = Coordinates::eq_table(&rest);
+        for &(tile, _) in &group.claims {
+            let target = weights.part_mut(plan.stack.tiles[tile].offset, table.len());
+            add_product(target, power * scale, table.part(0, table.len()));
+            power *= alpha;
+        }
+    }
+    weights
+}
+
+fn send(coefficients: [Challenge; 2], grinding: usize, transcript: &mut FiatShamir) -> (Fold, Challenge) {
+    transcript.absorb_challenges(Label::FOLD, &coefficients);
+    let work = work(grinding, transcript);
+    (Fold { coefficients, work }, transcript.challenge())
+}
+
+fn work(bits: usize, transcript: &mut FiatShamir) -> Option<u32> {
+    let search = |transcript: &FiatShamir, range: std::ops::Range<u32>| {
+        let step = 1 << 12;
+        let starts: Vec<u32> = range.step_by(step).collect();
+        starts.par_iter().find_map_first(|&first| transcript.smallest_witness(bits, first..first + step as u32))
+    };
+    (bits > 0).then(|| transcript.grind_with(bits, search))
+}
+
+fn open_rows(
+    code: &Code,
+    codeword: &Codeword,
+    columns: &impl Columns,
+    transcript: &mut FiatShamir,
+) -> (Rows, Vec<usize>) {
+    let work = work(code.query_grinding, transcript);
+    let positions = transcript.positions(code.queries, code.log_rows());
+    let opened = codeword.open(columns, &positions);
+    (Rows { work, entries: opened.entries, siblings: opened.siblings }, positions)
+}
+
+/// Add the weights of queried rows: a power of the challenge times the products of the row's coordinates.
+fn add_rows(code: &Code, positions: &[usize], gamma: Challenge, weights: &mut Coordinates) {
+    let rows: Vec<Vec<Value>> = positions.iter().map(|&position| row_coordinates(code, position)).collect();
+    // The coordinates of an index within a task, and those of the task.
+    let low = code.column_variables().min(10);
+    let inner: Vec<Vec<Value>> = rows.iter().map(|row| products(&row[row.len() - low..], Value::ONE)).collect();
+    let outer: Vec<Vec<Challenge>> =
+        rows.iter().zip(powers(gamma).skip(1)).map(|(row, power)| products(&row[..row.len() - low], power)).collect();
+    weights.parts_mut(1 << low).enumerate().for_each(|(task, [a, b, c, d])| {
+        for (inner, outer) in inner.iter().zip(&outer) {
+            add_scaled([&mut *a, &mut *b, &mut *c, &mut *d], outer[task], inner);
+        }
+    });
+}
+
+/// `scale` times the product of the coordinates at which an index has a one, for every index.
+fn products<S: PrimeCharacteristicRing + Copy + std::ops::Mul<Value, Output = S>>(
+    coordinates: &[Value],
+    scale: S,
+) -> Vec<S> {
+    let mut table = vec![scale];
+    for &coordinate in coordinates {
+        table = table.iter().flat_map(|&value| [value, value * coordinate]).collect();
+    }
+    table
+}
+
+fn later_folds(
+    count: usize,
+    grinding: usize,
+    values: &mut Coordinates,
+    weights: &mut Coordinates,
+    point: &mut Vec<Challenge>,
+    transcript: &mut FiatShamir,
+) -> Vec<Fold> {
+    let mut folds = Vec::with_capacity(count);
+    for _ in 0..count {
+        let (fold, challenge) = send(round(values, weights), grinding, transcript);
+        values.bind(challenge);
+        weights.bind(challenge);
+        folds.push(fold);
+        point.push(challenge);
+    }
+    folds
+}

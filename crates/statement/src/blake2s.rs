@@ -50,36 +50,44 @@ pub const fn initial(personal: [u8; 8]) -> [u32; 8] {
 }
 
 impl Word for u32 {
+    #[inline(always)]
     fn repeated(value: u32) -> Self {
         value
     }
 
+    #[inline(always)]
     fn plus(self, other: Self) -> Self {
         self.wrapping_add(other)
     }
 
+    #[inline(always)]
     fn xor(self, other: Self) -> Self {
         self ^ other
     }
 
+    #[inline(always)]
     fn rotate<const BITS: u32>(self) -> Self {
         self.rotate_right(BITS)
     }
 }
 
 impl Word for u32x8 {
+    #[inline(always)]
     fn repeated(value: u32) -> Self {
         Self::splat(value)
     }
 
+    #[inline(always)]
     fn plus(self, other: Self) -> Self {
         self + other
     }
 
+    #[inline(always)]
     fn xor(self, other: Self) -> Self {
         self ^ other
     }
 
+    #[inline(always)]
     fn rotate<const BITS: u32>(self) -> Self {
         (self >> BITS) | (self << (32 - BITS))
     }

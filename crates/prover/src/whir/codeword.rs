@@ -31,6 +31,9 @@ pub enum Keep {
     Top,
 }
 
+/// Columns that are encoded together: a multiple of a block. The transform's constants are computed for every batch, and
+/// cost as much as 26 columns.
+const BATCH: usize = 2 * BLOCK;
 /// Levels of a tree that are not kept with [`Keep::Top`].
 const DROPPED_LEVELS: usize = 8;
 
@@ -54,16 +57,19 @@ impl Codeword {
     #[must_use]
     pub fn new(columns: &impl Columns, log_inverse_rate: usize, keep: Keep) -> Self {
         let mut leaves = Leaves::new(1 << (columns.variables() + log_inverse_rate), columns.count());
-        let mut batches = Vec::new();
-        for first in (0..columns.count()).step_by(BLOCK) {
-            let width = BLOCK.min(columns.count() - first);
-            let batch = encode(columns, first, width, log_inverse_rate);
-            leaves.absorb(&batch, width);
-            if keep == Keep::Codeword {
-                batches.push(batch);
+        let firsts: Vec<usize> = (0..columns.count()).step_by(BATCH).collect();
+        let batch = |&first: &usize| encode(columns, first, log_inverse_rate);
+        let (batches, lowest) = match keep {
+            Keep::Codeword => (firsts.par_iter().map(batch).collect(), 0),
+            Keep::Top => (Vec::new(), DROPPED_LEVELS),
+        };
+        for first in &firsts {
+            let width = BATCH.min(columns.count() - first);
+            match batches.get(first / BATCH) {
+                Some(rows) => leaves.absorb(rows, width),
+                None => leaves.absorb(&batch(first), width),
             }
         }
-        let lowest = if keep == Keep::Codeword { 0 } else { DROPPED_LEVELS };
         Self { tree: leaves.into_tree(lowest), log_inverse_rate, batches }
     }
 
@@ -78,13 +84,13 @@ impl Codeword {
     pub fn rows(&self, columns: &impl Columns, positions: &[usize]) -> Vec<Value> {
         let count = columns.count();
         let mut rows = vec![Value::ZERO; positions.len() * count];
-        for (batch, first) in (0..count).step_by(BLOCK).enumerate() {
-            let width = BLOCK.min(count - first);
+        for first in (0..count).step_by(BATCH) {
+            let width = BATCH.min(count - first);
             let encoded;
-            let values = match self.batches.get(batch) {
+            let values = match self.batches.get(first / BATCH) {
                 Some(values) => values,
                 None => {
-                    encoded = encode(columns, first, width, self.log_inverse_rate);
+                    encoded = encode(columns, first, self.log_inverse_rate);
                     &encoded
                 }
             };
@@ -118,8 +124,9 @@ impl Codeword {
     }
 }
 
-/// The codewords of a batch of columns, row after row.
-fn encode(columns: &impl Columns, first: usize, width: usize, log_inverse_rate: usize) -> Vec<Value> {
+/// The codewords of the batch of columns that begins at `first`, row after row.
+fn encode(columns: &impl Columns, first: usize, log_inverse_rate: usize) -> Vec<Value> {
+    let width = BATCH.min(columns.count() - first);
     let height = 1 << columns.variables();
     let mut messages = vec![Value::ZERO; width * height];
     messages.par_chunks_mut(height).enumerate().for_each(|(column, output)| columns.read(first + column, output));

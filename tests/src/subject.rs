@@ -122,10 +122,10 @@ impl Subject {
         Claim {
             specification: SPECIFICATION,
             mode: Mode::Gkr,
-            profile: Profile::Blake3,
+            profile: Profile::Blake2s,
             nonce: "00".repeat(32),
-            model_digest: hex(&self.model.description.digest(Profile::Blake3, &root)),
-            weight_root: hex(&root),
+            model_digest: hex(&self.model.description.digest(Profile::Blake2s, root)),
+            weight_root: hex(&root.to_bytes()),
             prompt_tokens: self.inferences[0].prompt_tokens.clone(),
             output_tokens: self.inferences[0].output_tokens.clone(),
             further: self.inferences[1..].to_vec(),
@@ -153,7 +153,7 @@ impl Subject {
         let mut claim = self.claim();
         change(&mut claim);
         match compile(&self.model.description, &claim.inferences()) {
-            Ok(statement) => verify(&statement, &claim.header(), &self.committed.root(), proof).is_ok(),
+            Ok(statement) => verify(&statement, &claim.header(), self.committed.root(), proof).is_ok(),
             Err(_) => false,
         }
     }
@@ -163,6 +163,6 @@ impl Subject {
     /// # Errors
     /// Why it is not accepted.
     pub fn verify(&self, proof: &[u8]) -> Result<(), VerifyError> {
-        verify(&self.statement, &self.claim().header(), &self.committed.root(), proof).map(drop)
+        verify(&self.statement, &self.claim().header(), self.committed.root(), proof).map(drop)
     }
 }

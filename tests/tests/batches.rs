@@ -56,7 +56,7 @@ fn an_answer_to_one_prompt_is_no_answer_to_another() {
     let statement = compile(&subject.model.description, &forged.inferences()).unwrap();
     let header = forged.header();
     let proven = prove_whatever(&statement, &header, &subject.committed, &subject.witness).unwrap();
-    assert!(verify(&statement, &header, &subject.committed.root(), &proven.proof).is_err());
+    assert!(verify(&statement, &header, subject.committed.root(), &proven.proof).is_err());
 }
 
 #[test]

@@ -67,7 +67,7 @@ fn another_model_of_the_same_shapes_is_refused() {
     let mut description = subject.model.description.clone();
     description.attention.score_step += 1;
     let statement = compile(&description, &subject.inferences).unwrap();
-    assert!(verify(&statement, &subject.claim().header(), &subject.committed.root(), proof).is_err());
+    assert!(verify(&statement, &subject.claim().header(), subject.committed.root(), proof).is_err());
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn an_answer_from_other_weights_is_refused_under_the_root_of_these() {
     let header = subject.claim().header();
     let other = CommittedModel::new(&subject.statement, model.weights).unwrap();
     let forged = prove_whatever(&subject.statement, &header, &other, &subject.witness).unwrap();
-    assert!(verify(&subject.statement, &header, &subject.committed.root(), &forged.proof).is_err());
+    assert!(verify(&subject.statement, &header, subject.committed.root(), &forged.proof).is_err());
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn a_proof_has_a_hundred_bits_in_every_phase_together() {
     for (folder, prompt, outputs) in [(tiny_chat(), vec![1, 88, 86], 1), (fixture("qwen3"), vec![5], 1)] {
         let subject = Subject::new(&folder, &[&prompt], outputs);
         let proof = subject.prove(&subject.witness).unwrap();
-        let report = verify(&subject.statement, &subject.claim().header(), &subject.committed.root(), &proof).unwrap();
+        let report = verify(&subject.statement, &subject.claim().header(), subject.committed.root(), &proof).unwrap();
         assert!(report.bits() >= 100.0, "{report:?}");
         let names: Vec<&str> = report.phases.iter().map(|phase| phase.name).collect();
         assert_eq!(names, ["lookups", "sumchecks", "weight opening", "witness opening"]);

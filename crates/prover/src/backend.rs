@@ -2,12 +2,14 @@
 //! depends on an order, the transcript and the claims, never leaves the driver.
 
 use obelysk_statement::batch::ProductBatch;
+use obelysk_statement::fiat_shamir::FiatShamir;
 use obelysk_statement::plan::{Committed, Plan};
 use obelysk_statement::point::AxisPoints;
-use obelysk_statement::reduction::Openings;
 use obelysk_statement::relation::Contraction;
-use obelysk_statement::transcript::{Opening, Root, Transcript};
+use obelysk_statement::tree::Digest;
+use obelysk_statement::whir::ClaimGroup;
 use obelysk_statement::{Challenge, Statement};
+use obelysk_verifier::whir::Opening;
 use obelysk_witness::Assignment;
 
 use crate::zerocheck::Rows;
@@ -58,7 +60,7 @@ pub trait Backend: Sync {
     type Commitment;
 
     /// The root of a model's commitment; zero for a model without weights.
-    fn root(&self, model: &Self::Model) -> [u8; 32];
+    fn root(&self, model: &Self::Model) -> Digest;
 
     /// Take over the values of a statement's tensors, multiplicities included.
     ///
@@ -71,7 +73,7 @@ pub trait Backend: Sync {
         witness: Assignment,
     ) -> Result<Self::Values<'a>, DeviceError>;
 
-    /// Commit to the tiles of a layout, and absorb the root.
+    /// Commit to the witness.
     ///
     /// # Errors
     /// [`DeviceError`].
@@ -79,8 +81,7 @@ pub trait Backend: Sync {
         &self,
         committed: &Committed,
         values: &Self::Values<'_>,
-        transcript: &mut Transcript,
-    ) -> Result<(Root, Self::Commitment), DeviceError>;
+    ) -> Result<(Digest, Self::Commitment), DeviceError>;
 
     /// The tree of the lookup argument's fractions under two challenges.
     ///
@@ -115,29 +116,38 @@ pub trait Backend: Sync {
         points: &AxisPoints,
     ) -> Result<Box<dyn Rounds + 'a>, DeviceError>;
 
-    /// Open the model's commitment.
+    /// The values of tiles of a commitment at a point.
     ///
     /// # Errors
     /// [`DeviceError`].
-    fn open_model(
+    fn evaluate(
         &self,
         committed: &Committed,
-        model: &Self::Model,
-        openings: &Openings,
-        transcript: &mut Transcript,
-    ) -> Result<Opening, DeviceError>;
+        values: &Self::Values<'_>,
+        point: &[Challenge],
+        tiles: &[usize],
+    ) -> Result<Vec<Challenge>, DeviceError>;
 
-    /// Open the commitment to a witness.
+    /// Open the model's commitment, or that to the witness, at claims whose values were sent.
     ///
     /// # Errors
     /// [`DeviceError`].
     fn open(
         &self,
         committed: &Committed,
-        commitment: Self::Commitment,
-        openings: &Openings,
-        transcript: &mut Transcript,
+        opened: Opened<Self>,
+        values: &Self::Values<'_>,
+        groups: &[ClaimGroup],
+        transcript: &mut FiatShamir,
     ) -> Result<Opening, DeviceError>;
+}
+
+/// Whose commitment is opened.
+pub enum Opened<'a, B: Backend + ?Sized> {
+    /// The model's.
+    Model(&'a B::Model),
+    /// That to the witness.
+    Witness(&'a B::Commitment),
 }
 
 /// A sumcheck in progress: the first variable that is not bound yet is the most significant one.

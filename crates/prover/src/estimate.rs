@@ -45,7 +45,7 @@ fn cells(committed: &Committed) -> u64 {
 
 /// The tables, the code word, and the tree over its rows of one fold each.
 fn bytes(committed: &Committed) -> u64 {
-    let fold = committed.schedule.first_fold();
-    let code_word = 1u64 << (committed.layout.variables(fold) + committed.schedule.log_inverse_rate);
-    VALUE * (cells(committed) + code_word) + 2 * DIGEST * (code_word >> fold)
+    let first = &committed.opening.codes[0];
+    let code_word = 1u64 << (first.variables + first.log_inverse_rate);
+    VALUE * (cells(committed) + code_word) + 2 * DIGEST * (code_word >> first.fold)
 }

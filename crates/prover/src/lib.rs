@@ -6,6 +6,8 @@ pub mod cpu;
 
 mod estimate;
 mod lookup;
+mod messages;
+mod opening;
 mod phases;
 mod product;
 mod sumcheck;
@@ -13,12 +15,13 @@ pub mod tree;
 pub mod whir;
 mod zerocheck;
 
+use backend::Opened;
+use messages::Messages;
+use obelysk_statement::fiat_shamir::FiatShamir;
 use obelysk_statement::layout::Role;
 use obelysk_statement::plan::Plan;
 use obelysk_statement::schedule::LOOKUP_GRINDING;
-use obelysk_statement::transcript::{grind, sample, start};
 use obelysk_statement::{CompileError, SecurityReport, Statement};
-use obelysk_verifier::proof::Proof;
 use obelysk_witness::{Assignment, misfit};
 use phases::Stopwatch;
 
@@ -70,64 +73,59 @@ pub fn prove<B: Backend>(
     if let Some(misfit) = misfit(statement, Role::Witness, |name| witness.get(name).map(Vec::len)) {
         return Err(ProveError::Misfit(misfit));
     }
-    let mut transcript = start(header, statement, &backend.root(model));
+    let transcript = FiatShamir::start(header, statement, backend.root(model));
+    let mut messages = Messages { words: Vec::new(), transcript };
     let mut stopwatch = Stopwatch::start();
     let values = backend.values(statement, model, witness)?;
     stopwatch.lap("values");
-    let mut witness_root = None;
-    let mut witness_commitment = None;
+    let mut witness = None;
     if let Some((_, committed)) = plan.commitment(Role::Witness) {
-        let (root, commitment) = backend.commit(committed, &values, &mut transcript)?;
-        (witness_root, witness_commitment) = (Some(root), Some(commitment));
+        let (root, commitment) = backend.commit(committed, &values)?;
+        messages.root(root);
+        witness = Some(commitment);
     }
     stopwatch.lap("witness commitment");
 
     let mut claims = plan.claims();
-    let grinding = grind(&mut transcript, LOOKUP_GRINDING);
-    let mut lookup = None;
     if !plan.blocks.is_empty() {
-        let keys = [sample(&mut transcript), sample(&mut transcript)];
+        messages.work(LOOKUP_GRINDING);
+        let keys = [messages.transcript.challenge(), messages.transcript.challenge()];
         let mut fractions = backend.fractions(&plan, &values, keys)?;
-        let (proof, point) = lookup::prove(plan.log_leaves(), fractions.as_mut(), &mut transcript)?;
+        let point = lookup::prove(plan.log_leaves(), fractions.as_mut(), &mut messages)?;
         claims.lookup(&plan.blocks, keys, &point);
-        lookup = Some(proof);
     }
     stopwatch.lap("lookups");
 
-    let points = plan.draw_points(&mut transcript);
-    let lambda = sample(&mut transcript);
+    let points = plan.draw_points(&mut messages.transcript);
+    let lambda = messages.transcript.challenge();
     claims.linear_relations(&points);
-    let mut products = Vec::new();
     for batch in &plan.products {
-        let (proof, end) = product::prove(backend, statement, &values, batch, lambda, &points, &mut transcript)?;
+        let end = product::prove(backend, statement, &values, batch, lambda, &points, &mut messages)?;
         claims.products(batch, lambda, &points, &end);
-        products.push(proof);
     }
     stopwatch.lap("products");
-    let mut zerochecks = Vec::new();
     for batch in &plan.zerochecks {
-        let (proof, end) = zerocheck::prove(backend, statement, &values, batch, lambda, &points, &mut transcript)?;
+        let end = zerocheck::prove(backend, statement, &values, batch, lambda, &points, &mut messages)?;
         claims.zerocheck(batch, lambda, &points, &end);
-        zerochecks.push(proof);
     }
     stopwatch.lap("zerochecks");
 
-    drop(values);
-    let openings = claims.openings();
-    let security = plan.security(&openings)?;
-    let mut weight_opening = None;
-    let mut witness_opening = None;
-    for (committed, openings) in plan.commitments.iter().zip(&openings) {
-        match committed.role {
-            Role::Weight => weight_opening = Some(backend.open_model(committed, model, openings, &mut transcript)?),
-            Role::Witness => {
-                let commitment = witness_commitment.take().expect("one commitment of each role");
-                witness_opening = Some(backend.open(committed, commitment, openings, &mut transcript)?);
-            }
-        }
+    let security = plan.security(&claims)?;
+    let mut openings = Vec::new();
+    for (commitment, committed) in plan.commitments.iter().enumerate() {
+        let mut grouped = claims.grouped(commitment);
+        opening::claim(backend, committed, &values, &mut grouped, &mut messages)?;
+        openings.push((committed, grouped));
+    }
+    stopwatch.lap("claims");
+    for (committed, claims) in openings {
+        let opened = match committed.role {
+            Role::Weight => Opened::Model(model),
+            Role::Witness => Opened::Witness(witness.as_ref().expect("the witness was committed")),
+        };
+        let opening = backend.open(committed, opened, &values, &claims.groups, &mut messages.transcript)?;
+        messages.words.extend(opening.words());
         stopwatch.lap(committed.role.opening_name());
     }
-    let proof =
-        Proof { witness_root, grinding, lookup, products, zerochecks, weight_opening, witness_opening }.encode();
-    Ok(Proven { proof, security, phases: stopwatch.finish() })
+    Ok(Proven { proof: messages.finish(), security, phases: stopwatch.finish() })
 }

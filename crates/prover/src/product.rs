@@ -1,17 +1,17 @@
 //! Sumchecks of products.
 
 use obelysk_statement::batch::{ProductBatch, variables};
+use obelysk_statement::fiat_shamir::Label;
 use obelysk_statement::point::AxisPoints;
 use obelysk_statement::reduction::constant;
-use obelysk_statement::transcript::Transcript;
 use obelysk_statement::{Challenge, Relation, Statement};
-use obelysk_verifier::proof::Sumcheck;
 use p3_field::PrimeCharacteristicRing;
 
 use crate::backend::{Backend, DeviceError, ProductTerms};
+use crate::messages::Messages;
 use crate::sumcheck;
 
-/// Prove a batch of products. Its messages, and the point where it ends.
+/// Prove a batch of products. The point where it ends.
 pub(crate) fn prove<B: Backend>(
     backend: &B,
     statement: &Statement,
@@ -19,8 +19,8 @@ pub(crate) fn prove<B: Backend>(
     batch: &ProductBatch,
     lambda: Challenge,
     points: &AxisPoints,
-    transcript: &mut Transcript,
-) -> Result<(Sumcheck, Vec<Challenge>), DeviceError> {
+    messages: &mut Messages,
+) -> Result<Vec<Challenge>, DeviceError> {
     let mut terms = Vec::new();
     let mut power = Challenge::ONE;
     for &position in &batch.relations {
@@ -31,5 +31,6 @@ pub(crate) fn prove<B: Backend>(
         power *= lambda;
     }
     let (sum, mut rounds) = backend.product(values, &ProductTerms { batch, terms }, points)?;
-    sumcheck::prove(rounds.as_mut(), variables(statement, &batch.axes()), batch.degree(), sum, transcript)
+    messages.challenges(Label::SUM, &[sum]);
+    sumcheck::prove(rounds.as_mut(), variables(statement, &batch.axes()), batch.degree(), sum, messages)
 }

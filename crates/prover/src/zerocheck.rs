@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use obelysk_statement::batch::{ZerocheckBatch, variables};
 use obelysk_statement::point::AxisPoints;
 use obelysk_statement::relation::{Access, Linear};
-use obelysk_statement::transcript::Transcript;
 use obelysk_statement::{Challenge, Relation, Statement, Value};
-use obelysk_verifier::proof::Sumcheck;
 use p3_field::{Algebra, PrimeCharacteristicRing};
 
 use crate::backend::{Backend, DeviceError};
+use crate::messages::Messages;
 use crate::sumcheck;
 
 /// A batch of row relations as a program: what is read at every index of the box, and what must vanish there.
@@ -99,7 +98,7 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// Prove a batch of row relations. Its messages, and the point where it ends.
+/// Prove a batch of row relations. The point where it ends.
 pub(crate) fn prove<B: Backend>(
     backend: &B,
     statement: &Statement,
@@ -107,9 +106,9 @@ pub(crate) fn prove<B: Backend>(
     batch: &ZerocheckBatch,
     lambda: Challenge,
     points: &AxisPoints,
-    transcript: &mut Transcript,
-) -> Result<(Sumcheck, Vec<Challenge>), DeviceError> {
+    messages: &mut Messages,
+) -> Result<Vec<Challenge>, DeviceError> {
     let mut rounds = backend.zerocheck(values, Rows::new(statement, batch, lambda), points)?;
     let rounds = rounds.as_mut();
-    sumcheck::prove(rounds, variables(statement, &batch.axes), batch.degree, Challenge::ZERO, transcript)
+    sumcheck::prove(rounds, variables(statement, &batch.axes), batch.degree, Challenge::ZERO, messages)
 }

@@ -7,8 +7,9 @@ use p3_field::{BasedVectorSpace, PrimeCharacteristicRing};
 use wide::u32x8;
 
 use crate::blake2s::{BLOCK, LANES, Word, compress, hash_words, initial};
+use crate::tree::Digest;
 use crate::words::words_of;
-use crate::{Challenge, MODULUS, Value};
+use crate::{Challenge, MODULUS, Statement, Value};
 
 /// Most bits that a proof of work asks for: one in `2^31 - 1` tries succeeds but for a chance below `2^-180`.
 pub const MOST_GRINDING: usize = 24;
@@ -26,6 +27,18 @@ const WORK: Label = Label(*b"work");
 pub struct Label([u8; 4]);
 
 impl Label {
+    /// A claim's header: its length in bytes, and the bytes, four a word.
+    pub const HEADER: Self = Self(*b"head");
+    /// Digest of the statement.
+    pub const STATEMENT: Self = Self(*b"stmt");
+    /// Public inputs.
+    pub const PUBLIC: Self = Self(*b"publ");
+    /// Root of the tree of fractions.
+    pub const TREE: Self = Self(*b"tree");
+    /// The two fractions that a layer of the tree ends with.
+    pub const CHILDREN: Self = Self(*b"chld");
+    /// The claimed sum of a sumcheck.
+    pub const SUM: Self = Self(*b"sum ");
     /// Root of a tree.
     pub const ROOT: Self = Self(*b"root");
     /// An opening begins: its number of variables and of claims.
@@ -73,6 +86,23 @@ impl Default for FiatShamir {
 }
 
 impl FiatShamir {
+    /// The transcript of a proof: it has absorbed the claim, what is proven, its public inputs and the root of the weights.
+    #[must_use]
+    pub fn start(header: &[u8], statement: &Statement, weight_root: Digest) -> Self {
+        let mut transcript = Self::default();
+        let length = u32::try_from(header.len()).expect("a claim is shorter than 4 GiB");
+        let bytes = header.chunks(4).map(|bytes| {
+            let mut word = [0; 4];
+            word[..bytes.len()].copy_from_slice(bytes);
+            u32::from_le_bytes(word)
+        });
+        transcript.absorb(Label::HEADER, &std::iter::once(length).chain(bytes).collect::<Vec<u32>>());
+        transcript.absorb(Label::STATEMENT, &statement.digest().0);
+        transcript.absorb(Label::PUBLIC, &statement.public_inputs());
+        transcript.absorb(Label::ROOT, &weight_root.0);
+        transcript
+    }
+
     /// A transcript that writes down its steps.
     #[must_use]
     pub fn recording() -> Self {

@@ -1,9 +1,6 @@
-//! Which tiles a commitment holds, and in what order. Tiles of equal arity stand side by side in one wide table, so
-//! that claims at one point are opened together.
+//! Which tiles a commitment holds, and in what order.
 
 use std::collections::BTreeMap;
-
-use p3_sumcheck::TableShape;
 
 use crate::Statement;
 use crate::axis::AxisTile;
@@ -41,28 +38,14 @@ pub struct Tile {
     pub parts: Vec<AxisTile>,
 }
 
-/// The tables of one commitment.
+/// The tiles of one commitment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
-    /// All tiles; a table's columns are indices into this list.
+    /// All tiles, those of a tensor side by side.
     pub tiles: Vec<Tile>,
-    /// Tables by falling arity.
-    pub tables: Vec<TableLayout>,
-    /// First tile of each tensor; its tiles are consecutive.
+    /// First tile of each tensor.
     first_tile: BTreeMap<TensorId, usize>,
 }
-
-/// One table: tiles of equal arity, one per column.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TableLayout {
-    /// Variables of each column.
-    pub arity: usize,
-    /// Indices into [`Layout::tiles`]; empty for the filler of a small commitment.
-    pub columns: Vec<usize>,
-}
-
-/// Smallest commitment, in variables: below it, the code has no room for its queries.
-const SMALLEST: usize = 12;
 
 impl Tile {
     /// Number of variables.
@@ -93,30 +76,13 @@ impl Layout {
         if tiles.is_empty() {
             return None;
         }
-        let mut by_arity: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-        for (index, tile) in tiles.iter().enumerate() {
-            by_arity.entry(tile.arity()).or_default().push(index);
-        }
-        let cells: usize = tiles.iter().map(|tile| 1usize << tile.arity()).sum();
-        let mut tables: Vec<TableLayout> =
-            by_arity.into_iter().rev().map(|(arity, columns)| TableLayout { arity, columns }).collect();
-        if cells <= 1 << (SMALLEST - 1) {
-            tables.insert(0, TableLayout { arity: SMALLEST - 1, columns: Vec::new() });
-        }
-        Some(Self { tiles, tables, first_tile })
+        Some(Self { tiles, first_tile })
     }
 
-    /// Binary logarithm of the committed length. Tables narrower than `fold` variables are padded to it.
+    /// Variables of each tile.
     #[must_use]
-    pub fn variables(&self, fold: usize) -> usize {
-        let cells: usize = self.tables.iter().map(|table| table.columns.len().max(1) << table.arity.max(fold)).sum();
-        cells.next_power_of_two().trailing_zeros() as usize
-    }
-
-    /// Shapes of the tables, before padding.
-    #[must_use]
-    pub fn shapes(&self) -> Vec<TableShape> {
-        self.tables.iter().map(|table| TableShape::new(table.arity, table.columns.len().max(1))).collect()
+    pub fn arities(&self) -> Vec<usize> {
+        self.tiles.iter().map(Tile::arity).collect()
     }
 
     /// Index and parts of each tile of a tensor.

@@ -1,26 +1,28 @@
 //! The shape of a proof: everything that follows from the statement alone, and that both sides must agree on.
 
 use crate::batch::{self, ProductBatch, ZerocheckBatch};
+use crate::fiat_shamir::FiatShamir;
 use crate::layout::{Layout, Role};
 use crate::lookup::{Block, blocks, log_leaves};
 use crate::point::{AxisPoints, Coordinate};
-use crate::reduction::{Claims, Openings};
+use crate::reduction::Claims;
 use crate::schedule::{Schedule, first_fold};
 use crate::security::{self, SecurityReport};
 use crate::statement::CompileError;
-use crate::transcript::{Commitments, Transcript, sample_many};
+use crate::whir::{OpeningPlan, Stack, opening_error};
 use crate::{MODULUS, Statement};
 
-/// A commitment's tables with the scheme that commits to them.
+/// Smallest commitment, in variables: below it, the code has no room for its queries.
+const SMALLEST: usize = 12;
+
+/// What a commitment holds, and how it is opened.
 pub struct Committed {
     /// Whose tensors it holds.
     pub role: Role,
-    /// Tables.
+    /// Tiles.
     pub layout: Layout,
-    /// Parameters.
-    pub schedule: Schedule,
-    /// The scheme.
-    pub commitments: Commitments,
+    /// Their places, codes and queries.
+    pub opening: OpeningPlan,
 }
 
 /// Everything about a proof that does not depend on values.
@@ -44,10 +46,10 @@ impl Committed {
     /// [`CompileError::Unsupported`] for a size that the code cannot hold.
     pub fn new(statement: &Statement, role: Role) -> Result<Option<Self>, CompileError> {
         let Some(layout) = Layout::new(statement, role) else { return Ok(None) };
-        let variables = layout.variables(first_fold(role));
-        let schedule = Schedule::new(variables, role);
-        let commitments = schedule.commitments(variables)?;
-        Ok(Some(Self { role, layout, schedule, commitments }))
+        let stack = Stack::new(&layout.arities(), first_fold(role), SMALLEST);
+        let schedule = Schedule::new(stack.variables, role);
+        let opening = OpeningPlan::new(stack, &schedule)?;
+        Ok(Some(Self { role, layout, opening }))
     }
 }
 
@@ -84,11 +86,11 @@ impl<'a> Plan<'a> {
     }
 
     /// Draw the point at which outputs are compared, shared by all relations.
-    pub fn draw_points(&self, transcript: &mut Transcript) -> AxisPoints {
+    pub fn draw_points(&self, transcript: &mut FiatShamir) -> AxisPoints {
         batch::challenged_axes(self.statement)
             .into_iter()
             .map(|axis| {
-                let coordinates = sample_many(transcript, self.statement.axis(axis).bits());
+                let coordinates = transcript.challenges(self.statement.axis(axis).bits());
                 (axis, coordinates.into_iter().map(Coordinate::Value).collect())
             })
             .collect()
@@ -106,19 +108,18 @@ impl<'a> Plan<'a> {
         Claims::new(self.statement, &self.commitments)
     }
 
-    /// The security of a proof with these openings.
+    /// The security of a proof with these claims.
     ///
     /// # Errors
     /// [`CompileError::Insecure`] below the target.
-    pub fn security(&self, openings: &[Openings]) -> Result<SecurityReport, CompileError> {
+    pub fn security(&self, claims: &Claims) -> Result<SecurityReport, CompileError> {
         let point_variables = batch::challenged_axes(self.statement);
         let point_variables: Vec<_> = point_variables.into_iter().collect();
         let point_variables = batch::variables(self.statement, &point_variables);
         let mut phases: Vec<_> = security::lookup(self.statement, &self.blocks).into_iter().collect();
         phases.push(security::sumchecks(self.statement, &self.products, &self.zerochecks, point_variables));
-        for (committed, opening) in self.commitments.iter().zip(openings) {
-            let (name, grinding) = (committed.role.opening_name(), committed.schedule.grinding);
-            phases.push(security::opening(name, &committed.commitments, &opening.protocol, grinding)?);
+        for (place, committed) in self.commitments.iter().enumerate() {
+            phases.push(opening_error(committed.role.opening_name(), &committed.opening, claims.count(place)));
         }
         SecurityReport { phases }.require_target()
     }

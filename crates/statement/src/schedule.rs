@@ -1,17 +1,9 @@
 //! Parameters of the commitments: a function of role and size, the same on both sides.
 
-use p3_whir::parameters::{FoldingFactor, ProtocolParameters, SecurityAssumption, WhirConfig};
-
-use crate::circle::CircleCode;
 use crate::layout::Role;
-use crate::statement::CompileError;
-use crate::transcript::{Commitments, Transcript, merkle};
-use crate::{Challenge, Value};
 
 /// Grinding before the challenges of the lookup argument, in bits.
 pub const LOOKUP_GRINDING: usize = 16;
-/// Grinding in the rounds of products and zerochecks: their challenges need none.
-pub const ROUND_GRINDING: usize = 0;
 
 /// What a commitment's code, folds and grinding are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,23 +66,5 @@ impl Schedule {
     #[must_use]
     pub fn first_fold(&self) -> usize {
         self.folds[0]
-    }
-
-    /// The commitment scheme with this schedule.
-    ///
-    /// # Errors
-    /// [`CompileError::Unsupported`] for a size that the code cannot hold.
-    pub fn commitments(&self, variables: usize) -> Result<Commitments, CompileError> {
-        let parameters = ProtocolParameters {
-            starting_log_inv_rate: self.log_inverse_rate,
-            round_log_inv_rates: self.later_rates.clone(),
-            folding_factor: FoldingFactor::PerRound(self.folds.clone()),
-            soundness_type: SecurityAssumption::UniqueDecoding,
-            security_level: self.term_security,
-            pow_bits: self.grinding,
-        };
-        let config = WhirConfig::<Challenge, Value, Transcript>::new_with_domain(variables, parameters, &CircleCode)
-            .map_err(|error| CompileError::Unsupported(format!("a commitment to 2^{variables} cells: {error}")))?;
-        Ok(Commitments::new(config, CircleCode, merkle()))
     }
 }

@@ -1,13 +1,10 @@
 //! The accounting of a proof's soundness error: every step, summed.
 
-use p3_sumcheck::{OpeningProtocol, PrescribedPointPcs};
-
+use crate::Statement;
 use crate::batch::{ProductBatch, ZerocheckBatch, variables};
 use crate::lookup::{Block, log_leaves};
 use crate::schedule::LOOKUP_GRINDING;
 use crate::statement::CompileError;
-use crate::transcript::{Commitments, Transcript};
-use crate::{Challenge, Statement};
 
 /// Bits that every proof must reach.
 pub const TARGET_BITS: f64 = 100.0;
@@ -57,8 +54,8 @@ pub fn lookup(statement: &Statement, blocks: &[Block]) -> Option<Phase> {
     let widest = statement.tables.iter().map(|table| table.rows.width()).max().unwrap_or(1);
     // The identity has total degree (columns + 1) per leaf; grinding precedes its challenges.
     let identity = CHALLENGE_BITS + LOOKUP_GRINDING as f64 - leaves as f64 - ((widest + 1) as f64).log2();
-    // Layer k: one batching challenge, k rounds of degree 3, one branch; then the point is used once.
-    let tree: usize = (0..leaves).map(|layer| 3 * layer + 2).sum::<usize>() + leaves;
+    // Layer k: one batching challenge, k rounds of degree 2, one branch; then the point is used once.
+    let tree: usize = (0..leaves).map(|layer| 2 * layer + 2).sum::<usize>() + leaves;
     let tree = CHALLENGE_BITS - (tree as f64).log2();
     let bits = -((-identity).exp2() + (-tree).exp2()).log2();
     Some(Phase { name: "lookups", bits, grinding: LOOKUP_GRINDING })
@@ -79,20 +76,4 @@ pub fn sumchecks(
     // Each relation fails at the shared point with at most its variables, and in the batch with its power of lambda.
     let terms = rounds + relations * (point_variables + relations);
     Phase { name: "sumchecks", bits: CHALLENGE_BITS - (terms as f64).log2(), grinding: 0 }
-}
-
-/// An opening with its batching of claims.
-///
-/// # Errors
-/// [`CompileError::Unsupported`] where the scheme has no bound for this schedule.
-pub fn opening(
-    name: &'static str,
-    commitments: &Commitments,
-    protocol: &OpeningProtocol,
-    grinding: usize,
-) -> Result<Phase, CompileError> {
-    let security =
-        <Commitments as PrescribedPointPcs<Challenge, Transcript>>::prescribed_security(commitments, protocol)
-            .ok_or_else(|| CompileError::Unsupported(format!("{name}: no bound for this size")))?;
-    Ok(Phase { name, bits: security.error().bits(), grinding })
 }

@@ -98,13 +98,6 @@ impl Statement {
         })
     }
 
-    /// BLAKE3 of everything that the statement says.
-    #[must_use]
-    pub fn digest(&self) -> [u8; 32] {
-        let bytes = postcard::to_allocvec(self).expect("a statement is plain data");
-        blake3::derive_key("obelysk 2026 statement", &bytes)
-    }
-
     /// Number of entries of a tensor.
     #[must_use]
     pub fn len_of(&self, id: TensorId) -> usize {

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
 
+use obelysk_statement::tree::Digest;
 use obelysk_statement::{Claim, Inference, ModelDescription, SPECIFICATION, SecurityReport, compile};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -97,13 +98,13 @@ impl ProofFolder {
         if claim.specification != SPECIFICATION {
             return Err(FolderError::OtherSpecification { file: STATEMENT, found: claim.specification.into() });
         }
-        bytes32("nonce", &claim.nonce)?;
-        let root = bytes32("weight root", &claim.weight_root)?;
-        let digest = hex::encode(self.description.digest(claim.profile, &root));
+        bytes::<32>("nonce", &claim.nonce)?;
+        let root = Digest::from_bytes(bytes("weight root", &claim.weight_root)?);
+        let digest = hex::encode(self.description.digest(claim.profile, root));
         differs("model digest", Some(&digest), &claim.model_digest)?;
         let statement =
             compile(&self.description, &inferences).map_err(|error| FolderError::Invalid(error.to_string()))?;
-        verify(&statement, &claim.header(), &root, &self.proof)
+        verify(&statement, &claim.header(), root, &self.proof)
             .map_err(|error| FolderError::Invalid(format!("the proof does not hold: {error}")))
     }
 }
@@ -129,11 +130,11 @@ fn differs<T: PartialEq + std::fmt::Debug>(what: &str, expected: Option<&T>, cla
 }
 
 /// Exactly one spelling is accepted, because the spelling is what the transcript absorbs.
-fn bytes32(what: &str, text: &str) -> Result<[u8; 32], FolderError> {
-    let mut bytes = [0; 32];
+fn bytes<const N: usize>(what: &str, text: &str) -> Result<[u8; N], FolderError> {
+    let mut bytes = [0; N];
     match hex::decode_to_slice(text, &mut bytes) {
         Ok(()) if hex::encode(bytes) == text => Ok(bytes),
-        _ => invalid(format!("the {what} is not 32 bytes in lower-case hex")),
+        _ => invalid(format!("the {what} is not {N} bytes in lower-case hex")),
     }
 }
 

@@ -2,49 +2,61 @@
 //! statement; never panics, whatever the bytes.
 
 pub mod folder;
-pub mod proof;
 pub mod tree;
 pub mod whir;
 
-mod opening;
+mod lookup;
+mod messages;
+mod sumcheck;
 
-use obelysk_statement::plan::Plan;
-use obelysk_statement::reduction::Equation;
-use obelysk_statement::schedule::{LOOKUP_GRINDING, ROUND_GRINDING};
-use obelysk_statement::transcript::{Transcript, check_grinding, sample, start};
-use obelysk_statement::{Challenge, SecurityReport, Statement, Value};
-use p3_field::PrimeCharacteristicRing;
-use p3_multi_stark::fractional_gkr::verify_fractional_gkr;
-
+use obelysk_statement::batch::variables;
+use obelysk_statement::fiat_shamir::{FiatShamir, Label};
 use obelysk_statement::layout::Role;
-use proof::{Proof, root_bytes, root_from_bytes};
+use obelysk_statement::plan::Plan;
+use obelysk_statement::reduction::{Equation, Grouped};
+use obelysk_statement::schedule::LOOKUP_GRINDING;
+use obelysk_statement::tree::Digest;
+use obelysk_statement::{Challenge, SecurityReport, Statement};
+use p3_field::PrimeCharacteristicRing;
+
+use messages::Messages;
+use whir::{OpeningError, Reader, Unreadable};
 
 /// Why a proof is not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VerifyError {
-    /// The bytes are not a proof.
-    #[error("the proof cannot be read: {0}")]
-    Encoding(String),
+    /// The bytes are not those of a proof of this statement.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
     /// The statement is not sound or not supported.
     #[error(transparent)]
     Statement(#[from] obelysk_statement::CompileError),
-    /// The proof has parts that the statement does not call for, or lacks some.
-    #[error("the proof does not have the parts that its statement calls for: {0}")]
-    Shape(&'static str),
     /// A proof of work is missing.
-    #[error("the proof's grinding witness is wrong")]
-    Grinding,
-    /// A sumcheck or lookup message is inconsistent.
-    #[error("the {part} is inconsistent: {reason}")]
-    Inconsistent {
-        /// Which part.
-        part: &'static str,
-        /// What its check reported.
-        reason: String,
+    #[error("a proof of work of {bits} bits is wrong")]
+    Work {
+        /// Bits asked for.
+        bits: usize,
     },
-    /// Opened values do not satisfy an equation of the statement.
-    #[error("the opened values contradict the {0}")]
+    /// The lookup argument's sum has no value.
+    #[error("the lookup argument divides by zero")]
+    ZeroDenominator,
+    /// A layer of the lookup argument contradicts the one above it.
+    #[error("layer {layer} of the lookup argument contradicts the one above it")]
+    Tree {
+        /// Which, from the root.
+        layer: usize,
+    },
+    /// Claimed values do not satisfy an equation of the statement.
+    #[error("the claimed values contradict the {0}")]
     Equation(&'static str),
+    /// Claimed values are not those of what was committed.
+    #[error("the {part} does not hold: {error}")]
+    Opening {
+        /// Of what.
+        part: &'static str,
+        /// Why.
+        error: OpeningError,
+    },
 }
 
 /// Check a proof of `statement` under the claim `header` against the model's `weight_root`.
@@ -54,86 +66,60 @@ pub enum VerifyError {
 pub fn verify(
     statement: &Statement,
     header: &[u8],
-    weight_root: &[u8; 32],
+    weight_root: Digest,
     proof: &[u8],
 ) -> Result<SecurityReport, VerifyError> {
     statement.check()?;
     let plan = Plan::new(statement)?;
-    let proof = Proof::decode(proof)?;
-    check_shape(&plan, &proof)?;
-
-    let mut transcript = start(header, statement, weight_root);
-    if let (Some((_, committed)), Some(root)) = (plan.commitment(Role::Witness), &proof.witness_root) {
-        opening::observe(committed, root, &mut transcript);
+    let transcript = FiatShamir::start(header, statement, weight_root);
+    let mut messages = Messages { reader: Reader::new(proof), transcript };
+    let mut roots = Vec::new();
+    for committed in &plan.commitments {
+        roots.push(match committed.role {
+            Role::Weight => weight_root,
+            Role::Witness => messages.root()?,
+        });
     }
     let mut claims = plan.claims();
     let mut equations: Vec<(Equation, Challenge)> = Vec::new();
 
-    if !check_grinding(&mut transcript, LOOKUP_GRINDING, proof.grinding) {
-        return Err(VerifyError::Grinding);
-    }
-    if let Some(lookup) = &proof.lookup {
-        let keys = [sample(&mut transcript), sample(&mut transcript)];
-        let leaves = verify_fractional_gkr::<Value, Challenge, Transcript>(lookup, plan.log_leaves(), &mut transcript)
-            .map_err(|error| VerifyError::Inconsistent { part: "lookup argument", reason: error.to_string() })?;
-        let point = leaves.point.as_slice();
-        equations
-            .extend(claims.lookup(&plan.blocks, keys, point).into_iter().zip([leaves.numerator, leaves.denominator]));
+    if !plan.blocks.is_empty() {
+        messages.work(LOOKUP_GRINDING)?;
+        let keys = [messages.transcript.challenge(), messages.transcript.challenge()];
+        let leaves = lookup::verify(plan.log_leaves(), &mut messages)?;
+        let sides = claims.lookup(&plan.blocks, keys, &leaves.point);
+        equations.extend(sides.into_iter().zip([leaves.numerator, leaves.denominator]));
     }
 
-    let points = plan.draw_points(&mut transcript);
-    let lambda = sample(&mut transcript);
+    let points = plan.draw_points(&mut messages.transcript);
+    let lambda = messages.transcript.challenge();
     equations.extend(claims.linear_relations(&points).into_iter().map(|equation| (equation, Challenge::ZERO)));
-    for (batch, sumcheck) in plan.products.iter().zip(&proof.products) {
-        let rounds = obelysk_statement::batch::variables(statement, &batch.axes());
-        let (end, value) = sumcheck
-            .verify(&mut transcript, rounds, batch.degree(), ROUND_GRINDING)
-            .map_err(|error| VerifyError::Inconsistent { part: "product sumcheck", reason: error.to_string() })?;
-        let sides = claims.products(batch, lambda, &points, end.as_slice());
-        equations.extend(sides.into_iter().zip([sumcheck.claimed_sum, value]));
+    for batch in &plan.products {
+        let sum = messages.challenges(Label::SUM, 1)?[0];
+        let end = sumcheck::verify(variables(statement, &batch.axes()), batch.degree(), sum, &mut messages)?;
+        let sides = claims.products(batch, lambda, &points, &end.point);
+        equations.extend(sides.into_iter().zip([sum, end.value]));
     }
-    for (batch, sumcheck) in plan.zerochecks.iter().zip(&proof.zerochecks) {
-        let rounds = obelysk_statement::batch::variables(statement, &batch.axes);
-        if sumcheck.claimed_sum != Challenge::ZERO {
-            return Err(VerifyError::Inconsistent { part: "zerocheck", reason: "its sum is not zero".into() });
-        }
-        let (end, value) = sumcheck
-            .verify(&mut transcript, rounds, batch.degree, ROUND_GRINDING)
-            .map_err(|error| VerifyError::Inconsistent { part: "zerocheck", reason: error.to_string() })?;
-        equations.push((claims.zerocheck(batch, lambda, &points, end.as_slice()), value));
+    for batch in &plan.zerochecks {
+        let end = sumcheck::verify(variables(statement, &batch.axes), batch.degree, Challenge::ZERO, &mut messages)?;
+        equations.push((claims.zerocheck(batch, lambda, &points, &end.point), end.value));
     }
 
-    let openings = claims.openings();
+    let mut grouped: Vec<Grouped> = Vec::new();
     let mut values = Vec::new();
-    for (committed, openings) in plan.commitments.iter().zip(&openings) {
-        let (root, opening) = match committed.role {
-            Role::Weight => (Some(&root_from_bytes(weight_root)), &proof.weight_opening),
-            Role::Witness => (proof.witness_root.as_ref(), &proof.witness_opening),
-        };
-        values.push(opening::verify(committed, openings, root, opening.as_ref(), &mut transcript)?);
+    for commitment in 0..plan.commitments.len() {
+        let mut own = claims.grouped(commitment);
+        values.push(own.fill(&messages.challenges(Label::CLAIMS, claims.count(commitment))?));
+        grouped.push(own);
     }
-    match equations.iter().find(|(equation, value)| equation.value(&values) != *value) {
-        Some((equation, _)) => Err(VerifyError::Equation(equation.name)),
-        None => Ok(plan.security(&openings)?),
+    if let Some((equation, _)) = equations.iter().find(|(equation, value)| equation.value(&values) != *value) {
+        return Err(VerifyError::Equation(equation.name));
     }
-}
-
-/// Every part is there exactly if the statement calls for it.
-fn check_shape(plan: &Plan, proof: &Proof) -> Result<(), VerifyError> {
-    let committed = |role| plan.commitment(role).is_some();
-    let parts = [
-        ("witness commitment", committed(Role::Witness), proof.witness_root.is_some()),
-        ("witness opening", committed(Role::Witness), proof.witness_opening.is_some()),
-        ("weight opening", committed(Role::Weight), proof.weight_opening.is_some()),
-        ("lookup argument", !plan.blocks.is_empty(), proof.lookup.is_some()),
-        ("product sumchecks", true, plan.products.len() == proof.products.len()),
-        ("zerochecks", true, plan.zerochecks.len() == proof.zerochecks.len()),
-    ];
-    match parts.into_iter().find(|(_, expected, actual)| expected != actual) {
-        Some((name, _, _)) => Err(VerifyError::Shape(name)),
-        None if proof.witness_root.as_ref().is_some_and(|root| root_bytes(root).is_none()) => {
-            Err(VerifyError::Shape("witness commitment"))
-        }
-        None => Ok(()),
+    for ((committed, root), claims) in plan.commitments.iter().zip(roots).zip(&grouped) {
+        let Messages { reader, transcript } = &mut messages;
+        whir::verify(&committed.opening, root, &claims.groups, reader, transcript)
+            .map_err(|error| VerifyError::Opening { part: committed.role.opening_name(), error })?;
     }
+    messages.reader.finish()?;
+    Ok(plan.security(&claims)?)
 }

@@ -11,6 +11,7 @@ use obelysk_model::error::ModelError;
 use obelysk_model::quantize::{self, DESCRIPTION_FILE, QuantizedModel, WEIGHTS_FILE};
 use obelysk_model::template::ChatTemplate;
 use obelysk_prover::{CommittedModel, ProveError};
+use obelysk_statement::tree::Digest;
 use obelysk_statement::{Inference, Profile, SPECIFICATION, compile};
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +23,7 @@ use crate::home::short;
 use crate::memory;
 use crate::regular;
 
-const PROFILE: Profile = Profile::Blake3;
+const PROFILE: Profile = Profile::Blake2s;
 /// Folder, beside a model's files, of what was prepared from them.
 pub(super) const PREPARED_FOLDER: &str = "quant";
 const POINTER: &str = "prepared.json";
@@ -87,8 +88,8 @@ pub fn prepare_afresh(files: &ModelFiles, observer: &dyn Observer) -> Result<Pre
         }
     };
     let root = commit(&model)?.root();
-    let digest = hex::encode(model.description.digest(PROFILE, &root));
-    let prepared = Prepared { model, weight_root: hex::encode(root), digest, folder };
+    let digest = hex::encode(model.description.digest(PROFILE, root));
+    let prepared = Prepared { model, weight_root: hex::encode(root.to_bytes()), digest, folder };
     let pointer = Pointer {
         quantizer: quantize::QUANTIZER,
         specification: SPECIFICATION,
@@ -143,7 +144,7 @@ impl Prepared {
     /// It is not the commitment that was made before.
     pub fn commit(&self) -> Result<CommittedModel, Failure> {
         let commitment = commit(&self.model)?;
-        if hex::encode(commitment.root()) != self.weight_root {
+        if hex::encode(commitment.root().to_bytes()) != self.weight_root {
             return Err(damaged(&self.folder, "its weights have another commitment"));
         }
         Ok(commitment)
@@ -156,8 +157,8 @@ fn load(files: &ModelFiles, pointer: &Pointer) -> Result<Prepared, Failure> {
     if hex::encode(model.description.core_digest()) != pointer.core_digest {
         return Err(damaged(&folder.join(DESCRIPTION_FILE), "its digest is another"));
     }
-    let root = hex::decode(&pointer.weight_root).ok().and_then(|root| <[u8; 32]>::try_from(root).ok());
-    let digest = root.map(|root| hex::encode(model.description.digest(PROFILE, &root)));
+    let root = hex::decode(&pointer.weight_root).ok().and_then(|root| root.try_into().ok()).map(Digest::from_bytes);
+    let digest = root.map(|root| hex::encode(model.description.digest(PROFILE, root)));
     if digest.as_ref() != Some(&pointer.model_digest) {
         return Err(damaged(&pointer_path(files), "its digests do not belong together"));
     }

@@ -16,8 +16,7 @@ use crate::failure::{ExitCode, Failure};
 use crate::memory;
 
 /// Why proofs of this version stay off chain.
-pub const NOT_READY: &str =
-    "all weight claims share one opening and the hash is BLAKE3, which the contract does not check";
+pub const NOT_READY: &str = "no contract that checks this specification is known to this version";
 
 /// `proof.json`: facts about a proof, for people. Nothing that checks a proof reads them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -131,7 +130,7 @@ pub fn prove(
     let claim = Claim {
         specification: SPECIFICATION,
         mode: Mode::Gkr,
-        profile: Profile::Blake3,
+        profile: Profile::Blake2s,
         nonce: nonce.into(),
         model_digest: prepared.digest.clone(),
         weight_root: prepared.weight_root.clone(),
@@ -156,7 +155,7 @@ pub fn prove(
     let phases = [("witness", made)].into_iter().chain(phases.times);
     let phases = phases.map(|(name, time)| PhaseTime { name: name.into(), seconds: time.as_secs_f64() }).collect();
     let proving_seconds = (compiling + start.elapsed()).as_secs_f64();
-    let security = obelysk_verifier::verify(&statement, &header, &root, &proof).map_err(|error| {
+    let security = obelysk_verifier::verify(&statement, &header, root, &proof).map_err(|error| {
         let message = format!("the new proof does not verify: {error}");
         Failure::new(ExitCode::SelfVerification, message, "no proof was saved; report this with the folder's log")
     })?;

@@ -11,7 +11,7 @@ use super::{PackedChallenge, PackedValue};
 use crate::backend::{DeviceError, Fractions, Layer};
 
 /// Binary logarithm of the nodes of the largest layer that is kept.
-const KEPT: usize = 21;
+pub(super) const KEPT: usize = 21;
 /// Binary logarithm of the nodes of the largest layer that is kept number by number.
 pub(super) const SCALAR: usize = 10;
 /// Binary logarithm of the nodes that are computed at once.
@@ -82,7 +82,7 @@ fn pack(coefficients: &[Vec<Value>; 4]) -> Vec<PackedChallenge> {
 }
 
 impl Run {
-    fn nodes(&self) -> Nodes<Challenge> {
+    pub(super) fn nodes(&self) -> Nodes<Challenge> {
         let size = self.denominators[0].len();
         let denominator = |x: usize| Challenge::from_basis_coefficients_fn(|place| self.denominators[place][x]);
         let numerators = match &self.numerators {
@@ -125,7 +125,7 @@ impl<'a> Tree<'a> {
         Self::keeping(leaves, KEPT)
     }
 
-    fn keeping(leaves: Leaves<'a>, kept: usize) -> Self {
+    pub(super) fn keeping(leaves: Leaves<'a>, kept: usize) -> Self {
         let kept = kept.min(leaves.variables);
         let mut tree = Self { leaves, scalar: Vec::new(), packed: Vec::new(), kept: 0 };
         let mut lowest = if kept <= SCALAR {
@@ -221,60 +221,5 @@ impl Fractions for Tree<'_> {
 
     fn layer<'a>(&'a mut self, lambda: Challenge, point: &[Challenge]) -> Result<Box<dyn Layer + 'a>, DeviceError> {
         Ok(Box::new(LayerRounds::new(self, lambda, point)))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use obelysk_statement::TableRows;
-    use obelysk_statement::transcript::start;
-    use p3_multi_stark::fractional_gkr::{Fraction, LeafNumerator, prove_fractional_gkr};
-    use p3_multilinear_util::poly::{Poly, PolyMaybePacked};
-
-    use super::*;
-    use crate::lookup;
-
-    /// Two tables of `2^(variables - 1)` rows whose counts cancel.
-    struct Sample {
-        rows: TableRows,
-        counts: [Vec<Value>; 2],
-    }
-
-    impl Sample {
-        fn new(variables: usize) -> Self {
-            let size = 1i32 << (variables - 1);
-            let scrambled = |row: i32| row.wrapping_mul(0x9E37_79B1_u32 as i32) >> 8;
-            let counts: Vec<Value> = (0..size).map(|row| Value::from_i32(scrambled(row + 7))).collect();
-            let negated = counts.iter().map(|&count| -count).collect();
-            let values = Arc::new((0..size).map(scrambled).collect());
-            Self { rows: TableRows::Function { first: -3, values }, counts: [counts, negated] }
-        }
-
-        fn leaves(&self) -> Leaves<'_> {
-            let base = Challenge::from_basis_coefficients_fn(|place| Value::from_usize(77_777 * (place + 3)));
-            Leaves::of_tables(&self.rows, [&self.counts[0], &self.counts[1]], base)
-        }
-    }
-
-    #[test]
-    fn kept_and_recomputed_layers_make_the_messages_of_the_oracle() {
-        for variables in [1, 2, 3, 5, 11, 13, 15] {
-            let sample = Sample::new(variables);
-            let nodes = sample.leaves().run(0, 1 << variables).nodes();
-            let numerators = sample.leaves().run(0, 1 << variables).numerators.expect("counts are not one");
-            let (numerators, denominators) =
-                (Poly::new(numerators), PolyMaybePacked::Scalar(Poly::new(nodes.denominators)));
-            let leaves = Fraction { n: LeafNumerator::Base(&numerators), d: &denominators };
-            let transcript = start(&[], &obelysk_statement::Statement::default(), &[0; 32]);
-            let (expected, end) = prove_fractional_gkr::<Value, Challenge, _>(leaves, &mut transcript.clone());
-            for kept in [SCALAR + 1, SCALAR + 2, KEPT] {
-                let mut tree = Tree::keeping(sample.leaves(), kept);
-                let (proof, point) = lookup::prove(variables, &mut tree, &mut transcript.clone()).expect("a processor");
-                assert_eq!(point, end.point.as_slice(), "{variables} variables, {kept} kept");
-                assert_eq!(postcard::to_allocvec(&proof), postcard::to_allocvec(&expected));
-            }
-        }
     }
 }

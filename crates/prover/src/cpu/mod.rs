@@ -4,22 +4,25 @@ mod commitment;
 mod fractions;
 mod layer;
 mod leaves;
+#[cfg(test)]
+mod parity;
 mod product;
 mod tensors;
 mod zerocheck;
 
-use obelysk_statement::layout::Tile;
+use obelysk_statement::fiat_shamir::FiatShamir;
 use obelysk_statement::plan::{Committed, Plan};
 use obelysk_statement::point::AxisPoints;
-use obelysk_statement::reduction::Openings;
-use obelysk_statement::transcript::{Opening, Root, Transcript};
+use obelysk_statement::tree::Digest;
+use obelysk_statement::whir::ClaimGroup;
 use obelysk_statement::{Challenge, Statement, Value};
+use obelysk_verifier::whir::Opening;
 use obelysk_witness::Assignment;
 use p3_field::{ExtensionField, Field};
 
-use crate::backend::{Backend, DeviceError, Fractions, ProductTerms, Rounds};
+use crate::backend::{Backend, DeviceError, Fractions, Opened, ProductTerms, Rounds};
+use crate::whir::{self, Codeword, Keep};
 use crate::zerocheck::Rows;
-use commitment::CommitmentData;
 use tensors::Tensors;
 
 pub use commitment::CommittedModel;
@@ -36,9 +39,9 @@ pub struct Cpu;
 impl Backend for Cpu {
     type Model = CommittedModel;
     type Values<'a> = Tensors<'a>;
-    type Commitment = CommitmentData;
+    type Commitment = Codeword;
 
-    fn root(&self, model: &CommittedModel) -> [u8; 32] {
+    fn root(&self, model: &CommittedModel) -> Digest {
         model.root()
     }
 
@@ -51,14 +54,9 @@ impl Backend for Cpu {
         Ok(Tensors::new(statement, model.weights(), witness))
     }
 
-    fn commit(
-        &self,
-        committed: &Committed,
-        values: &Tensors,
-        transcript: &mut Transcript,
-    ) -> Result<(Root, CommitmentData), DeviceError> {
-        let append = |tile: &Tile, output: &mut Vec<Value>| values.append_tile(tile, output);
-        Ok(commitment::commit(committed, append, transcript))
+    fn commit(&self, committed: &Committed, values: &Tensors) -> Result<(Digest, Codeword), DeviceError> {
+        let codeword = whir::commit(&committed.opening, &values.cells(committed), Keep::Codeword);
+        Ok((codeword.root(), codeword))
     }
 
     fn fractions<'a>(
@@ -89,23 +87,28 @@ impl Backend for Cpu {
         Ok(Box::new(zerocheck::Zerocheck::new(values, rows, points)))
     }
 
-    fn open_model(
+    fn evaluate(
         &self,
         committed: &Committed,
-        model: &CommittedModel,
-        openings: &Openings,
-        transcript: &mut Transcript,
-    ) -> Result<Opening, DeviceError> {
-        commitment::open(committed, model.data().clone(), openings, transcript)
+        values: &Tensors,
+        point: &[Challenge],
+        tiles: &[usize],
+    ) -> Result<Vec<Challenge>, DeviceError> {
+        Ok(whir::evaluate(&committed.opening, &values.cells(committed), point, tiles))
     }
 
     fn open(
         &self,
         committed: &Committed,
-        commitment: CommitmentData,
-        openings: &Openings,
-        transcript: &mut Transcript,
+        opened: Opened<Self>,
+        values: &Tensors,
+        groups: &[ClaimGroup],
+        transcript: &mut FiatShamir,
     ) -> Result<Opening, DeviceError> {
-        commitment::open(committed, commitment, openings, transcript)
+        let codeword = match opened {
+            Opened::Model(model) => model.codeword(),
+            Opened::Witness(codeword) => codeword,
+        };
+        Ok(whir::open(&committed.opening, codeword, &values.cells(committed), groups, transcript))
     }
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use obelysk_statement::axis::{AxisId, AxisTile};
 use obelysk_statement::eq::eq_table;
 use obelysk_statement::layout::Tile;
+use obelysk_statement::plan::Committed;
 use obelysk_statement::point::{AxisPoints, Coordinate};
 use obelysk_statement::relation::{Access, Index, NamedRelation, TensorKind};
 use obelysk_statement::statement::accesses;
@@ -12,6 +13,8 @@ use obelysk_statement::{Challenge, PublicTensor, Statement, TensorId, Value};
 use obelysk_witness::{Assignment, EntriesRef, Weights};
 use p3_field::PrimeCharacteristicRing;
 use rayon::prelude::*;
+
+use crate::whir::Cells;
 
 /// Values of all tensors of a statement.
 pub struct Tensors<'a> {
@@ -98,9 +101,21 @@ impl<'a> Tensors<'a> {
         }
     }
 
-    /// Append the entries of a tile in the order of its variables.
-    pub(super) fn append_tile(&self, tile: &Tile, output: &mut Vec<Value>) {
-        append_tile(self.statement, self.of(tile.tensor), tile, output);
+    /// The cells of a commitment.
+    pub(super) fn cells(&self, committed: &Committed) -> impl Cells {
+        |tile: usize, first: usize, output: &mut [Value]| {
+            let tile = &committed.layout.tiles[tile];
+            match &self.values[tile.tensor.0 as usize] {
+                Stored::Field(values) => read_tile(self.statement, values, tile, first, output),
+                Stored::Integers(EntriesRef::I16(values)) => {
+                    read_tile(self.statement, values, tile, first, output);
+                }
+                Stored::Integers(EntriesRef::I32(values)) => {
+                    read_tile(self.statement, values, tile, first, output);
+                }
+                Stored::Rule => unreachable!("public tensors are not committed"),
+            }
+        }
     }
 
     /// The value of an access at one index of `axes`, `None` if it needs an axis that is not there.
@@ -258,25 +273,34 @@ impl Walk<'_> {
     }
 }
 
-/// Append the entries of a tile of a tensor's values, in the order of the tile's variables.
-pub(super) fn append_tile<T: Entry>(statement: &Statement, values: &[T], tile: &Tile, output: &mut Vec<Value>) {
+/// Read entries of a tile of a tensor's values from `first` on, in the order of the tile's variables.
+pub(super) fn read_tile<T: Entry>(
+    statement: &Statement,
+    values: &[T],
+    tile: &Tile,
+    first: usize,
+    mut output: &mut [Value],
+) {
     let shape = statement.shape(tile.tensor);
     let Some((last, outer)) = tile.parts.split_last() else {
-        output.push(values[0].value());
+        output[0] = values[0].value();
         return;
     };
     let run = 1 << last.log_size;
-    let sizes: Vec<usize> = outer.iter().map(|part| 1usize << part.log_size).collect();
-    for flat in 0..sizes.iter().product::<usize>() {
-        let mut rest = flat;
-        let mut offset = 0;
+    let (mut row, mut skipped) = (first / run, first % run);
+    while !output.is_empty() {
+        let mut rest = row;
+        let mut offset = last.offset + skipped;
         let mut stride = shape[shape.len() - 1];
         for axis in (0..outer.len()).rev() {
-            offset += (outer[axis].offset + rest % sizes[axis]) * stride;
-            rest /= sizes[axis];
+            let size = 1 << outer[axis].log_size;
+            offset += (outer[axis].offset + rest % size) * stride;
+            rest /= size;
             stride *= shape[axis];
         }
-        output.extend(values[offset + last.offset..][..run].iter().map(|entry| entry.value()));
+        let (own, later) = output.split_at_mut(output.len().min(run - skipped));
+        own.iter_mut().zip(&values[offset..]).for_each(|(own, entry)| *own = entry.value());
+        (row, skipped, output) = (row + 1, 0, later);
     }
 }
 

@@ -202,12 +202,7 @@ fn send(coefficients: [Challenge; 2], grinding: usize, transcript: &mut FiatSham
 }
 
 fn work(bits: usize, transcript: &mut FiatShamir) -> Option<u32> {
-    let search = |transcript: &FiatShamir, range: std::ops::Range<u32>| {
-        let step = 1 << 12;
-        let starts: Vec<u32> = range.step_by(step).collect();
-        starts.par_iter().find_map_first(|&first| transcript.smallest_witness(bits, first..first + step as u32))
-    };
-    (bits > 0).then(|| transcript.grind_with(bits, search))
+    (bits > 0).then(|| crate::messages::work(bits, transcript))
 }
 
 fn open_rows(

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Profile {
-    /// BLAKE3 everywhere.
-    Blake3,
+    /// Blake2s-256 everywhere, digests cut to 224 bits.
+    Blake2s,
 }
 
 impl Profile {
@@ -15,7 +15,7 @@ impl Profile {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Self::Blake3 => "blake3",
+            Self::Blake2s => "blake2s",
         }
     }
 }

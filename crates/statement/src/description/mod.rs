@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::tree::Digest;
+
 pub use claim::{Claim, Inference, Mode, Profile};
 pub use formats::{
     Activation, Attention, Branch, BranchNorm, BranchNorms, FeedForward, HeadNorms, LowLimbs, Norm, Residual, Rotary,
@@ -15,7 +17,7 @@ pub use formats::{
 };
 
 /// Version of the integer semantics and of the proof protocol.
-pub const SPECIFICATION: u32 = 1;
+pub const SPECIFICATION: u32 = 2;
 
 /// The quantised model: shapes, operations, fixed-point formats and the certified bounds of its weights.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,9 +107,9 @@ impl ModelDescription {
 
     /// `D`: the identity of the model under a hash profile, from the root of its weight commitment.
     #[must_use]
-    pub fn digest(&self, profile: Profile, root: &[u8; 32]) -> [u8; 32] {
+    pub fn digest(&self, profile: Profile, root: Digest) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new_derive_key("obelysk 2026 model");
-        hasher.update(&self.core_digest()).update(profile.name().as_bytes()).update(root);
+        hasher.update(&self.core_digest()).update(profile.name().as_bytes()).update(&root.to_bytes());
         *hasher.finalize().as_bytes()
     }
 }

@@ -17,7 +17,7 @@ use crate::point::{AxisPoints, Coordinate, address, at_tile, indicator};
 use crate::relation::{Access, Linear, Relation, TensorKind};
 use crate::{Challenge, Statement, Value};
 
-pub use opening::Openings;
+pub use opening::Grouped;
 
 /// A claimed evaluation of a tile, by its commitment and its place in that one's list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -62,6 +62,14 @@ impl<'a> Reader<'a> {
         Ok(std::array::from_fn(|_| words.next().unwrap_or_default()))
     }
 
+    /// Any word.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn word(&mut self) -> Result<u32, Unreadable> {
+        self.array().map(|[word]| word)
+    }
+
     /// An element of the base field.
     ///
     /// # Errors

@@ -37,25 +37,26 @@ pub struct Form {
 }
 
 impl Form {
-    fn value<A: Algebra<Value> + Copy>(&self, factors: &[A]) -> A {
-        self.terms.iter().fold(A::from(self.constant), |sum, &(coefficient, place)| sum + factors[place] * coefficient)
+    fn value<C: From<Value>, A: Algebra<C> + Copy>(&self, factors: &[A]) -> A {
+        let constant = A::from(C::from(self.constant));
+        self.terms.iter().fold(constant, |sum, &(coefficient, place)| sum + factors[place] * C::from(coefficient))
     }
 }
 
 impl Constraint {
-    /// The value for these factors.
-    pub fn value<A: Algebra<Value> + Copy>(&self, factors: &[A]) -> A {
+    /// The value for these factors, whose coefficients are as wide as they are.
+    pub fn value<C: From<Value>, A: Algebra<C> + Copy>(&self, factors: &[A]) -> A {
         match self {
             Self::Rows(monomials) => {
                 monomials.iter().fold(A::ZERO, |sum, (coefficient, places)| match places.as_slice() {
-                    [] => sum + A::from(*coefficient),
+                    [] => sum + A::from(C::from(*coefficient)),
                     [first, rest @ ..] => {
-                        sum + rest.iter().fold(factors[*first], |product, &place| product * factors[place])
-                            * *coefficient
+                        let product = rest.iter().fold(factors[*first], |product, &place| product * factors[place]);
+                        sum + product * C::from(*coefficient)
                     }
                 })
             }
-            Self::Vanishing([left, right]) => left.value(factors) * right.value(factors),
+            Self::Vanishing([left, right]) => left.value::<C, A>(factors) * right.value::<C, A>(factors),
         }
     }
 }

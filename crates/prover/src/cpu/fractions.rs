@@ -2,16 +2,17 @@
 //! read, in runs that fit the cache: a proof's memory does not grow with its lookups.
 
 use obelysk_statement::{Challenge, Value};
-use p3_field::{Algebra, BasedVectorSpace, PackedFieldExtension, PackedValue as _, PrimeCharacteristicRing};
+use p3_field::{Algebra, BasedVectorSpace, PackedValue as _, PrimeCharacteristicRing};
 use rayon::prelude::*;
 
 use super::layer::LayerRounds;
 use super::leaves::{Leaves, Run};
+use super::packed::unpack;
 use super::{PackedChallenge, PackedValue};
 use crate::backend::{DeviceError, Fractions, Layer};
 
 /// Binary logarithm of the nodes of the largest layer that is kept.
-pub(super) const KEPT: usize = 21;
+pub(super) const KEPT: usize = 22;
 /// Binary logarithm of the nodes of the largest layer that is kept number by number.
 pub(super) const SCALAR: usize = 10;
 /// Binary logarithm of the nodes that are computed at once.
@@ -70,13 +71,8 @@ impl Nodes<PackedChallenge> {
     }
 }
 
-/// Challenges one by one.
-pub(super) fn unpack(values: &[PackedChallenge]) -> Vec<Challenge> {
-    <PackedChallenge as PackedFieldExtension<Value, Challenge>>::to_ext_iter(values.iter().copied()).collect()
-}
-
 /// Challenges side by side, from their coefficients.
-fn pack(coefficients: &[Vec<Value>; 4]) -> Vec<PackedChallenge> {
+fn interleave(coefficients: &[Vec<Value>; 4]) -> Vec<PackedChallenge> {
     let packed = coefficients.each_ref().map(|values| PackedValue::pack_slice(values));
     (0..packed[0].len()).map(|x| PackedChallenge::from_basis_coefficients_fn(|place| packed[place][x])).collect()
 }
@@ -93,7 +89,7 @@ impl Run {
     }
 
     pub(super) fn packed_nodes(&self) -> Nodes<PackedChallenge> {
-        let denominators = pack(&self.denominators);
+        let denominators = interleave(&self.denominators);
         let numerators = match &self.numerators {
             None => vec![PackedChallenge::ONE; denominators.len()],
             Some(values) => PackedValue::pack_slice(values).iter().map(|&value| value.into()).collect(),
@@ -103,7 +99,7 @@ impl Run {
 
     /// The fractions of nodes whose children these are; most numerators are one.
     fn sum(&self, other: &Self) -> Nodes<PackedChallenge> {
-        let (d0, d1) = (pack(&self.denominators), pack(&other.denominators));
+        let (d0, d1) = (interleave(&self.denominators), interleave(&other.denominators));
         let by = |numerators: &Option<Vec<Value>>, denominators: &[PackedChallenge]| match numerators {
             None => denominators.to_vec(),
             Some(values) => scaled(denominators, PackedValue::pack_slice(values)),
@@ -187,6 +183,28 @@ impl<'a> Tree<'a> {
     /// A kept layer, one by one.
     pub(super) fn scalar(&self, level: usize) -> &Nodes<Challenge> {
         &self.scalar[level]
+    }
+
+    /// The sum of runs of `size` nodes of a layer by weights that sum to one.
+    pub(super) fn folded(&self, level: usize, runs: &[(usize, Challenge)], size: usize) -> Nodes<PackedChallenge> {
+        if let &[(start, _)] = runs {
+            return self.nodes(level, start, size);
+        }
+        if level == self.variables() {
+            let folded = self.leaves.folded(runs, size);
+            let denominators = interleave(&folded.denominators);
+            let ones = || vec![PackedChallenge::ONE; denominators.len()];
+            let numerators = folded.numerators.as_ref().map_or_else(ones, interleave);
+            return Nodes { numerators, denominators };
+        }
+        let zero = || vec![PackedChallenge::ZERO; size / PackedValue::WIDTH];
+        let mut sum = Nodes { numerators: zero(), denominators: zero() };
+        for &(start, weight) in runs {
+            let (nodes, weight) = (self.nodes(level, start, size), PackedChallenge::from(weight));
+            sum.numerators.iter_mut().zip(nodes.numerators).for_each(|(sum, value)| *sum += weight * value);
+            sum.denominators.iter_mut().zip(nodes.denominators).for_each(|(sum, value)| *sum += weight * value);
+        }
+        sum
     }
 
     /// `size` nodes of a layer from `start` on.

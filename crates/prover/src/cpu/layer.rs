@@ -3,10 +3,11 @@
 
 use obelysk_statement::Challenge;
 use obelysk_statement::eq::eq_table;
-use p3_field::{PackedFieldExtension, PackedValue as _, PrimeCharacteristicRing};
+use p3_field::{PackedValue as _, PrimeCharacteristicRing};
 use rayon::prelude::*;
 
-use super::fractions::{Nodes, RUN, SCALAR, Tree, unpack};
+use super::fractions::{Nodes, RUN, SCALAR, Tree};
+use super::packed::{pack, unpack};
 use super::{PackedChallenge, PackedValue};
 use crate::backend::{DeviceError, Layer};
 
@@ -67,7 +68,7 @@ impl Weights<Challenge> {
 impl Weights<PackedChallenge> {
     fn packed(coordinates: &[Challenge]) -> Self {
         let (high, low) = coordinates.split_at(coordinates.len() - RUN);
-        let low = eq_table(low).chunks_exact(PackedValue::WIDTH).map(PackedChallenge::from_ext_slice).collect();
+        let low = pack(&eq_table(low));
         Self { high: eq_table(high), low }
     }
 }
@@ -154,22 +155,11 @@ impl<'t, 'a> LayerRounds<'t, 'a> {
     /// First or second children of the nodes from `start` on, folded by the challenges so far: the sum over the bits `c` of the bound
     /// variables of `eq(challenges, c)` times the nodes at `c`.
     fn folded(&self, second: bool, start: usize, size: usize) -> Nodes<PackedChallenge> {
-        let bound = self.challenges.len();
         let first = usize::from(second) << self.level;
-        let at = |bits: usize| self.tree.nodes(self.level + 1, first + (bits << (self.level - bound)) + start, size);
-        let mut sum = at(0);
-        if bound == 0 {
-            return sum;
-        }
-        let weights = eq_table(&self.challenges);
-        let scale = PackedChallenge::from(weights[0]);
-        sum.numerators.iter_mut().chain(&mut sum.denominators).for_each(|value| *value *= scale);
-        for (bits, &weight) in weights.iter().enumerate().skip(1) {
-            let (nodes, weight) = (at(bits), PackedChallenge::from(weight));
-            sum.numerators.iter_mut().zip(nodes.numerators).for_each(|(sum, value)| *sum += weight * value);
-            sum.denominators.iter_mut().zip(nodes.denominators).for_each(|(sum, value)| *sum += weight * value);
-        }
-        sum
+        let step = self.level - self.challenges.len();
+        let weights = eq_table(&self.challenges).into_iter().enumerate();
+        let runs: Vec<_> = weights.map(|(bits, weight)| (first + (bits << step) + start, weight)).collect();
+        self.tree.folded(self.level + 1, &runs, size)
     }
 
     fn children_of(&self, start: usize, size: usize) -> Children<PackedChallenge> {

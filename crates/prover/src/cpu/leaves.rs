@@ -107,11 +107,16 @@ impl<'a> Leaves<'a> {
         Self { blocks: counts.into_iter().enumerate().map(block).collect(), variables: rows.bits() + 1 }
     }
 
+    /// The blocks that hold leaves between two places.
+    fn blocks_between(&self, start: usize, end: usize) -> impl Iterator<Item = &Block<'a>> + Clone {
+        let first = self.blocks.partition_point(|block| block.offset + block.size <= start);
+        self.blocks[first..].iter().take_while(move |block| block.offset < end)
+    }
+
     /// `size` leaves from `start` on.
     pub(super) fn run(&self, start: usize, size: usize) -> Run {
         let end = start + size;
-        let first = self.blocks.partition_point(|block| block.offset + block.size <= start);
-        let inside = self.blocks[first..].iter().take_while(|block| block.offset < end);
+        let inside = self.blocks_between(start, end);
         let covered: usize = inside.clone().map(|block| block.part(start, end).len()).sum();
         let ones = covered == size && inside.clone().all(|block| matches!(block.numerators, Numerators::One));
         let mut numerators = if ones { None } else { Some(vec![Value::ZERO; size]) };
@@ -139,6 +144,70 @@ impl<'a> Leaves<'a> {
             }
         }
         Run { numerators, denominators }
+    }
+}
+
+impl Leaves<'_> {
+    /// The sum of runs of `size` leaves by weights that sum to one: numerators, where they are not one, and denominators. Columns are
+    /// weighed before they meet the key, number by number.
+    pub(super) fn folded(&self, runs: &[(usize, Challenge)], size: usize) -> FoldedRun {
+        let mut numerators: Option<[Vec<Value>; DEGREE]> = None;
+        let mut denominators: [Vec<Value>; DEGREE] = std::array::from_fn(|_| vec![Value::ZERO; size]);
+        let mut scratch = vec![Value::ZERO; size];
+        let mut plain = Challenge::ZERO;
+        for &(start, weight) in runs {
+            let end = start + size;
+            let inside = self.blocks_between(start, end);
+            let covered: usize = inside.clone().map(|block| block.part(start, end).len()).sum();
+            if covered == size && inside.clone().all(|block| matches!(block.numerators, Numerators::One)) {
+                plain += weight;
+            } else {
+                let sums = numerators.get_or_insert_with(|| std::array::from_fn(|_| vec![Value::ZERO; size]));
+                for block in inside.clone() {
+                    let part = block.part(start, end);
+                    let place = part.start - start..part.end - start;
+                    block.numerators.fill(part.start - block.offset, &mut scratch[place.clone()]);
+                    add_scaled(sums, weight, &scratch[place.clone()], place.start);
+                }
+            }
+            // What no block covers is 0 / 1.
+            let last = inside.clone().last().map_or(start, |block| block.part(start, end).end);
+            add_constant(&mut denominators, weight, last - start..size);
+            for block in inside {
+                let part = block.part(start, end);
+                let place = part.start - start..part.end - start;
+                add_constant(&mut denominators, weight * block.base, place.clone());
+                for (power, column) in &block.columns {
+                    column.fill(part.start - block.offset, &mut scratch[place.clone()]);
+                    add_scaled(&mut denominators, -(weight * *power), &scratch[place.clone()], place.start);
+                }
+            }
+        }
+        if let Some(numerators) = &mut numerators {
+            add_constant(numerators, plain, 0..size);
+        }
+        FoldedRun { numerators, denominators }
+    }
+}
+
+/// A weighted sum of runs; coefficients side by side.
+pub(super) struct FoldedRun {
+    /// `None` where all are one.
+    pub(super) numerators: Option<[Vec<Value>; DEGREE]>,
+    pub(super) denominators: [Vec<Value>; DEGREE],
+}
+
+fn add_constant(sums: &mut [Vec<Value>; DEGREE], constant: Challenge, place: std::ops::Range<usize>) {
+    let constant: &[Value] = constant.as_basis_coefficients_slice();
+    for (sums, &constant) in sums.iter_mut().zip(constant) {
+        sums[place.clone()].iter_mut().for_each(|sum| *sum += constant);
+    }
+}
+
+fn add_scaled(sums: &mut [Vec<Value>; DEGREE], scale: Challenge, values: &[Value], first: usize) {
+    let scale: &[Value] = scale.as_basis_coefficients_slice();
+    for (sums, &scale) in sums.iter_mut().zip(scale) {
+        subtract(&mut sums[first..first + values.len()], -scale, values);
     }
 }
 

@@ -4,10 +4,13 @@ mod commitment;
 mod fractions;
 mod layer;
 mod leaves;
+mod packed;
 #[cfg(test)]
 mod parity;
 mod product;
+mod program;
 mod tensors;
+mod weighted;
 mod zerocheck;
 
 use obelysk_statement::fiat_shamir::FiatShamir;
@@ -74,7 +77,7 @@ impl Backend for Cpu {
         terms: &ProductTerms,
         points: &AxisPoints,
     ) -> Result<(Challenge, Box<dyn Rounds + 'a>), DeviceError> {
-        let rounds = product::Pairs::new(values, terms, points);
+        let rounds = product::rounds(values, terms, points);
         Ok((rounds.sum(), Box::new(rounds)))
     }
 
@@ -84,7 +87,7 @@ impl Backend for Cpu {
         rows: Rows<'a>,
         points: &AxisPoints,
     ) -> Result<Box<dyn Rounds + 'a>, DeviceError> {
-        Ok(Box::new(zerocheck::Zerocheck::new(values, rows, points)))
+        Ok(Box::new(zerocheck::rounds(values, rows, points)))
     }
 
     fn evaluate(

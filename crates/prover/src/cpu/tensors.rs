@@ -1,5 +1,6 @@
 //! Tensor values in the field, and the ways in which sumchecks read them.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use obelysk_statement::axis::{AxisId, AxisTile};
@@ -14,6 +15,7 @@ use obelysk_witness::{Assignment, EntriesRef, Weights};
 use p3_field::PrimeCharacteristicRing;
 use rayon::prelude::*;
 
+use super::weighted::weighted_rows;
 use crate::whir::Cells;
 
 /// Values of all tensors of a statement.
@@ -35,11 +37,20 @@ enum Stored<'a> {
 pub(super) trait Entry: Copy + Sync {
     /// As a field element.
     fn value(self) -> Value;
+
+    /// `sum over rows of weight * row`, where there is a way that is faster than one by one.
+    fn weighted_rows(_: &[Self], _: &[Challenge]) -> Option<Vec<Challenge>> {
+        None
+    }
 }
 
 impl Entry for i16 {
     fn value(self) -> Value {
         Value::from_i16(self)
+    }
+
+    fn weighted_rows(entries: &[Self], weights: &[Challenge]) -> Option<Vec<Challenge>> {
+        Some(weighted_rows(entries, weights))
     }
 }
 
@@ -63,7 +74,7 @@ enum Along<'a> {
     /// Keep it, at this stride of the output.
     Keep(usize),
     /// Sum it out with weights.
-    Weigh(&'a [Challenge]),
+    Weigh(Cow<'a, [Challenge]>),
     /// Take one index.
     Fix(usize),
 }
@@ -134,7 +145,12 @@ impl<'a> Tensors<'a> {
                 Index::Sum => unreachable!("row relations do not sum"),
             })
             .collect();
-        copy(self.of(access.tensor), &shape, &along, 0, &mut output, 0);
+        match &self.values[access.tensor.0 as usize] {
+            Stored::Field(values) => copy(values, &shape, &along, 0, &mut output, 0),
+            Stored::Integers(EntriesRef::I16(values)) => copy(values, &shape, &along, 0, &mut output, 0),
+            Stored::Integers(EntriesRef::I32(values)) => copy(values, &shape, &along, 0, &mut output, 0),
+            Stored::Rule => unreachable!("one-hot rows are read through their rule"),
+        }
         for (k, &axis) in axes.iter().enumerate() {
             if !access.axes().any(|own| own == axis) {
                 broadcast(&mut output, strides[k], 1 << bits[k]);
@@ -156,7 +172,7 @@ impl<'a> Tensors<'a> {
             .map(|index| match index {
                 Index::Axis(axis) => match keep.iter().position(|own| own == axis) {
                     Some(k) => Along::Keep(strides[k]),
-                    None => Along::Weigh(&tables[axis]),
+                    None => Along::Weigh(Cow::Borrowed(&tables[axis])),
                 },
                 Index::Fixed(value) => Along::Fix(*value),
                 Index::Sum => unreachable!("contractions do not sum inside of a factor"),
@@ -184,6 +200,7 @@ impl<'a> Tensors<'a> {
                 }
             }
         } else {
+            let (shape, along) = merged(shape, along);
             match &self.values[access.tensor.0 as usize] {
                 Stored::Field(values) => accumulate(values, &shape, &along, Challenge::ONE, &mut output, 0),
                 Stored::Integers(EntriesRef::I16(values)) => {
@@ -262,7 +279,11 @@ impl Walk<'_> {
             let (own, later) = sums.split_at_mut(sums.len().min(run - skipped));
             if inner == 1 {
                 let entries = &self.values[place..place + own.len()];
-                own.iter_mut().zip(entries).for_each(|(sum, &entry)| *sum += coefficient * entry);
+                if coefficient == Value::ONE {
+                    own.iter_mut().zip(entries).for_each(|(sum, &entry)| *sum += entry);
+                } else {
+                    own.iter_mut().zip(entries).for_each(|(sum, &entry)| *sum += coefficient * entry);
+                }
             } else {
                 for (step, sum) in own.iter_mut().enumerate() {
                     *sum += coefficient * self.values[place + step * inner];
@@ -318,15 +339,38 @@ fn public_values(public: &PublicTensor, shape: &[usize]) -> Vec<Value> {
         .collect()
 }
 
+/// Neighbouring axes that are summed out, as one.
+fn merged<'a>(shape: Vec<usize>, along: Vec<Along<'a>>) -> (Vec<usize>, Vec<Along<'a>>) {
+    let mut whole: (Vec<usize>, Vec<Along<'a>>) = (Vec::new(), Vec::new());
+    for (size, along) in shape.into_iter().zip(along) {
+        match (whole.0.last_mut(), whole.1.last_mut(), along) {
+            (Some(outer_size), Some(Along::Weigh(outer)), Along::Weigh(inner)) => {
+                let product = outer[..*outer_size]
+                    .iter()
+                    .flat_map(|&outer| inner[..size].iter().map(move |&inner| outer * inner));
+                *outer = Cow::Owned(product.collect());
+                *outer_size *= size;
+            }
+            (_, _, along) => {
+                whole.0.push(size);
+                whole.1.push(along);
+            }
+        }
+    }
+    whole
+}
+
 /// Copy `values` to their places along kept and fixed axes.
-fn copy(values: &[Value], shape: &[usize], along: &[Along], depth: usize, output: &mut [Value], place: usize) {
+fn copy<T: Entry>(values: &[T], shape: &[usize], along: &[Along], depth: usize, output: &mut [Value], place: usize) {
     if depth == shape.len() {
-        output[place] = values[0];
+        output[place] = values[0].value();
         return;
     }
     let run = values.len() / shape[depth];
     match along[depth] {
-        Along::Keep(1) if depth + 1 == shape.len() => output[place..place + shape[depth]].copy_from_slice(values),
+        Along::Keep(1) if depth + 1 == shape.len() => {
+            output[place..].iter_mut().zip(values).for_each(|(own, entry)| *own = entry.value());
+        }
         Along::Keep(stride) => {
             for (i, part) in values.chunks_exact(run).enumerate() {
                 copy(part, shape, along, depth + 1, output, place + i * stride);
@@ -367,6 +411,12 @@ fn accumulate<T: Entry>(
             }
         }
         Along::Weigh(table) => {
+            if let [Along::Keep(stride)] = along[1..]
+                && let Some(sums) = T::weighted_rows(values, &table[..size])
+            {
+                sums.iter().enumerate().for_each(|(i, &sum)| output[place + i * stride] += weight * sum);
+                return;
+            }
             for (&factor, part) in table.iter().zip(values.chunks_exact(run)) {
                 accumulate(part, inner, &along[1..], weight * factor, output, place);
             }

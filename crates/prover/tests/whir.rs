@@ -126,3 +126,145 @@ fn claimed_values_are_the_multilinear_extensions_of_the_tiles() {
         }
     }
 }
+
+#[test]
+fn the_bytes_do_not_depend_on_threads_nor_on_what_is_kept() {
+    for case in cases() {
+        let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+        let bytes = pool(1).install(|| case.prove(Keep::Codeword).opening.encode());
+        assert_eq!(pool(2).install(|| case.prove(Keep::Codeword).opening.encode()), bytes);
+        assert_eq!(pool(3).install(|| case.prove(Keep::Top).opening.encode()), bytes);
+    }
+}
+
+#[test]
+fn a_change_of_any_word_is_refused() {
+    let case = &cases()[1];
+    let proof = case.prove(Keep::Codeword);
+    let words = proof.opening.words();
+    for index in 0..words.len() {
+        for change in [1, 1 << 30, 1 << 31] {
+            let mut words = words.clone();
+            words[index] ^= change;
+            let bytes: Vec<u8> = words.into_iter().flat_map(u32::to_le_bytes).collect();
+            assert!(case.verify_bytes(proof.root, &bytes).is_err(), "word {index} with {change} is accepted");
+        }
+    }
+}
+
+#[test]
+fn bytes_that_are_cut_off_left_over_or_random_are_refused() {
+    let case = &cases()[0];
+    let proof = case.prove(Keep::Codeword);
+    let bytes = proof.opening.encode();
+    for length in (0..bytes.len()).step_by(7) {
+        let refused = case.verify_bytes(proof.root, &bytes[..length]);
+        assert!(matches!(refused, Err(OpeningError::Unreadable(_))), "{length}: {refused:?}");
+    }
+    let longer = [&bytes[..], &[0; 4]].concat();
+    assert_eq!(
+        case.verify_bytes(proof.root, &longer),
+        Err(OpeningError::Unreadable(obelysk_verifier::whir::Unreadable::Long { bytes: 4 }))
+    );
+    let mut random = random(3);
+    for _ in 0..100 {
+        let noise: Vec<u8> = (0..bytes.len()).map(|index| if index % 4 == 3 { 0 } else { random() as u8 }).collect();
+        assert!(case.verify_bytes(proof.root, &noise).is_err());
+    }
+}
+
+#[test]
+fn each_check_refuses_what_it_is_for() {
+    let case = &cases()[3];
+    let proof = case.prove(Keep::Codeword);
+    assert!(case.plan.codes.len() > 2 && case.plan.codes[0].query_grinding > 0);
+    let refused = |change: &dyn Fn(&mut Opening)| {
+        let mut opening = proof.opening.clone();
+        change(&mut opening);
+        case.verify_bytes(proof.root, &opening.encode()).expect_err("a changed opening is refused")
+    };
+    let next = |work: &mut Option<u32>| *work = work.map(|work| work + 1);
+    let bits = case.plan.codes[0].query_grinding;
+    assert_eq!(refused(&|opening| next(&mut opening.rows[0].work)), OpeningError::Work { bits });
+    for code in 0..case.plan.codes.len() {
+        assert_eq!(refused(&|opening| opening.rows[code].entries[0] += Value::ONE), OpeningError::Root { code });
+        if !proof.opening.rows[code].siblings.is_empty() {
+            assert_eq!(refused(&|opening| opening.rows[code].siblings[0].0[0] ^= 1), OpeningError::Root { code });
+        }
+    }
+    let last = refused(&|opening| opening.last[0] += Challenge::ONE);
+    assert!(
+        matches!(last, OpeningError::Work { .. } | OpeningError::Root { .. } | OpeningError::Unreadable(_)),
+        "{last}"
+    );
+    let fold = |opening: &mut Opening, coefficient: usize| {
+        opening.last_folds.last_mut().expect("a last fold").coefficients[coefficient] += Challenge::ONE;
+    };
+    assert_eq!(refused(&|opening| fold(opening, 0)), OpeningError::Values);
+    assert_eq!(refused(&|opening| fold(opening, 1)), OpeningError::Values);
+}
+
+#[test]
+fn a_false_value_point_or_root_is_refused_though_honest_code_proves_it() {
+    for mut case in cases() {
+        let honest = case.groups.clone();
+        let group = honest.len() / 2;
+        let claims = honest[group].claims.len();
+
+        case.groups[group].claims[claims - 1].1 += Challenge::ONE;
+        let proof = case.prove(Keep::Codeword);
+        assert_eq!(case.verify_bytes(proof.root, &proof.opening.encode()), Err(OpeningError::Values));
+
+        case.groups = honest.clone();
+        if let Some(coordinate) = case.groups[group].point.last_mut() {
+            *coordinate += Challenge::ONE;
+            let proof = case.prove(Keep::Codeword);
+            assert_eq!(case.verify_bytes(proof.root, &proof.opening.encode()), Err(OpeningError::Values));
+        }
+
+        case.groups = honest.clone();
+        let proof = case.prove(Keep::Codeword);
+        let bytes = proof.opening.encode();
+        let mut other = proof.root;
+        other.0[0] ^= 1;
+        assert!(case.verify_bytes(other, &bytes).is_err());
+        let mut transcript = case.transcript(proof.root);
+        let refused = verify(&case.plan, other, &case.groups, &mut Reader::new(&bytes), &mut transcript);
+        assert_eq!(refused, Err(OpeningError::Root { code: 0 }));
+    }
+}
+
+#[test]
+fn cells_other_than_the_committed_ones_are_refused() {
+    for mut case in cases() {
+        let commitment = case.commit(Keep::Codeword);
+        case.tiles[0][3] ^= 1;
+        for group in &mut case.groups {
+            let tiles: Vec<usize> = group.claims.iter().map(|&(tile, _)| tile).collect();
+            let cells = Tiles(case.tiles.iter().map(Vec::as_slice).collect());
+            let values = evaluate(&case.plan, &cells, &group.point, &tiles);
+            group.claims = tiles.into_iter().zip(values).collect();
+        }
+        let mut transcript = case.transcript(commitment.root());
+        let opening = open(&case.plan, &commitment, &case.cells(), &case.groups, &mut transcript);
+        let refused = case.verify_bytes(commitment.root(), &opening.encode());
+        let only_code = case.plan.codes.len() == 1;
+        assert!(
+            matches!(refused, Err(OpeningError::Values))
+                || only_code && matches!(refused, Err(OpeningError::Last { .. })),
+            "{refused:?}"
+        );
+    }
+}
+
+#[test]
+fn claims_about_something_else_are_an_error() {
+    let mut case = cases().remove(0);
+    let proof = case.prove(Keep::Codeword);
+    let bytes = proof.opening.encode();
+    case.groups[0].claims[0].0 = 1;
+    assert!(matches!(case.verify_bytes(proof.root, &bytes), Err(OpeningError::Claims(_))));
+    case.groups[0].claims[0].0 = 0;
+    case.groups[0].point.pop();
+    assert!(matches!(case.verify_bytes(proof.root, &bytes), Err(OpeningError::Claims(_))));
+}

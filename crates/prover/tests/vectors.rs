@@ -99,7 +99,7 @@ fn an_opening_is_that_of_its_vectors() {
     let tiles: Vec<Vec<i16>> = arities
         .iter()
         .map(|&arity| {
-            (0..1 << arity).map(|index| ((index + arity) * 0x9e37_79b9 >> 20 & 0xfff) as i16 - 2048).collect()
+            (0..1 << arity).map(|index| ((((index + arity) * 0x9e37_79b9) >> 20) & 0xfff) as i16 - 2048).collect()
         })
         .collect();
     let cells = Tiles(tiles.iter().map(Vec::as_slice).collect());

@@ -8,7 +8,7 @@ use obelysk_prover::whir::{Keep, Tiles, commit, evaluate, open};
 use obelysk_statement::fiat_shamir::{FiatShamir, Label, Step};
 use obelysk_statement::schedule::Schedule;
 use obelysk_statement::tree::Digest;
-use obelysk_statement::whir::{ClaimGroup, OpeningPlan, Stack};
+use obelysk_statement::whir::{OpeningPlan, Stack};
 use obelysk_statement::words::{word, words};
 use obelysk_statement::{Challenge, Value};
 use obelysk_verifier::whir::{Reader, verify};
@@ -106,18 +106,16 @@ fn an_opening_is_that_of_its_vectors() {
     let commitment = commit(&plan, &cells, Keep::Codeword);
     let mut transcript = FiatShamir::recording();
     transcript.absorb(Label::ROOT, &commitment.root().0);
-    let groups: Vec<ClaimGroup> = [vec![0], vec![1, 2], vec![3], vec![4]]
+    let queries: Vec<(Vec<Challenge>, Vec<usize>)> = [vec![0], vec![1, 2], vec![3], vec![4]]
         .into_iter()
-        .map(|own| {
-            let point = transcript.challenges(arities[own[0]]);
-            let values = evaluate(&plan, &cells, &point, &own);
-            ClaimGroup { point, claims: own.into_iter().zip(values).collect() }
-        })
+        .map(|own| (transcript.challenges(arities[own[0]]), own))
         .collect();
+    let claims = evaluate(&plan, &cells, &queries);
+    let groups = claims.groups.clone();
     let values: Vec<Challenge> = groups.iter().flat_map(|group| &group.claims).map(|&(_, value)| value).collect();
     transcript.absorb_challenges(Label::CLAIMS, &values);
     let mut verifier = transcript.clone();
-    let opening = open(&plan, &commitment, &cells, &groups, &mut transcript);
+    let opening = open(&plan, &commitment, &cells, claims, &mut transcript);
     let bytes = opening.encode();
     let mut reader = Reader::new(&bytes);
     assert_eq!(verify(&plan, commitment.root(), &groups, &mut reader, &mut verifier), Ok(()));

@@ -1,10 +1,10 @@
 //! Openings of stacked tiles: what the prover sends is accepted, and nothing else is.
 
-use obelysk_prover::whir::{Codeword, Keep, Tiles, commit, evaluate, open};
+use obelysk_prover::whir::{Codeword, Evaluated, Keep, Tiles, commit, evaluate, open};
 use obelysk_statement::fiat_shamir::{FiatShamir, Label, Step};
 use obelysk_statement::schedule::Schedule;
 use obelysk_statement::tree::Digest;
-use obelysk_statement::whir::{ClaimGroup, OpeningPlan, Stack};
+use obelysk_statement::whir::{OpeningPlan, Stack};
 use obelysk_statement::{Challenge, Value};
 use obelysk_verifier::whir::{Opening, OpeningError, Reader, verify};
 use p3_field::PrimeCharacteristicRing;
@@ -13,7 +13,7 @@ use p3_field::PrimeCharacteristicRing;
 struct Case {
     plan: OpeningPlan,
     tiles: Vec<Vec<i16>>,
-    groups: Vec<ClaimGroup>,
+    claims: Evaluated,
 }
 
 /// A proof of a case.
@@ -54,14 +54,14 @@ impl Case {
             arities.iter().map(|&arity| (0..1 << arity).map(|_| random() as i16).collect()).collect();
         let mut transcript = FiatShamir::default();
         transcript.absorb(Label::CLAIMS, &[1]);
-        let mut case = Self { plan, tiles, groups: Vec::new() };
-        for &length in points {
-            let point = transcript.challenges(length);
-            let own: Vec<usize> = (0..arities.len()).filter(|&tile| arities[tile] == length).collect();
-            let values = evaluate(&case.plan, &case.cells(), &point, &own);
-            case.groups.push(ClaimGroup { point, claims: own.into_iter().zip(values).collect() });
-        }
-        case
+        let queries = points.iter().map(|&length| {
+            let own = (0..arities.len()).filter(|&tile| arities[tile] == length).collect();
+            (transcript.challenges(length), own)
+        });
+        let queries: Vec<(Vec<Challenge>, Vec<usize>)> = queries.collect();
+        let cells = Tiles(tiles.iter().map(Vec::as_slice).collect());
+        let claims = evaluate(&plan, &cells, &queries);
+        Self { plan, tiles, claims }
     }
 
     fn cells(&self) -> Tiles<'_, i16> {
@@ -76,7 +76,7 @@ impl Case {
         let mut transcript = FiatShamir::recording();
         transcript.absorb(Label::ROOT, &root.0);
         let values: Vec<Challenge> =
-            self.groups.iter().flat_map(|group| &group.claims).map(|&(_, value)| value).collect();
+            self.claims.groups.iter().flat_map(|group| &group.claims).map(|&(_, value)| value).collect();
         transcript.absorb_challenges(Label::CLAIMS, &values);
         transcript
     }
@@ -84,14 +84,14 @@ impl Case {
     fn prove(&self, keep: Keep) -> Proof {
         let commitment = self.commit(keep);
         let mut transcript = self.transcript(commitment.root());
-        let opening = open(&self.plan, &commitment, &self.cells(), &self.groups, &mut transcript);
+        let opening = open(&self.plan, &commitment, &self.cells(), self.claims.clone(), &mut transcript);
         Proof { root: commitment.root(), opening, steps: transcript.steps().to_vec() }
     }
 
     fn verify_bytes(&self, root: Digest, bytes: &[u8]) -> Result<Vec<Step>, OpeningError> {
         let mut transcript = self.transcript(root);
         let mut reader = Reader::new(bytes);
-        verify(&self.plan, root, &self.groups, &mut reader, &mut transcript)?;
+        verify(&self.plan, root, &self.claims.groups, &mut reader, &mut transcript)?;
         reader.finish()?;
         Ok(transcript.steps().to_vec())
     }
@@ -117,7 +117,7 @@ fn what_the_prover_sends_is_accepted_and_both_sides_take_the_same_steps() {
 #[test]
 fn claimed_values_are_the_multilinear_extensions_of_the_tiles() {
     for case in cases() {
-        for group in &case.groups {
+        for group in &case.claims.groups {
             for &(tile, value) in &group.claims {
                 let entries: Vec<Challenge> =
                     case.tiles[tile].iter().map(|&entry| Challenge::from(Value::from_i16(entry))).collect();
@@ -207,29 +207,29 @@ fn each_check_refuses_what_it_is_for() {
 #[test]
 fn a_false_value_point_or_root_is_refused_though_honest_code_proves_it() {
     for mut case in cases() {
-        let honest = case.groups.clone();
+        let honest = case.claims.groups.clone();
         let group = honest.len() / 2;
         let claims = honest[group].claims.len();
 
-        case.groups[group].claims[claims - 1].1 += Challenge::ONE;
+        case.claims.groups[group].claims[claims - 1].1 += Challenge::ONE;
         let proof = case.prove(Keep::Codeword);
         assert_eq!(case.verify_bytes(proof.root, &proof.opening.encode()), Err(OpeningError::Values));
 
-        case.groups = honest.clone();
-        if let Some(coordinate) = case.groups[group].point.last_mut() {
+        case.claims.groups = honest.clone();
+        if let Some(coordinate) = case.claims.groups[group].point.last_mut() {
             *coordinate += Challenge::ONE;
             let proof = case.prove(Keep::Codeword);
             assert_eq!(case.verify_bytes(proof.root, &proof.opening.encode()), Err(OpeningError::Values));
         }
 
-        case.groups = honest.clone();
+        case.claims.groups = honest.clone();
         let proof = case.prove(Keep::Codeword);
         let bytes = proof.opening.encode();
         let mut other = proof.root;
         other.0[0] ^= 1;
         assert!(case.verify_bytes(other, &bytes).is_err());
         let mut transcript = case.transcript(proof.root);
-        let refused = verify(&case.plan, other, &case.groups, &mut Reader::new(&bytes), &mut transcript);
+        let refused = verify(&case.plan, other, &case.claims.groups, &mut Reader::new(&bytes), &mut transcript);
         assert_eq!(refused, Err(OpeningError::Root { code: 0 }));
     }
 }
@@ -239,14 +239,15 @@ fn cells_other_than_the_committed_ones_are_refused() {
     for mut case in cases() {
         let commitment = case.commit(Keep::Codeword);
         case.tiles[0][3] ^= 1;
-        for group in &mut case.groups {
-            let tiles: Vec<usize> = group.claims.iter().map(|&(tile, _)| tile).collect();
-            let cells = Tiles(case.tiles.iter().map(Vec::as_slice).collect());
-            let values = evaluate(&case.plan, &cells, &group.point, &tiles);
-            group.claims = tiles.into_iter().zip(values).collect();
-        }
+        let queries: Vec<(Vec<Challenge>, Vec<usize>)> = case
+            .claims
+            .groups
+            .iter()
+            .map(|group| (group.point.clone(), group.claims.iter().map(|&(tile, _)| tile).collect()))
+            .collect();
+        case.claims = evaluate(&case.plan, &case.cells(), &queries);
         let mut transcript = case.transcript(commitment.root());
-        let opening = open(&case.plan, &commitment, &case.cells(), &case.groups, &mut transcript);
+        let opening = open(&case.plan, &commitment, &case.cells(), case.claims.clone(), &mut transcript);
         let refused = case.verify_bytes(commitment.root(), &opening.encode());
         let only_code = case.plan.codes.len() == 1;
         assert!(
@@ -262,9 +263,9 @@ fn claims_about_something_else_are_an_error() {
     let mut case = cases().remove(0);
     let proof = case.prove(Keep::Codeword);
     let bytes = proof.opening.encode();
-    case.groups[0].claims[0].0 = 1;
+    case.claims.groups[0].claims[0].0 = 1;
     assert!(matches!(case.verify_bytes(proof.root, &bytes), Err(OpeningError::Claims(_))));
-    case.groups[0].claims[0].0 = 0;
-    case.groups[0].point.pop();
+    case.claims.groups[0].claims[0].0 = 0;
+    case.claims.groups[0].point.pop();
     assert!(matches!(case.verify_bytes(proof.root, &bytes), Err(OpeningError::Claims(_))));
 }

@@ -1,7 +1,7 @@
 //! Where the order of messages does not matter, an opening agrees with that of Plonky3: claimed values, codewords, query
 //! counts and security; and it is smaller.
 
-use obelysk_prover::whir::{Codeword, Columns, Keep, Tiles, commit, evaluate, open};
+use obelysk_prover::whir::{Codeword, Columns, Evaluated, Keep, Tiles, commit, evaluate, open};
 use obelysk_statement::circle::CircleCode;
 use obelysk_statement::fiat_shamir::{FiatShamir, Label};
 use obelysk_statement::layout::Role;
@@ -11,7 +11,7 @@ use obelysk_statement::security;
 use obelysk_statement::statement::Statement;
 use obelysk_statement::transcript::{Commitments, Transcript, start};
 use obelysk_statement::tree::Digest;
-use obelysk_statement::whir::{ClaimGroup, OpeningPlan, Stack, encoded, evaluated, opening_error, row_coordinates};
+use obelysk_statement::whir::{OpeningPlan, Stack, encoded, evaluated, opening_error, row_coordinates};
 use obelysk_statement::words::word;
 use obelysk_statement::{Challenge, Value};
 use p3_commit::{Encoder, MultilinearPcs};
@@ -53,15 +53,9 @@ impl Case {
         Tiles(self.tiles.iter().map(Vec::as_slice).collect())
     }
 
-    fn groups(&self) -> Vec<ClaimGroup> {
-        [vec![0], vec![1, 2]]
-            .into_iter()
-            .zip(&self.points)
-            .map(|(tiles, point)| {
-                let values = evaluate(&self.plan, &self.cells(), point, &tiles);
-                ClaimGroup { point: point.clone(), claims: tiles.into_iter().zip(values).collect() }
-            })
-            .collect()
+    fn claims(&self) -> Evaluated {
+        let queries: Vec<_> = self.points.iter().cloned().zip([vec![0], vec![1, 2]]).collect();
+        evaluate(&self.plan, &self.cells(), &queries)
     }
 
     /// Commit, claim and open with Plonky3.
@@ -105,13 +99,14 @@ fn security_of(commitments: &Commitments, protocol: &OpeningProtocol) -> f64 {
 fn values_and_security_are_those_of_plonky3_and_the_opening_is_smaller() {
     for variables in [12, 18, 22] {
         let case = Case::new(variables);
-        let groups = case.groups();
+        let claims = case.claims();
+        let own: Vec<Challenge> =
+            claims.groups.iter().flat_map(|group| &group.claims).map(|&(_, value)| value).collect();
         let commitment = commit(&case.plan, &case.cells(), Keep::Codeword);
         let mut transcript = FiatShamir::default();
         transcript.absorb(Label::ROOT, &commitment.root().0);
-        let bytes = open(&case.plan, &commitment, &case.cells(), &groups, &mut transcript).encode().len();
+        let bytes = open(&case.plan, &commitment, &case.cells(), claims, &mut transcript).encode().len();
         let theirs = case.theirs();
-        let own: Vec<Challenge> = groups.iter().flat_map(|group| &group.claims).map(|&(_, value)| value).collect();
         assert_eq!(own, theirs.values);
         let bits = opening_error("opening", &case.plan, own.len()).bits;
         println!(
@@ -190,7 +185,7 @@ fn the_committed_codeword_is_plonky3s_encoding_of_the_columns() {
         message[row * count..(row + 1) * count].iter().zip(&head).map(|(&entry, &weight)| weight * entry).sum()
     };
     let part: Vec<Challenge> = (stacked.offset..stacked.offset + (1 << stacked.column_arity)).map(part).collect();
-    assert_eq!(evaluated(&part, rest), case.groups()[1].claims[0].1);
+    assert_eq!(evaluated(&part, rest), case.claims().groups[1].claims[0].1);
 }
 
 /// The columns of a case by the definition of the stack.

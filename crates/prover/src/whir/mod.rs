@@ -16,8 +16,8 @@ use obelysk_verifier::whir::{Fold, Opening, Rows};
 use p3_field::PrimeCharacteristicRing;
 use rayon::prelude::*;
 
-use cells::{ChallengeColumns, StackColumns, folded};
-use coordinates::{Coordinates, add_product, add_scaled, dot, round};
+use cells::{ChallengeColumns, StackColumns, folded, partial_evaluations};
+use coordinates::{Coordinates, add_product, add_scaled, round};
 
 /// Commit to the tiles of a plan's stack.
 #[must_use]
@@ -26,19 +26,30 @@ pub fn commit<C: Cells>(plan: &OpeningPlan, cells: &C, keep: Keep) -> Codeword {
     Codeword::new(&columns, plan.codes[0].log_inverse_rate, keep)
 }
 
-/// The values of tiles at a group's point: what a prover claims.
+/// Claims with what their openings begin from.
+#[derive(Clone, Debug)]
+pub struct Evaluated {
+    /// The claims.
+    pub groups: Vec<ClaimGroup>,
+    /// One value per column for each claim of each group.
+    partial: Vec<Vec<Vec<Challenge>>>,
+}
+
+/// Evaluate tiles at points of their own: what a prover claims.
 #[must_use]
-pub fn evaluate<C: Cells>(plan: &OpeningPlan, cells: &C, point: &[Challenge], tiles: &[usize]) -> Vec<Challenge> {
-    let group = ClaimGroup { point: point.to_vec(), claims: Vec::new() };
-    let (head, rest) = plan.stack.split(&group);
-    let (head, rest) = (eq_table(&head), Coordinates::eq_table(&rest));
-    tiles
-        .par_iter()
-        .map(|&tile| {
-            let partial = partial_evaluations(plan, cells, tile, &rest);
-            partial.into_iter().zip(&head).map(|(value, &weight)| value * weight).sum()
-        })
-        .collect()
+pub fn evaluate<C: Cells>(plan: &OpeningPlan, cells: &C, queries: &[(Vec<Challenge>, Vec<usize>)]) -> Evaluated {
+    let evaluated = queries.par_iter().map(|(point, tiles)| {
+        let mut group = ClaimGroup { point: point.clone(), claims: Vec::new() };
+        let (head, rest) = plan.stack.split(&group);
+        let (head, rest) = (eq_table(&head), Coordinates::eq_table(&rest));
+        let partial: Vec<Vec<Challenge>> =
+            tiles.par_iter().map(|&tile| partial_evaluations(&plan.stack, cells, tile, &rest)).collect();
+        let value = |partial: &Vec<Challenge>| partial.iter().zip(&head).map(|(&value, &weight)| value * weight).sum();
+        group.claims = tiles.iter().copied().zip(partial.iter().map(value)).collect();
+        (group, partial)
+    });
+    let (groups, partial) = evaluated.unzip();
+    Evaluated { groups, partial }
 }
 
 /// Open a commitment at claims whose values were absorbed, as was its root.
@@ -47,18 +58,19 @@ pub fn open<C: Cells>(
     plan: &OpeningPlan,
     commitment: &Codeword,
     cells: &C,
-    groups: &[ClaimGroup],
+    evaluated: Evaluated,
     transcript: &mut FiatShamir,
 ) -> Opening {
+    let groups = &evaluated.groups;
     transcript.absorb(Label::OPEN, &[plan.variables() as u32, ClaimGroup::count(groups) as u32]);
     let alpha = transcript.challenge();
     let mut opening =
         Opening { folds: Vec::new(), roots: Vec::new(), rows: Vec::new(), last: Vec::new(), last_folds: Vec::new() };
 
-    let (folds, mut point) = first_folds(plan, cells, groups, alpha, transcript);
+    let (folds, mut point) = first_folds(plan, &evaluated, alpha, transcript);
     opening.folds.push(folds);
     let columns = StackColumns { stack: &plan.stack, cells };
-    let mut values = folded(&columns, &eq_table(&point));
+    let mut values = folded(&plan.stack, cells, &eq_table(&point));
     let mut weights = column_weights(plan, groups, alpha, &point);
 
     let mut codewords: Vec<(Codeword, Coordinates)> = Vec::new();
@@ -100,55 +112,22 @@ pub fn open<C: Cells>(
     opening
 }
 
-/// One value per column: the parts of a tile at the coordinates that are folded later, whose eq table is `rest`.
-fn partial_evaluations<C: Cells>(plan: &OpeningPlan, cells: &C, tile: usize, rest: &Coordinates) -> Vec<Challenge> {
-    let stacked = plan.stack.tiles[tile];
-    let mut part = vec![Value::ZERO; 1 << stacked.column_arity];
-    (0..1 << plan.stack.fold)
-        .map(|column| {
-            let first = column << stacked.column_arity;
-            if first >> stacked.arity != 0 {
-                return Challenge::ZERO;
-            }
-            cells.read(tile, first, &mut part);
-            dot(rest.part(0, part.len()), &part)
-        })
-        .collect()
-}
-
 /// The rounds before the columns are folded, on one table per group.
-fn first_folds<C: Cells>(
+fn first_folds(
     plan: &OpeningPlan,
-    cells: &C,
-    groups: &[ClaimGroup],
+    evaluated: &Evaluated,
     alpha: Challenge,
     transcript: &mut FiatShamir,
 ) -> (Vec<Fold>, Vec<Challenge>) {
-    let weights: Vec<Challenge> = powers(alpha).take(ClaimGroup::count(groups)).collect();
-    let ends = groups.iter().scan(0, |end, group| {
-        *end += group.claims.len();
-        Some(*end)
-    });
-    let starts: Vec<usize> = groups.iter().zip(ends).map(|(group, end)| end - group.claims.len()).collect();
-    let mut tables: Vec<(Vec<Challenge>, Vec<Challenge>)> = groups
-        .par_iter()
-        .zip(starts)
-        .map(|(group, start)| {
-            let (head, rest) = plan.stack.split(group);
-            let rest = Coordinates::eq_table(&rest);
-            let partial = group.claims.par_iter().zip(&weights[start..]).map(|(&(tile, _), &weight)| {
-                let mut partial = partial_evaluations(plan, cells, tile, &rest);
-                partial.iter_mut().for_each(|value| *value *= weight);
-                partial
-            });
-            let zero = || vec![Challenge::ZERO; 1 << plan.stack.fold];
-            let sum = partial.reduce(zero, |mut left, right| {
-                left.iter_mut().zip(right).for_each(|(left, right)| *left += right);
-                left
-            });
-            (eq_table(&head), sum)
-        })
-        .collect();
+    let mut weights = powers(alpha);
+    let mut tables: Vec<(Vec<Challenge>, Vec<Challenge>)> = Vec::with_capacity(evaluated.groups.len());
+    for (group, partial) in evaluated.groups.iter().zip(&evaluated.partial) {
+        let mut sum = vec![Challenge::ZERO; 1 << plan.stack.fold];
+        for (partial, weight) in partial.iter().zip(&mut weights) {
+            sum.iter_mut().zip(partial).for_each(|(sum, &value)| *sum += value * weight);
+        }
+        tables.push((eq_table(&plan.stack.split(group).0), sum));
+    }
     let code = &plan.codes[0];
     let mut folds = Vec::with_capacity(code.fold);
     let mut point = Vec::with_capacity(plan.variables());

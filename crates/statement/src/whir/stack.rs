@@ -68,6 +68,20 @@ pub enum Misfit {
     },
 }
 
+impl StackedTile {
+    /// Cells of its part of a column.
+    #[must_use]
+    pub fn length(&self) -> usize {
+        1 << self.column_arity
+    }
+
+    /// Columns that hold a part of it, from the first: fewer than all for a tile of fewer variables than are folded.
+    #[must_use]
+    pub fn columns(&self, fold: usize) -> usize {
+        1 << self.arity.min(fold)
+    }
+}
+
 impl Stack {
     /// Stack tiles of these arities, largest first, under `fold` variables; at least `least` variables in all. Tiles of
     /// fewer than `fold` variables are as long as `fold` says, the rest of theirs being of no claim.

@@ -4,11 +4,11 @@
 use std::path::PathBuf;
 
 use obelysk_prover::tree::Leaves;
-use obelysk_prover::whir::{Keep, Tiles, commit, evaluate, open};
+use obelysk_prover::whir::{CommittedTiles, Keep, Tiles, commit, evaluate, open};
 use obelysk_statement::fiat_shamir::{FiatShamir, Label, Step};
 use obelysk_statement::schedule::Schedule;
 use obelysk_statement::tree::Digest;
-use obelysk_statement::whir::{OpeningPlan, Stack};
+use obelysk_statement::whir::{ClaimGroup, OpeningPlan, Stack};
 use obelysk_statement::words::{word, words};
 use obelysk_statement::{Challenge, Value};
 use obelysk_verifier::whir::{Reader, verify};
@@ -106,19 +106,20 @@ fn an_opening_is_that_of_its_vectors() {
     let commitment = commit(&plan, &cells, Keep::Codeword);
     let mut transcript = FiatShamir::recording();
     transcript.absorb(Label::ROOT, &commitment.root().0);
-    let queries: Vec<(Vec<Challenge>, Vec<usize>)> = [vec![0], vec![1, 2], vec![3], vec![4]]
+    let groups: Vec<ClaimGroup> = [vec![0], vec![1, 2], vec![3], vec![4]]
         .into_iter()
-        .map(|own| (transcript.challenges(arities[own[0]]), own))
+        .map(|tiles| ClaimGroup { point: transcript.challenges(arities[tiles[0]]), tiles, values: Vec::new() })
         .collect();
-    let claims = evaluate(&plan, &cells, &queries);
-    let groups = claims.groups.clone();
-    let values: Vec<Challenge> = groups.iter().flat_map(|group| &group.claims).map(|&(_, value)| value).collect();
+    let claims = evaluate(&plan, &cells, groups);
+    let groups = &claims.groups;
+    let values: Vec<Challenge> = groups.iter().flat_map(|group| group.values.clone()).collect();
     transcript.absorb_challenges(Label::CLAIMS, &values);
     let mut verifier = transcript.clone();
-    let opening = open(&plan, &commitment, &cells, claims, &mut transcript);
+    let committed = CommittedTiles { plan: &plan, codeword: &commitment, cells: &cells };
+    let opening = open(&plan, &committed, &claims, &mut transcript);
     let bytes = opening.encode();
     let mut reader = Reader::new(&bytes);
-    assert_eq!(verify(&plan, commitment.root(), &groups, &mut reader, &mut verifier), Ok(()));
+    assert_eq!(verify(&plan, commitment.root(), groups, &mut reader, &mut verifier), Ok(()));
     assert_eq!(reader.finish(), Ok(()));
     assert_eq!(verifier.state(), transcript.state());
 
@@ -133,8 +134,12 @@ fn an_opening_is_that_of_its_vectors() {
             |(stacked, entries)| json!({ "variables": stacked.arity, "offset": stacked.offset, "entries": entries }),
         );
     let claims = groups.iter().map(|group| {
-        let claims: Vec<Json> =
-            group.claims.iter().map(|&(tile, value)| json!({ "tile": tile, "value": words(value) })).collect();
+        let claims: Vec<Json> = group
+            .tiles
+            .iter()
+            .zip(&group.values)
+            .map(|(&tile, &value)| json!({ "tile": tile, "value": words(value) }))
+            .collect();
         json!({ "point": challenges(&group.point), "claims": claims })
     });
     check(

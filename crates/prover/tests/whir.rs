@@ -1,10 +1,10 @@
 //! Openings of stacked tiles: what the prover sends is accepted, and nothing else is.
 
-use obelysk_prover::whir::{Codeword, Evaluated, Keep, Tiles, commit, evaluate, open};
+use obelysk_prover::whir::{Codeword, CommittedTiles, Evaluated, Keep, Tiles, commit, evaluate, open};
 use obelysk_statement::fiat_shamir::{FiatShamir, Label, Step};
 use obelysk_statement::schedule::Schedule;
 use obelysk_statement::tree::Digest;
-use obelysk_statement::whir::{OpeningPlan, Stack};
+use obelysk_statement::whir::{ClaimGroup, OpeningPlan, Stack};
 use obelysk_statement::{Challenge, Value};
 use obelysk_verifier::whir::{Opening, OpeningError, Reader, verify};
 use p3_field::PrimeCharacteristicRing;
@@ -54,13 +54,13 @@ impl Case {
             arities.iter().map(|&arity| (0..1 << arity).map(|_| random() as i16).collect()).collect();
         let mut transcript = FiatShamir::default();
         transcript.absorb(Label::CLAIMS, &[1]);
-        let queries = points.iter().map(|&length| {
-            let own = (0..arities.len()).filter(|&tile| arities[tile] == length).collect();
-            (transcript.challenges(length), own)
+        let groups = points.iter().map(|&length| {
+            let tiles = (0..arities.len()).filter(|&tile| arities[tile] == length).collect();
+            ClaimGroup { point: transcript.challenges(length), tiles, values: Vec::new() }
         });
-        let queries: Vec<(Vec<Challenge>, Vec<usize>)> = queries.collect();
+        let groups = groups.collect();
         let cells = Tiles(tiles.iter().map(Vec::as_slice).collect());
-        let claims = evaluate(&plan, &cells, &queries);
+        let claims = evaluate(&plan, &cells, groups);
         Self { plan, tiles, claims }
     }
 
@@ -75,17 +75,20 @@ impl Case {
     fn transcript(&self, root: Digest) -> FiatShamir {
         let mut transcript = FiatShamir::recording();
         transcript.absorb(Label::ROOT, &root.0);
-        let values: Vec<Challenge> =
-            self.claims.groups.iter().flat_map(|group| &group.claims).map(|&(_, value)| value).collect();
+        let values: Vec<Challenge> = self.claims.groups.iter().flat_map(|group| group.values.clone()).collect();
         transcript.absorb_challenges(Label::CLAIMS, &values);
         transcript
     }
 
     fn prove(&self, keep: Keep) -> Proof {
-        let commitment = self.commit(keep);
-        let mut transcript = self.transcript(commitment.root());
-        let opening = open(&self.plan, &commitment, &self.cells(), self.claims.clone(), &mut transcript);
-        Proof { root: commitment.root(), opening, steps: transcript.steps().to_vec() }
+        self.prove_with(&self.commit(keep))
+    }
+
+    fn prove_with(&self, codeword: &Codeword) -> Proof {
+        let mut transcript = self.transcript(codeword.root());
+        let committed = CommittedTiles { plan: &self.plan, codeword, cells: &self.cells() };
+        let opening = open(&self.plan, &committed, &self.claims, &mut transcript);
+        Proof { root: codeword.root(), opening, steps: transcript.steps().to_vec() }
     }
 
     fn verify_bytes(&self, root: Digest, bytes: &[u8]) -> Result<Vec<Step>, OpeningError> {
@@ -118,7 +121,7 @@ fn what_the_prover_sends_is_accepted_and_both_sides_take_the_same_steps() {
 fn claimed_values_are_the_multilinear_extensions_of_the_tiles() {
     for case in cases() {
         for group in &case.claims.groups {
-            for &(tile, value) in &group.claims {
+            for (&tile, &value) in group.tiles.iter().zip(&group.values) {
                 let entries: Vec<Challenge> =
                     case.tiles[tile].iter().map(|&entry| Challenge::from(Value::from_i16(entry))).collect();
                 assert_eq!(obelysk_statement::whir::evaluated(&entries, &group.point), value);
@@ -209,9 +212,9 @@ fn a_false_value_point_or_root_is_refused_though_honest_code_proves_it() {
     for mut case in cases() {
         let honest = case.claims.groups.clone();
         let group = honest.len() / 2;
-        let claims = honest[group].claims.len();
+        let last = honest[group].values.len() - 1;
 
-        case.claims.groups[group].claims[claims - 1].1 += Challenge::ONE;
+        case.claims.groups[group].values[last] += Challenge::ONE;
         let proof = case.prove(Keep::Codeword);
         assert_eq!(case.verify_bytes(proof.root, &proof.opening.encode()), Err(OpeningError::Values));
 
@@ -239,16 +242,9 @@ fn cells_other_than_the_committed_ones_are_refused() {
     for mut case in cases() {
         let commitment = case.commit(Keep::Codeword);
         case.tiles[0][3] ^= 1;
-        let queries: Vec<(Vec<Challenge>, Vec<usize>)> = case
-            .claims
-            .groups
-            .iter()
-            .map(|group| (group.point.clone(), group.claims.iter().map(|&(tile, _)| tile).collect()))
-            .collect();
-        case.claims = evaluate(&case.plan, &case.cells(), &queries);
-        let mut transcript = case.transcript(commitment.root());
-        let opening = open(&case.plan, &commitment, &case.cells(), case.claims.clone(), &mut transcript);
-        let refused = case.verify_bytes(commitment.root(), &opening.encode());
+        case.claims = evaluate(&case.plan, &case.cells(), case.claims.groups.clone());
+        let proof = case.prove_with(&commitment);
+        let refused = case.verify_bytes(proof.root, &proof.opening.encode());
         let only_code = case.plan.codes.len() == 1;
         assert!(
             matches!(refused, Err(OpeningError::Values))
@@ -263,9 +259,9 @@ fn claims_about_something_else_are_an_error() {
     let mut case = cases().remove(0);
     let proof = case.prove(Keep::Codeword);
     let bytes = proof.opening.encode();
-    case.claims.groups[0].claims[0].0 = 1;
+    case.claims.groups[0].tiles[0] = 1;
     assert!(matches!(case.verify_bytes(proof.root, &bytes), Err(OpeningError::Claims(_))));
-    case.claims.groups[0].claims[0].0 = 0;
+    case.claims.groups[0].tiles[0] = 0;
     case.claims.groups[0].point.pop();
     assert!(matches!(case.verify_bytes(proof.root, &bytes), Err(OpeningError::Claims(_))));
 }

@@ -1,7 +1,7 @@
 //! Where the order of messages does not matter, an opening agrees with that of Plonky3: claimed values, codewords, query
 //! counts and security; and it is smaller.
 
-use obelysk_prover::whir::{Codeword, Columns, Evaluated, Keep, Tiles, commit, evaluate, open};
+use obelysk_prover::whir::{Codeword, Columns, CommittedTiles, Evaluated, Keep, Tiles, commit, evaluate, open};
 use obelysk_statement::circle::CircleCode;
 use obelysk_statement::fiat_shamir::{FiatShamir, Label};
 use obelysk_statement::layout::Role;
@@ -11,7 +11,7 @@ use obelysk_statement::security;
 use obelysk_statement::statement::Statement;
 use obelysk_statement::transcript::{Commitments, Transcript, start};
 use obelysk_statement::tree::Digest;
-use obelysk_statement::whir::{OpeningPlan, Stack, encoded, evaluated, opening_error, row_coordinates};
+use obelysk_statement::whir::{OpeningPlan, Stack, encoded, evaluated, grouped, opening_error, row_coordinates};
 use obelysk_statement::words::word;
 use obelysk_statement::{Challenge, Value};
 use p3_commit::{Encoder, MultilinearPcs};
@@ -54,8 +54,9 @@ impl Case {
     }
 
     fn claims(&self) -> Evaluated {
-        let queries: Vec<_> = self.points.iter().cloned().zip([vec![0], vec![1, 2]]).collect();
-        evaluate(&self.plan, &self.cells(), &queries)
+        let [first, second] = [0, 1].map(|index: usize| self.points[index].as_slice());
+        let (groups, _) = grouped([(0, first), (1, second), (2, second)]);
+        evaluate(&self.plan, &self.cells(), groups)
     }
 
     /// Commit, claim and open with Plonky3.
@@ -100,12 +101,12 @@ fn values_and_security_are_those_of_plonky3_and_the_opening_is_smaller() {
     for variables in [12, 18, 22] {
         let case = Case::new(variables);
         let claims = case.claims();
-        let own: Vec<Challenge> =
-            claims.groups.iter().flat_map(|group| &group.claims).map(|&(_, value)| value).collect();
+        let own: Vec<Challenge> = claims.groups.iter().flat_map(|group| group.values.clone()).collect();
         let commitment = commit(&case.plan, &case.cells(), Keep::Codeword);
+        let committed = CommittedTiles { plan: &case.plan, codeword: &commitment, cells: &case.cells() };
         let mut transcript = FiatShamir::default();
         transcript.absorb(Label::ROOT, &commitment.root().0);
-        let bytes = open(&case.plan, &commitment, &case.cells(), claims, &mut transcript).encode().len();
+        let bytes = open(&case.plan, &committed, &claims, &mut transcript).encode().len();
         let theirs = case.theirs();
         assert_eq!(own, theirs.values);
         let bits = opening_error("opening", &case.plan, own.len()).bits;
@@ -185,7 +186,7 @@ fn the_committed_codeword_is_plonky3s_encoding_of_the_columns() {
         message[row * count..(row + 1) * count].iter().zip(&head).map(|(&entry, &weight)| weight * entry).sum()
     };
     let part: Vec<Challenge> = (stacked.offset..stacked.offset + (1 << stacked.column_arity)).map(part).collect();
-    assert_eq!(evaluated(&part, rest), case.claims().groups[1].claims[0].1);
+    assert_eq!(evaluated(&part, rest), case.claims().groups[1].values[0]);
 }
 
 /// The columns of a case by the definition of the stack.

@@ -47,9 +47,11 @@ pub struct Codeword {
 }
 
 /// Opened rows.
-pub(crate) struct Opened {
-    pub(crate) entries: Vec<Value>,
-    pub(crate) siblings: Vec<Digest>,
+pub struct OpenedRows {
+    /// Entries, row after row.
+    pub entries: Vec<Value>,
+    /// What leads from them to the root.
+    pub siblings: Vec<Digest>,
 }
 
 impl Codeword {
@@ -102,12 +104,12 @@ impl Codeword {
     }
 
     /// Rows with what leads from them to the root.
-    pub(crate) fn open(&self, columns: &impl Columns, positions: &[usize]) -> Opened {
+    pub(crate) fn open(&self, columns: &impl Columns, positions: &[usize]) -> OpenedRows {
         let count = columns.count();
         let group = self.tree.group_rows();
         if group == 1 {
             let siblings = self.tree.siblings(positions, count, |_| Vec::new());
-            return Opened { entries: self.rows(columns, positions), siblings };
+            return OpenedRows { entries: self.rows(columns, positions), siblings };
         }
         let mut entries = Vec::with_capacity(positions.len() * count);
         let siblings = self.tree.siblings(positions, count, |groups| {
@@ -120,7 +122,7 @@ impl Codeword {
             }
             rows
         });
-        Opened { entries, siblings }
+        OpenedRows { entries, siblings }
     }
 }
 

@@ -5,7 +5,8 @@ mod codeword;
 mod coordinates;
 
 pub use cells::{Cells, Tiles};
-pub use codeword::{Codeword, Columns, Keep};
+pub use codeword::{Codeword, Columns, Keep, OpenedRows};
+pub use coordinates::Coordinates;
 
 use obelysk_statement::fiat_shamir::{FiatShamir, Label};
 use obelysk_statement::point::eq;
@@ -17,7 +18,7 @@ use p3_field::PrimeCharacteristicRing;
 use rayon::prelude::*;
 
 use cells::{ChallengeColumns, StackColumns, folded, partial_evaluations};
-use coordinates::{Coordinates, add_product, add_scaled, round};
+use coordinates::{add_product, add_scaled, round};
 
 /// Commit to the tiles of a plan's stack.
 #[must_use]
@@ -26,26 +27,75 @@ pub fn commit<C: Cells>(plan: &OpeningPlan, cells: &C, keep: Keep) -> Codeword {
     Codeword::new(&columns, plan.codes[0].log_inverse_rate, keep)
 }
 
+/// A commitment that can be opened. Everything that reads the committed cells is behind this, so that another device can
+/// hold them.
+pub trait Committed {
+    /// The sum of `weights[column] * column`.
+    fn folded(&self, weights: &[Challenge]) -> Coordinates;
+    /// Rows of the codeword at sorted, distinct positions.
+    fn open(&self, positions: &[usize]) -> OpenedRows;
+}
+
+/// A codeword of tiles in the memory of the processor.
+pub struct CommittedTiles<'a, C> {
+    /// Where the tiles lie.
+    pub plan: &'a OpeningPlan,
+    /// Their codeword.
+    pub codeword: &'a Codeword,
+    /// Their entries.
+    pub cells: &'a C,
+}
+
+impl<C: Cells> Committed for CommittedTiles<'_, C> {
+    fn folded(&self, weights: &[Challenge]) -> Coordinates {
+        folded(&self.plan.stack, self.cells, weights)
+    }
+
+    fn open(&self, positions: &[usize]) -> OpenedRows {
+        self.codeword.open(&StackColumns { stack: &self.plan.stack, cells: self.cells }, positions)
+    }
+}
+
+/// A codeword of the challenges' field, always kept.
+struct CommittedFold {
+    codeword: Codeword,
+    values: Coordinates,
+    fold: usize,
+}
+
+impl CommittedFold {
+    fn new(values: &Coordinates, code: &Code) -> Self {
+        let values = values.clone();
+        let columns = ChallengeColumns { values: &values, fold: code.fold };
+        let codeword = Codeword::new(&columns, code.log_inverse_rate, Keep::Codeword);
+        Self { codeword, values, fold: code.fold }
+    }
+
+    fn open(&self, positions: &[usize]) -> OpenedRows {
+        self.codeword.open(&ChallengeColumns { values: &self.values, fold: self.fold }, positions)
+    }
+}
+
 /// Claims with what their openings begin from.
 #[derive(Clone, Debug)]
 pub struct Evaluated {
     /// The claims.
     pub groups: Vec<ClaimGroup>,
     /// One value per column for each claim of each group.
-    partial: Vec<Vec<Vec<Challenge>>>,
+    pub partial: Vec<Vec<Vec<Challenge>>>,
 }
 
-/// Evaluate tiles at points of their own: what a prover claims.
+/// Evaluate the tiles of groups at the groups' points: what a prover claims.
 #[must_use]
-pub fn evaluate<C: Cells>(plan: &OpeningPlan, cells: &C, queries: &[(Vec<Challenge>, Vec<usize>)]) -> Evaluated {
-    let evaluated = queries.par_iter().map(|(point, tiles)| {
-        let mut group = ClaimGroup { point: point.clone(), claims: Vec::new() };
+pub fn evaluate<C: Cells>(plan: &OpeningPlan, cells: &C, groups: Vec<ClaimGroup>) -> Evaluated {
+    let evaluated = groups.into_par_iter().map(|mut group| {
         let (head, rest) = plan.stack.split(&group);
         let (head, rest) = (eq_table(&head), Coordinates::eq_table(&rest));
+        let tiles = group.tiles.par_iter();
         let partial: Vec<Vec<Challenge>> =
-            tiles.par_iter().map(|&tile| partial_evaluations(&plan.stack, cells, tile, &rest)).collect();
+            tiles.map(|&tile| partial_evaluations(&plan.stack, cells, tile, &rest)).collect();
         let value = |partial: &Vec<Challenge>| partial.iter().zip(&head).map(|(&value, &weight)| value * weight).sum();
-        group.claims = tiles.iter().copied().zip(partial.iter().map(value)).collect();
+        group.values = partial.iter().map(value).collect();
         (group, partial)
     });
     let (groups, partial) = evaluated.unzip();
@@ -54,40 +104,35 @@ pub fn evaluate<C: Cells>(plan: &OpeningPlan, cells: &C, queries: &[(Vec<Challen
 
 /// Open a commitment at claims whose values were absorbed, as was its root.
 #[must_use]
-pub fn open<C: Cells>(
+pub fn open(
     plan: &OpeningPlan,
-    commitment: &Codeword,
-    cells: &C,
-    evaluated: Evaluated,
+    committed: &impl Committed,
+    claims: &Evaluated,
     transcript: &mut FiatShamir,
 ) -> Opening {
-    let groups = &evaluated.groups;
-    transcript.absorb(Label::OPEN, &[plan.variables() as u32, ClaimGroup::count(groups) as u32]);
+    transcript.absorb(Label::OPEN, &[plan.variables() as u32, ClaimGroup::count(&claims.groups) as u32]);
     let alpha = transcript.challenge();
     let mut opening =
         Opening { folds: Vec::new(), roots: Vec::new(), rows: Vec::new(), last: Vec::new(), last_folds: Vec::new() };
 
-    let (folds, mut point) = first_folds(plan, &evaluated, alpha, transcript);
+    let (folds, mut point) = first_folds(plan, claims, alpha, transcript);
     opening.folds.push(folds);
-    let columns = StackColumns { stack: &plan.stack, cells };
-    let mut values = folded(&plan.stack, cells, &eq_table(&point));
-    let mut weights = column_weights(plan, groups, alpha, &point);
+    let mut values = committed.folded(&eq_table(&point));
+    let mut weights = column_weights(plan, &claims.groups, alpha, &point);
 
-    let mut codewords: Vec<(Codeword, Coordinates)> = Vec::new();
-    for (before, code) in plan.codes.iter().skip(1).enumerate() {
-        let committed = values.clone();
-        let columns_of = ChallengeColumns { values: &committed, fold: code.fold };
-        let codeword = Codeword::new(&columns_of, code.log_inverse_rate, Keep::Codeword);
-        transcript.absorb(Label::ROOT, &codeword.root().0);
-        opening.roots.push(codeword.root());
-        let shape = &plan.codes[before];
-        let (rows, positions) = match codewords.last() {
-            None => open_rows(shape, commitment, &columns, transcript),
-            Some((last, values)) => open_rows(shape, last, &ChallengeColumns { values, fold: shape.fold }, transcript),
-        };
+    let mut before: Option<CommittedFold> = None;
+    let open_before = |before: &Option<CommittedFold>, positions: &[usize]| match before {
+        None => committed.open(positions),
+        Some(fold) => fold.open(positions),
+    };
+    for (last, code) in plan.codes.iter().zip(&plan.codes[1..]) {
+        let fold = CommittedFold::new(&values, code);
+        transcript.absorb(Label::ROOT, &fold.codeword.root().0);
+        opening.roots.push(fold.codeword.root());
+        let (rows, positions) = open_rows(last, transcript, |positions| open_before(&before, positions));
         opening.rows.push(rows);
-        codewords.push((codeword, committed));
-        add_rows(shape, &positions, transcript.challenge(), &mut weights);
+        before = Some(fold);
+        add_rows(last, &positions, transcript.challenge(), &mut weights);
         opening.folds.push(later_folds(
             code.fold,
             code.fold_grinding,
@@ -100,13 +145,8 @@ pub fn open<C: Cells>(
 
     opening.last = values.to_vec();
     transcript.absorb_challenges(Label::CLEAR, &opening.last);
-    if let Some(shape) = plan.codes.last() {
-        let (rows, _) = match codewords.last() {
-            None => open_rows(shape, commitment, &columns, transcript),
-            Some((last, values)) => open_rows(shape, last, &ChallengeColumns { values, fold: shape.fold }, transcript),
-        };
-        opening.rows.push(rows);
-    }
+    let last = &plan.codes[plan.codes.len() - 1];
+    opening.rows.push(open_rows(last, transcript, |positions| open_before(&before, positions)).0);
     let (count, grinding) = (plan.last_variables, plan.last_grinding);
     opening.last_folds = later_folds(count, grinding, &mut values, &mut weights, &mut point, transcript);
     opening
@@ -165,7 +205,7 @@ fn column_weights(plan: &OpeningPlan, groups: &[ClaimGroup], alpha: Challenge, p
         let (head, rest) = plan.stack.split(group);
         let scale = eq(&head, point);
         let table = Coordinates::eq_table(&rest);
-        for &(tile, _) in &group.claims {
+        for &tile in &group.tiles {
             let target = weights.part_mut(plan.stack.tiles[tile].offset, table.len());
             add_product(target, power * scale, table.part(0, table.len()));
             power *= alpha;
@@ -191,14 +231,13 @@ fn work(bits: usize, transcript: &mut FiatShamir) -> Option<u32> {
 
 fn open_rows(
     code: &Code,
-    codeword: &Codeword,
-    columns: &impl Columns,
     transcript: &mut FiatShamir,
+    open: impl FnOnce(&[usize]) -> OpenedRows,
 ) -> (Rows, Vec<usize>) {
     let work = work(code.query_grinding, transcript);
     let positions = transcript.positions(code.queries, code.log_rows());
-    let opened = codeword.open(columns, &positions);
-    (Rows { work, entries: opened.entries, siblings: opened.siblings }, positions)
+    let OpenedRows { entries, siblings } = open(&positions);
+    (Rows { work, entries, siblings }, positions)
 }
 
 /// Add the weights of queried rows: a power of the challenge times the products of the row's coordinates.

@@ -2,16 +2,15 @@
 //! depends on an order, the transcript and the claims, never leaves the driver.
 
 use obelysk_statement::batch::ProductBatch;
-use obelysk_statement::fiat_shamir::FiatShamir;
 use obelysk_statement::plan::{Committed, Plan};
 use obelysk_statement::point::AxisPoints;
 use obelysk_statement::relation::Contraction;
 use obelysk_statement::tree::Digest;
 use obelysk_statement::whir::ClaimGroup;
 use obelysk_statement::{Challenge, Statement};
-use obelysk_verifier::whir::Opening;
 use obelysk_witness::Assignment;
 
+use crate::whir::{Coordinates, Evaluated, OpenedRows};
 use crate::zerocheck::Rows;
 
 /// What a device could not do.
@@ -53,9 +52,7 @@ pub trait Backend: Sync {
     /// Weights with their commitment.
     type Model;
     /// Values of all tensors of a statement.
-    type Values<'a>
-    where
-        Self: 'a;
+    type Values<'a>;
     /// What opens the commitment to a witness.
     type Commitment;
 
@@ -116,7 +113,7 @@ pub trait Backend: Sync {
         points: &AxisPoints,
     ) -> Result<Box<dyn Rounds + 'a>, DeviceError>;
 
-    /// The values of tiles of a commitment at a point.
+    /// Evaluate tiles of a commitment at the points of their groups.
     ///
     /// # Errors
     /// [`DeviceError`].
@@ -124,22 +121,31 @@ pub trait Backend: Sync {
         &self,
         committed: &Committed,
         values: &Self::Values<'_>,
-        point: &[Challenge],
-        tiles: &[usize],
-    ) -> Result<Vec<Challenge>, DeviceError>;
+        groups: Vec<ClaimGroup>,
+    ) -> Result<Evaluated, DeviceError>;
 
-    /// Open the model's commitment, or that to the witness, at claims whose values were sent.
+    /// The columns of a commitment, summed by weights.
     ///
     /// # Errors
     /// [`DeviceError`].
-    fn open(
+    fn folded(
+        &self,
+        committed: &Committed,
+        values: &Self::Values<'_>,
+        weights: &[Challenge],
+    ) -> Result<Coordinates, DeviceError>;
+
+    /// Rows of a commitment's code word at sorted, distinct positions, with what leads from them to the root.
+    ///
+    /// # Errors
+    /// [`DeviceError`].
+    fn rows(
         &self,
         committed: &Committed,
         opened: Opened<Self>,
         values: &Self::Values<'_>,
-        groups: &[ClaimGroup],
-        transcript: &mut FiatShamir,
-    ) -> Result<Opening, DeviceError>;
+        positions: &[usize],
+    ) -> Result<OpenedRows, DeviceError>;
 }
 
 /// Whose commitment is opened.
@@ -149,6 +155,14 @@ pub enum Opened<'a, B: Backend + ?Sized> {
     /// That to the witness.
     Witness(&'a B::Commitment),
 }
+
+impl<B: Backend + ?Sized> Clone for Opened<'_, B> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<B: Backend + ?Sized> Copy for Opened<'_, B> {}
 
 /// A sumcheck in progress: the first variable that is not bound yet is the most significant one.
 pub trait Rounds {

@@ -23,6 +23,7 @@ use obelysk_statement::plan::Plan;
 use obelysk_statement::schedule::LOOKUP_GRINDING;
 use obelysk_statement::{CompileError, SecurityReport, Statement};
 use obelysk_witness::{Assignment, misfit};
+use opening::OnDevice;
 use phases::Stopwatch;
 
 pub use backend::{Backend, DeviceError};
@@ -113,9 +114,8 @@ pub fn prove<B: Backend>(
     let security = plan.security(&claims)?;
     let mut openings = Vec::new();
     for (commitment, committed) in plan.commitments.iter().enumerate() {
-        let mut grouped = claims.grouped(commitment);
-        opening::claim(backend, committed, &values, &mut grouped, &mut messages)?;
-        openings.push((committed, grouped));
+        let grouped = claims.grouped(commitment);
+        openings.push((committed, opening::claim(backend, committed, &values, grouped, &mut messages)?));
     }
     stopwatch.lap("claims");
     for (committed, claims) in openings {
@@ -123,8 +123,8 @@ pub fn prove<B: Backend>(
             Role::Weight => Opened::Model(model),
             Role::Witness => Opened::Witness(witness.as_ref().expect("the witness was committed")),
         };
-        let opening = backend.open(committed, opened, &values, &claims.groups, &mut messages.transcript)?;
-        messages.words.extend(opening.words());
+        let on_device = OnDevice { backend, committed, opened, values: &values };
+        opening::open(&on_device, &claims, &mut messages)?;
         stopwatch.lap(committed.role.opening_name());
     }
     Ok(Proven { proof: messages.finish(), security, phases: stopwatch.finish() })

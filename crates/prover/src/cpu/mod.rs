@@ -13,18 +13,16 @@ mod tensors;
 mod weighted;
 mod zerocheck;
 
-use obelysk_statement::fiat_shamir::FiatShamir;
 use obelysk_statement::plan::{Committed, Plan};
 use obelysk_statement::point::AxisPoints;
 use obelysk_statement::tree::Digest;
 use obelysk_statement::whir::ClaimGroup;
 use obelysk_statement::{Challenge, Statement, Value};
-use obelysk_verifier::whir::Opening;
 use obelysk_witness::Assignment;
 use p3_field::{ExtensionField, Field};
 
 use crate::backend::{Backend, DeviceError, Fractions, Opened, ProductTerms, Rounds};
-use crate::whir::{self, Codeword, Keep};
+use crate::whir::{self, Codeword, Coordinates, Evaluated, Keep, OpenedRows};
 use crate::zerocheck::Rows;
 use tensors::Tensors;
 
@@ -94,24 +92,31 @@ impl Backend for Cpu {
         &self,
         committed: &Committed,
         values: &Tensors,
-        point: &[Challenge],
-        tiles: &[usize],
-    ) -> Result<Vec<Challenge>, DeviceError> {
-        Ok(whir::evaluate(&committed.opening, &values.cells(committed), point, tiles))
+        groups: Vec<ClaimGroup>,
+    ) -> Result<Evaluated, DeviceError> {
+        Ok(whir::evaluate(&committed.opening, &values.cells(committed), groups))
     }
 
-    fn open(
+    fn folded(
+        &self,
+        committed: &Committed,
+        values: &Tensors,
+        weights: &[Challenge],
+    ) -> Result<Coordinates, DeviceError> {
+        Ok(whir::folded(&committed.opening.stack, &values.cells(committed), weights))
+    }
+
+    fn rows(
         &self,
         committed: &Committed,
         opened: Opened<Self>,
         values: &Tensors,
-        groups: &[ClaimGroup],
-        transcript: &mut FiatShamir,
-    ) -> Result<Opening, DeviceError> {
+        positions: &[usize],
+    ) -> Result<OpenedRows, DeviceError> {
         let codeword = match opened {
             Opened::Model(model) => model.codeword(),
             Opened::Witness(codeword) => codeword,
         };
-        Ok(whir::open(&committed.opening, codeword, &values.cells(committed), groups, transcript))
+        Ok(codeword.open_tiles(&committed.opening.stack, &values.cells(committed), positions))
     }
 }

@@ -6,7 +6,7 @@ use p3_field::PrimeCharacteristicRing;
 use rayon::prelude::*;
 
 use super::codeword::Columns;
-use super::coordinates::{Coordinates, TASK, add_scaled};
+use super::coordinates::{Coordinates, TASK, add_scaled, dot};
 
 /// Entries of tiles.
 pub trait Cells: Sync {
@@ -49,27 +49,63 @@ impl<C: Cells> Columns for StackColumns<'_, C> {
     fn read(&self, column: usize, output: &mut [Value]) {
         output.fill(Value::ZERO);
         for (tile, stacked) in self.stack.tiles.iter().enumerate() {
-            let first = column << stacked.column_arity;
-            if first >> stacked.arity == 0 {
-                let length = 1 << stacked.column_arity;
-                self.cells.read(tile, first, &mut output[stacked.offset..stacked.offset + length]);
+            if column < stacked.columns(self.stack.fold) {
+                let target = &mut output[stacked.offset..stacked.offset + stacked.length()];
+                self.cells.read(tile, column * stacked.length(), target);
             }
         }
     }
 }
 
 /// Fold the columns: the sum of `weights[column] * column`.
-pub(crate) fn folded(columns: &impl Columns, weights: &[Challenge]) -> Coordinates {
-    let mut sum = Coordinates::zero(1 << columns.variables());
-    let mut column = vec![Value::ZERO; sum.len()];
-    for (index, &weight) in weights.iter().enumerate() {
-        columns.read(index, &mut column);
-        let task = TASK.min(column.len());
-        sum.parts_mut(task)
-            .zip(column.par_chunks(task))
-            .for_each(|(target, values)| add_scaled(target, weight, values));
-    }
+pub(crate) fn folded(stack: &Stack, cells: &impl Cells, weights: &[Challenge]) -> Coordinates {
+    let mut sum = Coordinates::zero(1 << stack.column_variables());
+    let mut order: Vec<usize> = (0..stack.tiles.len()).collect();
+    order.sort_by_key(|&tile| stack.tiles[tile].offset);
+    let task = TASK.min(sum.len());
+    sum.parts_mut(task).enumerate().for_each(|(part, mut target)| {
+        let (from, to) = (part * task, (part + 1) * task);
+        let first = order.partition_point(|&tile| stack.tiles[tile].offset + stack.tiles[tile].length() <= from);
+        let inside = order[first..].iter().take_while(|&&tile| stack.tiles[tile].offset < to);
+        let mut buffer = vec![Value::ZERO; task];
+        for &tile in inside {
+            let stacked = &stack.tiles[tile];
+            let (start, end) = (stacked.offset.max(from), (stacked.offset + stacked.length()).min(to));
+            for (column, &weight) in weights.iter().enumerate().take(stacked.columns(stack.fold)) {
+                let values = &mut buffer[..end - start];
+                cells.read(tile, column * stacked.length() + start - stacked.offset, values);
+                let target = target.each_mut().map(|vector| &mut vector[start - from..end - from]);
+                add_scaled(target, weight, values);
+            }
+        }
+    });
     sum
+}
+
+/// One value per column: the parts of a tile at the coordinates that are folded later, whose eq table is `rest`.
+pub(crate) fn partial_evaluations(
+    stack: &Stack,
+    cells: &impl Cells,
+    tile: usize,
+    rest: &Coordinates,
+) -> Vec<Challenge> {
+    let stacked = &stack.tiles[tile];
+    let task = TASK.min(stacked.length());
+    let mut values: Vec<Challenge> = (0..stacked.columns(stack.fold))
+        .into_par_iter()
+        .map(|column| {
+            let mut buffer = vec![Value::ZERO; task];
+            (0..stacked.length())
+                .step_by(task)
+                .map(|from| {
+                    cells.read(tile, column * stacked.length() + from, &mut buffer);
+                    dot(rest.part(from, task), &buffer)
+                })
+                .sum()
+        })
+        .collect();
+    values.resize(1 << stack.fold, Challenge::ZERO);
+    values
 }
 
 /// The columns of a polynomial over the challenges' field: four for each of its own.

@@ -5,11 +5,13 @@ use obelysk_statement::Value;
 use obelysk_statement::blake2s::BLOCK;
 use obelysk_statement::circle::CircleCode;
 use obelysk_statement::tree::Digest;
+use obelysk_statement::whir::Stack;
 use p3_commit::Encoder;
 use p3_field::PrimeCharacteristicRing;
 use p3_matrix::dense::RowMajorMatrix;
 use rayon::prelude::*;
 
+use super::cells::{Cells, StackColumns};
 use crate::tree::{Leaves, Tree};
 
 /// Columns over the base field, read one at a time.
@@ -47,9 +49,11 @@ pub struct Codeword {
 }
 
 /// Opened rows.
-pub(crate) struct Opened {
-    pub(crate) entries: Vec<Value>,
-    pub(crate) siblings: Vec<Digest>,
+pub struct OpenedRows {
+    /// Entries, row after row.
+    pub entries: Vec<Value>,
+    /// What leads from them to the root.
+    pub siblings: Vec<Digest>,
 }
 
 impl Codeword {
@@ -102,12 +106,17 @@ impl Codeword {
     }
 
     /// Rows with what leads from them to the root.
-    pub(crate) fn open(&self, columns: &impl Columns, positions: &[usize]) -> Opened {
+    pub(crate) fn open_tiles(&self, stack: &Stack, cells: &impl Cells, positions: &[usize]) -> OpenedRows {
+        self.open(&StackColumns { stack, cells }, positions)
+    }
+
+    /// Rows with what leads from them to the root.
+    pub(crate) fn open(&self, columns: &impl Columns, positions: &[usize]) -> OpenedRows {
         let count = columns.count();
         let group = self.tree.group_rows();
         if group == 1 {
             let siblings = self.tree.siblings(positions, count, |_| Vec::new());
-            return Opened { entries: self.rows(columns, positions), siblings };
+            return OpenedRows { entries: self.rows(columns, positions), siblings };
         }
         let mut entries = Vec::with_capacity(positions.len() * count);
         let siblings = self.tree.siblings(positions, count, |groups| {
@@ -120,7 +129,7 @@ impl Codeword {
             }
             rows
         });
-        Opened { entries, siblings }
+        OpenedRows { entries, siblings }
     }
 }
 

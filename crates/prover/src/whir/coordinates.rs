@@ -18,7 +18,7 @@ pub(crate) const TASK: usize = 1 << 12;
 
 /// A vector of challenges.
 #[derive(Clone)]
-pub(crate) struct Coordinates([Vec<Value>; CHALLENGE_WORDS]);
+pub struct Coordinates([Vec<Value>; CHALLENGE_WORDS]);
 
 /// One challenge, or as many as a register holds.
 trait Lanes<P>: PrimeCharacteristicRing + BasedVectorSpace<P> + From<Challenge> + Copy
@@ -57,6 +57,13 @@ fn pack_mut<'a>(part: PartMut<'a>) -> PartMut<'a, Packed> {
 }
 
 impl Coordinates {
+    /// A vector of these coordinates, all of one length.
+    #[must_use]
+    pub fn new(coordinates: [Vec<Value>; CHALLENGE_WORDS]) -> Self {
+        assert!(coordinates.iter().all(|vector| vector.len() == coordinates[0].len()), "coordinates of one vector");
+        Self(coordinates)
+    }
+
     pub(crate) fn zero(length: usize) -> Self {
         Self(std::array::from_fn(|_| vec![Value::ZERO; length]))
     }

@@ -5,10 +5,10 @@ mod codeword;
 mod coordinates;
 
 pub use cells::{Cells, Tiles};
-pub use codeword::{Codeword, Columns, Keep};
+pub use codeword::{Codeword, Columns, Keep, OpenedRows};
+pub use coordinates::Coordinates;
 
-use obelysk_statement::eq::eq;
-use obelysk_statement::eq::eq_table;
+use obelysk_statement::eq::{eq, eq_table};
 use obelysk_statement::fiat_shamir::{FiatShamir, Label};
 use obelysk_statement::whir::{ClaimGroup, Code, OpeningPlan, powers, row_coordinates};
 use obelysk_statement::{Challenge, Value};
@@ -16,8 +16,10 @@ use obelysk_verifier::whir::{Fold, Opening, Rows};
 use p3_field::PrimeCharacteristicRing;
 use rayon::prelude::*;
 
-use cells::{ChallengeColumns, StackColumns, folded};
-use coordinates::{Coordinates, add_product, add_scaled, dot, round};
+use crate::backend::DeviceError;
+pub(crate) use cells::folded;
+use cells::{ChallengeColumns, StackColumns, partial_evaluations};
+use coordinates::{add_product, add_scaled, round};
 
 /// Commit to the tiles of a plan's stack.
 #[must_use]
@@ -26,56 +28,120 @@ pub fn commit<C: Cells>(plan: &OpeningPlan, cells: &C, keep: Keep) -> Codeword {
     Codeword::new(&columns, plan.codes[0].log_inverse_rate, keep)
 }
 
-/// The values of tiles at a group's point: what a prover claims.
+/// A commitment that can be opened. Everything that reads the committed cells is behind this, so that another device can
+/// hold them.
+pub trait Committed {
+    /// The sum of `weights[column] * column`.
+    ///
+    /// # Errors
+    /// [`DeviceError`].
+    fn folded(&self, weights: &[Challenge]) -> Result<Coordinates, DeviceError>;
+    /// Rows of the codeword at sorted, distinct positions.
+    ///
+    /// # Errors
+    /// [`DeviceError`].
+    fn open(&self, positions: &[usize]) -> Result<OpenedRows, DeviceError>;
+}
+
+/// A codeword of tiles in the memory of the processor.
+pub struct CommittedTiles<'a, C> {
+    /// Where the tiles lie.
+    pub plan: &'a OpeningPlan,
+    /// Their codeword.
+    pub codeword: &'a Codeword,
+    /// Their entries.
+    pub cells: &'a C,
+}
+
+impl<C: Cells> Committed for CommittedTiles<'_, C> {
+    fn folded(&self, weights: &[Challenge]) -> Result<Coordinates, DeviceError> {
+        Ok(folded(&self.plan.stack, self.cells, weights))
+    }
+
+    fn open(&self, positions: &[usize]) -> Result<OpenedRows, DeviceError> {
+        Ok(self.codeword.open_tiles(&self.plan.stack, self.cells, positions))
+    }
+}
+
+/// A codeword of the challenges' field, always kept.
+struct CommittedFold {
+    codeword: Codeword,
+    values: Coordinates,
+    fold: usize,
+}
+
+impl CommittedFold {
+    fn new(values: &Coordinates, code: &Code) -> Self {
+        let values = values.clone();
+        let columns = ChallengeColumns { values: &values, fold: code.fold };
+        let codeword = Codeword::new(&columns, code.log_inverse_rate, Keep::Codeword);
+        Self { codeword, values, fold: code.fold }
+    }
+
+    fn open(&self, positions: &[usize]) -> OpenedRows {
+        self.codeword.open(&ChallengeColumns { values: &self.values, fold: self.fold }, positions)
+    }
+}
+
+/// Claims with what their openings begin from.
+#[derive(Clone, Debug)]
+pub struct Evaluated {
+    /// The claims.
+    pub groups: Vec<ClaimGroup>,
+    /// One value per column for each claim of each group.
+    pub partial: Vec<Vec<Vec<Challenge>>>,
+}
+
+/// Evaluate the tiles of groups at the groups' points: what a prover claims.
 #[must_use]
-pub fn evaluate<C: Cells>(plan: &OpeningPlan, cells: &C, point: &[Challenge], tiles: &[usize]) -> Vec<Challenge> {
-    let group = ClaimGroup { point: point.to_vec(), claims: Vec::new() };
-    let (head, rest) = plan.stack.split(&group);
-    let (head, rest) = (eq_table(&head), Coordinates::eq_table(&rest));
-    tiles
-        .par_iter()
-        .map(|&tile| {
-            let partial = partial_evaluations(plan, cells, tile, &rest);
-            partial.into_iter().zip(&head).map(|(value, &weight)| value * weight).sum()
-        })
-        .collect()
+pub fn evaluate<C: Cells>(plan: &OpeningPlan, cells: &C, groups: Vec<ClaimGroup>) -> Evaluated {
+    let evaluated = groups.into_par_iter().map(|mut group| {
+        let (head, rest) = plan.stack.split(&group);
+        let (head, rest) = (eq_table(&head), Coordinates::eq_table(&rest));
+        let tiles = group.tiles.par_iter();
+        let partial: Vec<Vec<Challenge>> =
+            tiles.map(|&tile| partial_evaluations(&plan.stack, cells, tile, &rest)).collect();
+        let value = |partial: &Vec<Challenge>| partial.iter().zip(&head).map(|(&value, &weight)| value * weight).sum();
+        group.values = partial.iter().map(value).collect();
+        (group, partial)
+    });
+    let (groups, partial) = evaluated.unzip();
+    Evaluated { groups, partial }
 }
 
 /// Open a commitment at claims whose values were absorbed, as was its root.
-#[must_use]
-pub fn open<C: Cells>(
+///
+/// # Errors
+/// What the device reports.
+pub fn open(
     plan: &OpeningPlan,
-    commitment: &Codeword,
-    cells: &C,
-    groups: &[ClaimGroup],
+    committed: &impl Committed,
+    claims: &Evaluated,
     transcript: &mut FiatShamir,
-) -> Opening {
-    transcript.absorb(Label::OPEN, &[plan.variables() as u32, ClaimGroup::count(groups) as u32]);
+) -> Result<Opening, DeviceError> {
+    transcript.absorb(Label::OPEN, &[plan.variables() as u32, ClaimGroup::count(&claims.groups) as u32]);
     let alpha = transcript.challenge();
     let mut opening =
         Opening { folds: Vec::new(), roots: Vec::new(), rows: Vec::new(), last: Vec::new(), last_folds: Vec::new() };
 
-    let (folds, mut point) = first_folds(plan, cells, groups, alpha, transcript);
+    let (folds, mut point) = first_folds(plan, claims, alpha, transcript);
     opening.folds.push(folds);
-    let columns = StackColumns { stack: &plan.stack, cells };
-    let mut values = folded(&columns, &eq_table(&point));
-    let mut weights = column_weights(plan, groups, alpha, &point);
+    let mut values = committed.folded(&eq_table(&point))?;
+    let mut weights = column_weights(plan, &claims.groups, alpha, &point);
 
-    let mut codewords: Vec<(Codeword, Coordinates)> = Vec::new();
-    for (before, code) in plan.codes.iter().skip(1).enumerate() {
-        let committed = values.clone();
-        let columns_of = ChallengeColumns { values: &committed, fold: code.fold };
-        let codeword = Codeword::new(&columns_of, code.log_inverse_rate, Keep::Codeword);
-        transcript.absorb(Label::ROOT, &codeword.root().0);
-        opening.roots.push(codeword.root());
-        let shape = &plan.codes[before];
-        let (rows, positions) = match codewords.last() {
-            None => open_rows(shape, commitment, &columns, transcript),
-            Some((last, values)) => open_rows(shape, last, &ChallengeColumns { values, fold: shape.fold }, transcript),
-        };
+    let mut before: Option<CommittedFold> = None;
+    let open_before = |before: &Option<CommittedFold>, positions: &[usize]| match before {
+        None => committed.open(positions),
+        Some(fold) => Ok(fold.open(positions)),
+    };
+    for (last, code) in plan.codes.iter().zip(&plan.codes[1..]) {
+        let fold = CommittedFold::new(&values, code);
+        transcript.absorb(Label::ROOT, &fold.codeword.root().0);
+        opening.roots.push(fold.codeword.root());
+        let (rows, positions) = open_rows(last, transcript, |positions| open_before(&before, positions))?;
         opening.rows.push(rows);
-        codewords.push((codeword, committed));
-        add_rows(shape, &positions, transcript.challenge(), &mut weights);
+        before = Some(fold);
+        add_rows(last, &positions, transcript.challenge(), &mut weights);
         opening.folds.push(later_folds(
             code.fold,
             code.fold_grinding,
@@ -88,67 +154,29 @@ pub fn open<C: Cells>(
 
     opening.last = values.to_vec();
     transcript.absorb_challenges(Label::CLEAR, &opening.last);
-    if let Some(shape) = plan.codes.last() {
-        let (rows, _) = match codewords.last() {
-            None => open_rows(shape, commitment, &columns, transcript),
-            Some((last, values)) => open_rows(shape, last, &ChallengeColumns { values, fold: shape.fold }, transcript),
-        };
-        opening.rows.push(rows);
-    }
+    let last = &plan.codes[plan.codes.len() - 1];
+    opening.rows.push(open_rows(last, transcript, |positions| open_before(&before, positions))?.0);
     let (count, grinding) = (plan.last_variables, plan.last_grinding);
     opening.last_folds = later_folds(count, grinding, &mut values, &mut weights, &mut point, transcript);
-    opening
-}
-
-/// One value per column: the parts of a tile at the coordinates that are folded later, whose eq table is `rest`.
-fn partial_evaluations<C: Cells>(plan: &OpeningPlan, cells: &C, tile: usize, rest: &Coordinates) -> Vec<Challenge> {
-    let stacked = plan.stack.tiles[tile];
-    let mut part = vec![Value::ZERO; 1 << stacked.column_arity];
-    (0..1 << plan.stack.fold)
-        .map(|column| {
-            let first = column << stacked.column_arity;
-            if first >> stacked.arity != 0 {
-                return Challenge::ZERO;
-            }
-            cells.read(tile, first, &mut part);
-            dot(rest.part(0, part.len()), &part)
-        })
-        .collect()
+    Ok(opening)
 }
 
 /// The rounds before the columns are folded, on one table per group.
-fn first_folds<C: Cells>(
+fn first_folds(
     plan: &OpeningPlan,
-    cells: &C,
-    groups: &[ClaimGroup],
+    evaluated: &Evaluated,
     alpha: Challenge,
     transcript: &mut FiatShamir,
 ) -> (Vec<Fold>, Vec<Challenge>) {
-    let weights: Vec<Challenge> = powers(alpha).take(ClaimGroup::count(groups)).collect();
-    let ends = groups.iter().scan(0, |end, group| {
-        *end += group.claims.len();
-        Some(*end)
-    });
-    let starts: Vec<usize> = groups.iter().zip(ends).map(|(group, end)| end - group.claims.len()).collect();
-    let mut tables: Vec<(Vec<Challenge>, Vec<Challenge>)> = groups
-        .par_iter()
-        .zip(starts)
-        .map(|(group, start)| {
-            let (head, rest) = plan.stack.split(group);
-            let rest = Coordinates::eq_table(&rest);
-            let partial = group.claims.par_iter().zip(&weights[start..]).map(|(&(tile, _), &weight)| {
-                let mut partial = partial_evaluations(plan, cells, tile, &rest);
-                partial.iter_mut().for_each(|value| *value *= weight);
-                partial
-            });
-            let zero = || vec![Challenge::ZERO; 1 << plan.stack.fold];
-            let sum = partial.reduce(zero, |mut left, right| {
-                left.iter_mut().zip(right).for_each(|(left, right)| *left += right);
-                left
-            });
-            (eq_table(&head), sum)
-        })
-        .collect();
+    let mut weights = powers(alpha);
+    let mut tables: Vec<(Vec<Challenge>, Vec<Challenge>)> = Vec::with_capacity(evaluated.groups.len());
+    for (group, partial) in evaluated.groups.iter().zip(&evaluated.partial) {
+        let mut sum = vec![Challenge::ZERO; 1 << plan.stack.fold];
+        for (partial, weight) in partial.iter().zip(&mut weights) {
+            sum.iter_mut().zip(partial).for_each(|(sum, &value)| *sum += value * weight);
+        }
+        tables.push((eq_table(&plan.stack.split(group).0), sum));
+    }
     let code = &plan.codes[0];
     let mut folds = Vec::with_capacity(code.fold);
     let mut point = Vec::with_capacity(plan.variables());
@@ -186,7 +214,7 @@ fn column_weights(plan: &OpeningPlan, groups: &[ClaimGroup], alpha: Challenge, p
         let (head, rest) = plan.stack.split(group);
         let scale = eq(&head, point);
         let table = Coordinates::eq_table(&rest);
-        for &(tile, _) in &group.claims {
+        for &tile in &group.tiles {
             let target = weights.part_mut(plan.stack.tiles[tile].offset, table.len());
             add_product(target, power * scale, table.part(0, table.len()));
             power *= alpha;
@@ -207,14 +235,13 @@ fn work(bits: usize, transcript: &mut FiatShamir) -> Option<u32> {
 
 fn open_rows(
     code: &Code,
-    codeword: &Codeword,
-    columns: &impl Columns,
     transcript: &mut FiatShamir,
-) -> (Rows, Vec<usize>) {
+    open: impl FnOnce(&[usize]) -> Result<OpenedRows, DeviceError>,
+) -> Result<(Rows, Vec<usize>), DeviceError> {
     let work = work(code.query_grinding, transcript);
     let positions = transcript.positions(code.queries, code.log_rows());
-    let opened = codeword.open(columns, &positions);
-    (Rows { work, entries: opened.entries, siblings: opened.siblings }, positions)
+    let OpenedRows { entries, siblings } = open(&positions)?;
+    Ok((Rows { work, entries, siblings }, positions))
 }
 
 /// Add the weights of queried rows: a power of the challenge times the products of the row's coordinates.

@@ -1,19 +1,15 @@
 //! The claims about one commitment as they are sent and opened: grouped by point.
 
-use std::collections::BTreeMap;
-
-use p3_field::PrimeCharacteristicRing;
-
-use super::{Claims, key};
+use super::Claims;
 use crate::Challenge;
-use crate::whir::ClaimGroup;
+use crate::whir::{ClaimGroup, grouped};
 
 /// The claims about one commitment by point, in order of appearance.
 pub struct Grouped {
-    /// Groups, whose values are zero until they are known.
+    /// Groups, without values until they are known.
     pub groups: Vec<ClaimGroup>,
-    /// The place among the commitment's claims of each claim, group by group.
-    order: Vec<usize>,
+    /// Group and place in it of each of the commitment's claims.
+    places: Vec<(usize, usize)>,
 }
 
 impl Claims<'_> {
@@ -26,19 +22,9 @@ impl Claims<'_> {
     /// The claims about a commitment in groups.
     #[must_use]
     pub fn grouped(&self, commitment: usize) -> Grouped {
-        let mut groups: Vec<ClaimGroup> = Vec::new();
-        let mut members: Vec<Vec<usize>> = Vec::new();
-        let mut known = BTreeMap::new();
-        for (place, (tile, point)) in self.lists[commitment].iter().enumerate() {
-            let group = *known.entry(key(point)).or_insert_with(|| {
-                groups.push(ClaimGroup { point: point.clone(), claims: Vec::new() });
-                members.push(Vec::new());
-                groups.len() - 1
-            });
-            groups[group].claims.push((*tile, Challenge::ZERO));
-            members[group].push(place);
-        }
-        Grouped { groups, order: members.concat() }
+        let list = &self.lists[commitment];
+        let (groups, places) = grouped(list.iter().map(|(tile, point)| (*tile, point.as_slice())));
+        Grouped { groups, places }
     }
 }
 
@@ -48,13 +34,13 @@ impl Grouped {
     /// # Panics
     /// If there is not one value per claim.
     pub fn fill(&mut self, values: &[Challenge]) -> Vec<Challenge> {
-        assert_eq!(self.order.len(), values.len(), "one value per claim");
-        let mut by_claim = vec![Challenge::ZERO; values.len()];
-        let claims = self.groups.iter_mut().flat_map(|group| &mut group.claims);
-        for (((_, own), &value), &place) in claims.zip(values).zip(&self.order) {
-            *own = value;
-            by_claim[place] = value;
+        assert_eq!(self.places.len(), values.len(), "one value per claim");
+        let mut rest = values;
+        for group in &mut self.groups {
+            let (own, later) = rest.split_at(group.tiles.len());
+            group.values = own.to_vec();
+            rest = later;
         }
-        by_claim
+        self.places.iter().map(|&(group, place)| self.groups[group].values[place]).collect()
     }
 }

@@ -11,8 +11,7 @@ use p3_field::PrimeCharacteristicRing;
 
 use crate::Challenge;
 use crate::eq::{eq, eq_at};
-
-use crate::words::words;
+use crate::words::words_of;
 
 /// A tile's place in every column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,8 +40,10 @@ pub struct Stack {
 pub struct ClaimGroup {
     /// Coordinates, most significant first.
     pub point: Vec<Challenge>,
-    /// Tiles and their claimed values.
-    pub claims: Vec<(usize, Challenge)>,
+    /// The tiles.
+    pub tiles: Vec<usize>,
+    /// The value of each; none before they are known.
+    pub values: Vec<Challenge>,
 }
 
 /// A claim that is not about the commitment.
@@ -66,6 +67,28 @@ pub enum Misfit {
         /// Those of the point.
         coordinates: usize,
     },
+    /// Not one value per tile.
+    #[error("{values} values are claimed of {tiles} tiles")]
+    Values {
+        /// Claimed.
+        values: usize,
+        /// Tiles of the group.
+        tiles: usize,
+    },
+}
+
+impl StackedTile {
+    /// Cells of its part of a column.
+    #[must_use]
+    pub fn length(&self) -> usize {
+        1 << self.column_arity
+    }
+
+    /// Columns that hold a part of it, from the first: fewer than all for a tile of fewer variables than are folded.
+    #[must_use]
+    pub fn columns(&self, fold: usize) -> usize {
+        1 << self.arity.min(fold)
+    }
 }
 
 impl Stack {
@@ -97,7 +120,11 @@ impl Stack {
     /// The first claim that is not about this commitment.
     pub fn check(&self, groups: &[ClaimGroup]) -> Result<(), Misfit> {
         for group in groups {
-            for &(tile, _) in &group.claims {
+            let (values, tiles) = (group.values.len(), group.tiles.len());
+            if values != tiles {
+                return Err(Misfit::Values { values, tiles });
+            }
+            for &tile in &group.tiles {
                 let Some(stacked) = self.tiles.get(tile) else {
                     return Err(Misfit::Tile { tile, tiles: self.tiles.len() });
                 };
@@ -130,7 +157,7 @@ impl Stack {
             let (head, rest) = self.split(group);
             let (address, local) = column.split_at(column.len() - rest.len());
             let mut selected = Challenge::ZERO;
-            for &(tile, _) in &group.claims {
+            for &tile in &group.tiles {
                 let stacked = self.tiles[tile];
                 let selector =
                     *selectors[tile].get_or_insert_with(|| eq_at(address, stacked.offset >> stacked.column_arity));
@@ -147,30 +174,35 @@ impl ClaimGroup {
     /// Number of claims in all groups.
     #[must_use]
     pub fn count(groups: &[Self]) -> usize {
-        groups.iter().map(|group| group.claims.len()).sum()
+        groups.iter().map(|group| group.tiles.len()).sum()
     }
 
     /// The sum of all claimed values: `alpha^c` times the value of claim `c`.
     pub fn sum(groups: &[Self], alpha: Challenge) -> Challenge {
-        let values = groups.iter().flat_map(|group| &group.claims).map(|&(_, value)| value);
-        values.zip(powers(alpha)).map(|(value, power)| value * power).sum()
+        groups.iter().flat_map(|group| &group.values).zip(powers(alpha)).map(|(&value, power)| value * power).sum()
     }
 }
 
-/// Group claims (tile, local point, value) by their point, in order of appearance.
+/// Group claims (tile, local point) by their point, in order of appearance. With the groups: the group and the place in
+/// it of each claim.
 #[must_use]
-pub fn grouped<'a>(claims: impl IntoIterator<Item = (usize, &'a [Challenge], Challenge)>) -> Vec<ClaimGroup> {
+pub fn grouped<'a>(
+    claims: impl IntoIterator<Item = (usize, &'a [Challenge])>,
+) -> (Vec<ClaimGroup>, Vec<(usize, usize)>) {
     let mut groups: Vec<ClaimGroup> = Vec::new();
-    let mut known: BTreeMap<Vec<[u32; 4]>, usize> = BTreeMap::new();
-    for (tile, point, value) in claims {
-        let key = point.iter().map(|&coordinate| words(coordinate)).collect();
-        let group = *known.entry(key).or_insert_with(|| {
-            groups.push(ClaimGroup { point: point.to_vec(), claims: Vec::new() });
-            groups.len() - 1
-        });
-        groups[group].claims.push((tile, value));
-    }
-    groups
+    let mut known: BTreeMap<Vec<u32>, usize> = BTreeMap::new();
+    let places = claims
+        .into_iter()
+        .map(|(tile, point)| {
+            let group = *known.entry(words_of(point)).or_insert_with(|| {
+                groups.push(ClaimGroup { point: point.to_vec(), tiles: Vec::new(), values: Vec::new() });
+                groups.len() - 1
+            });
+            groups[group].tiles.push(tile);
+            (group, groups[group].tiles.len() - 1)
+        })
+        .collect();
+    (groups, places)
 }
 
 /// `1, base, base^2, ...`.
@@ -194,13 +226,22 @@ mod tests {
     #[test]
     fn claims_at_one_point_form_one_group() {
         let [a, b] = [[Challenge::TWO], [Challenge::ONE]];
-        let groups = grouped([(0, &a[..], Challenge::ONE), (1, &b[..], Challenge::TWO), (2, &a[..], Challenge::ZERO)]);
+        let (mut groups, places) = grouped([(0, &a[..]), (1, &b[..]), (2, &a[..])]);
         assert_eq!(groups.len(), 2);
-        assert_eq!(groups[0].claims, [(0, Challenge::ONE), (2, Challenge::ZERO)]);
+        assert_eq!(groups[0].tiles, [0, 2]);
+        assert_eq!(places, [(0, 0), (1, 0), (0, 1)]);
         assert_eq!(ClaimGroup::count(&groups), 3);
-        let stack = Stack::new(&[1, 1, 2], 1, 0);
-        assert_eq!(stack.check(&groups), Err(Misfit::Point { tile: 2, arity: 2, coordinates: 1 }));
+        let stack = Stack::new(&[1, 1, 1], 1, 0);
+        assert_eq!(stack.check(&groups), Err(Misfit::Values { values: 0, tiles: 2 }));
+        groups[0].values = vec![Challenge::ONE, Challenge::ZERO];
+        groups[1].values = vec![Challenge::TWO];
+        assert_eq!(stack.check(&groups), Ok(()));
+        assert_eq!(
+            Stack::new(&[1, 1, 2], 1, 0).check(&groups),
+            Err(Misfit::Point { tile: 2, arity: 2, coordinates: 1 })
+        );
         assert_eq!(Stack::new(&[1, 1], 1, 0).check(&groups), Err(Misfit::Tile { tile: 2, tiles: 2 }));
-        assert_eq!(Stack::new(&[1, 1, 1], 1, 0).check(&groups), Ok(()));
+        let alpha = Challenge::from_u32(10);
+        assert_eq!(ClaimGroup::sum(&groups, alpha), Challenge::from_u32(1 + 200));
     }
 }

@@ -118,6 +118,23 @@ fn what_the_prover_sends_is_accepted_and_both_sides_take_the_same_steps() {
 }
 
 #[test]
+fn openings_of_any_mix_of_tiles_are_accepted() {
+    let mut random = random(11);
+    for mix in 0..40 {
+        let arities: Vec<usize> = (0..1 + random() % 9).map(|_| (random() % 9) as usize).collect();
+        let points: Vec<usize> = (0..random() % 6).map(|_| arities[random() as usize % arities.len()]).collect();
+        let first = 1 + (random() % 4) as usize;
+        let case = Case::new(&[&[7 + first], &arities[..]].concat(), &points, [first, 2], 1 + mix % 3, 20);
+        let proof = case.prove(if mix % 2 == 0 { Keep::Codeword } else { Keep::Top });
+        assert_eq!(
+            case.verify_bytes(proof.root, &proof.opening.encode()),
+            Ok(proof.steps),
+            "{arities:?} at {points:?}"
+        );
+    }
+}
+
+#[test]
 fn claimed_values_are_the_multilinear_extensions_of_the_tiles() {
     for case in cases() {
         for group in &case.claims.groups {

@@ -3,6 +3,7 @@
 use obelysk_statement::whir::Stack;
 use obelysk_statement::{Challenge, Value};
 use p3_field::PrimeCharacteristicRing;
+use p3_field::integers::QuotientMap;
 use rayon::prelude::*;
 
 use super::codeword::Columns;
@@ -23,10 +24,13 @@ impl<F: Fn(usize, usize, &mut [Value]) + Sync> Cells for F {
 /// Tiles that lie in memory as integers.
 pub struct Tiles<'a, T>(pub Vec<&'a [T]>);
 
-impl<T: Copy + Into<i64> + Sync> Cells for Tiles<'_, T> {
+impl<T: Copy + Sync> Cells for Tiles<'_, T>
+where
+    Value: QuotientMap<T>,
+{
     fn read(&self, tile: usize, first: usize, output: &mut [Value]) {
         for (target, &entry) in output.iter_mut().zip(&self.0[tile][first..]) {
-            *target = Value::from_i64(entry.into());
+            *target = Value::from_int(entry);
         }
     }
 }

@@ -3,4 +3,5 @@
 pub mod attacks;
 pub mod derived;
 pub mod generated;
+pub mod sketch;
 pub mod subject;

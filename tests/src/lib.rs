@@ -2,6 +2,8 @@
 
 pub mod attacks;
 pub mod derived;
+pub mod forger;
 pub mod generated;
 pub mod sketch;
+pub mod small;
 pub mod subject;

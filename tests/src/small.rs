@@ -7,7 +7,7 @@ use obelysk_statement::table::{TableId, TableRows};
 use obelysk_statement::{Assignment, PublicTensor, Statement};
 
 use crate::forger::{forge, multiplicities, weight_root};
-use crate::sketch::{Sketch, at, by, form, lookup, rows};
+use crate::sketch::{Sketch, at, by, form, lookup, rows, zero};
 
 pub use crate::forger::{Lies, Repair};
 
@@ -61,11 +61,11 @@ impl Small {
         }
         let sum = at(sketch.ranged("sum", &[row], five), &[row]);
         let output = form(&[(1, &sum), (-1, &by(a, &[Index::Axis(row), Index::Sum]))], 0);
-        sketch.relation(
-            "sum: of a",
-            &[row],
-            Relation::Product { output, contractions: Vec::new(), summed: Vec::new() },
-        );
+        sketch.relation("sum: of a", &[row], zero(output));
+        let mixed = at(sketch.ranged("mixed", &pairs, five), &pairs);
+        let second = by(sketch.statement.find("b").expect("a tensor"), &[Index::Axis(row), Index::Fixed(1)]);
+        let output = form(&[(1, &mixed), (-1, &at(a, &pairs)), (-2, &x), (-1, &second)], -3);
+        sketch.relation("mixed: sum", &pairs, zero(output));
         sketch.relation("z: product", &[row], rows(&[(1, &[&x, &y]), (-1, &[&z])]));
         sketch.relation("square: of x", &[row], rows(&[(1, &[&x, &x]), (-1, &[&square])]));
         let [left, right] = [&x, &u].map(|factor| form(&[(1, factor)], 0));
@@ -117,8 +117,13 @@ impl Small {
             ("square", Box::new(|row| value("x", row) * value("x", row))),
             ("f", Box::new(|row| function(value("y", row)))),
         ];
+        let mixed = (0..2 * ROWS).map(|place| {
+            let row = place / 2;
+            value("a", place) + 2 * value("x", row) + value("b", 2 * row + 1) + 3
+        });
+        let mixed = ("mixed".to_owned(), mixed.collect());
         let derived = derived.map(|(name, of)| (name.to_owned(), (0..ROWS).map(of).collect::<Vec<i32>>()));
-        self.witness.extend(derived);
+        self.witness.extend(derived.into_iter().chain([mixed]));
         self.count();
     }
 

@@ -4,6 +4,7 @@
 use std::sync::LazyLock;
 
 use obelysk_prover::{Honesty, WeightCommitment, prove};
+use obelysk_tests::forger::balance;
 use obelysk_tests::small::{HEADER, Lies, Repair, Small, function};
 use obelysk_verifier::{VerifyError, verify};
 
@@ -49,7 +50,12 @@ const HONESTLY: Lies = Lies {
     sums_of_rows: false,
     products_without_weights: false,
     rows_without_weights: false,
+    rows_without_point: false,
     without_grinding: false,
+    late_witness: false,
+    without_lookups: false,
+    without_products: false,
+    without_zerochecks: false,
 };
 const ROOT: Lies = Lies { tree: Some(Repair::Numerator), ..HONESTLY };
 const LEAVES: Lies = Lies { tree: Some(Repair::Denominator), ..HONESTLY };
@@ -247,4 +253,61 @@ fn products_that_make_up_for_each_other_are_refused() {
 #[test]
 fn a_proof_without_its_proof_of_work_is_refused() {
     assert_eq!(outcome(|_| {}, Lies { without_grinding: true, ..HONESTLY }), Err(VerifyError::Grinding));
+}
+
+#[test]
+fn rows_that_make_up_for_each_other_are_refused() {
+    let change = |small: &mut Small| {
+        *small.entry("z", 1) += 1;
+        *small.entry("z", 2) -= 1;
+        small.count();
+    };
+    assert_eq!(equation(outcome(change, Lies { rows_without_point: true, ..HONESTLY })), "row relations");
+    assert_eq!(equation(outcome(change, HONESTLY)), "row relations");
+}
+
+#[test]
+fn multiplicities_that_are_chosen_after_the_challenges_are_refused() {
+    for (name, change) in misses() {
+        let late = |small: &mut Small| {
+            change(small);
+            balance(&small.statement, HEADER, &small.weights, &mut small.witness);
+        };
+        let refused = outcome(late, Lies { late_witness: true, ..HONESTLY });
+        assert!(refused.is_err(), "{name}");
+        assert_eq!(inconsistent(outcome(late, HONESTLY)), "lookup argument", "{name}");
+    }
+}
+
+fn shape(outcome: Result<(), VerifyError>) -> &'static str {
+    match outcome {
+        Err(VerifyError::Shape(part)) => part,
+        other => panic!("no part is missed: {other:?}"),
+    }
+}
+
+#[test]
+fn a_proof_without_its_lookup_argument_is_refused() {
+    for (name, change) in misses() {
+        let lies = Lies { without_lookups: true, ..HONESTLY };
+        assert_eq!(shape(outcome(change, lies)), "lookup argument", "{name}");
+    }
+}
+
+#[test]
+fn a_proof_without_its_products_is_refused() {
+    let wrong = |small: &mut Small| {
+        *small.entry("a times w", 1) += 1;
+        small.count();
+    };
+    assert_eq!(shape(outcome(wrong, Lies { without_products: true, ..HONESTLY })), "product sumchecks");
+}
+
+#[test]
+fn a_proof_without_its_zerochecks_is_refused() {
+    let wrong = |small: &mut Small| {
+        *small.entry("z", 1) += 1;
+        small.count();
+    };
+    assert_eq!(shape(outcome(wrong, Lies { without_zerochecks: true, ..HONESTLY })), "zerochecks");
 }

@@ -8,7 +8,7 @@ use obelysk_statement::transcript::{Opening, Root};
 use obelysk_statement::{Challenge, Value};
 use obelysk_tests::small::{HEADER, Small};
 use obelysk_verifier::proof::{Proof, Sumcheck, root_bytes};
-use obelysk_verifier::verify;
+use obelysk_verifier::{VerifyError, verify};
 use p3_field::PrimeCharacteristicRing;
 use p3_multi_stark::fractional_gkr::FractionGkrProof;
 use p3_multilinear_util::poly::Poly;
@@ -307,6 +307,15 @@ fn openings_that_change_places_are_refused() {
 }
 
 #[test]
+fn a_commitment_has_one_root() {
+    let (small, root, honest) = &*HONEST;
+    let mut proof = Proof::decode(honest).unwrap();
+    COMMITMENT[2].1(&mut proof);
+    let refused = verify(&small.statement, HEADER, root, &proof.encode());
+    assert!(matches!(refused, Err(VerifyError::Shape("witness commitment"))), "{refused:?}");
+}
+
+#[test]
 fn a_commitment_of_the_witness_to_the_weights_is_refused() {
     let (small, root, honest) = &*HONEST;
     let mut proof = Proof::decode(honest).unwrap();
@@ -335,5 +344,5 @@ fn a_statement_that_is_not_sound_is_refused_with_its_proof() {
     small.statement.tensors[tensor].interval.high = 100;
     let proof = small.forge(obelysk_tests::small::Lies::default());
     let refused = verify(&small.statement, HEADER, &small.root(), &proof);
-    assert!(matches!(refused, Err(obelysk_verifier::VerifyError::Statement(_))), "{refused:?}");
+    assert!(matches!(refused, Err(VerifyError::Statement(_))), "{refused:?}");
 }

@@ -1,6 +1,7 @@
 //! A prover of hand-written statements that may lie in each of its messages. It shares no code with the prover of the product: it
 //! is slow and obvious, and where it tells the truth both make the same bytes.
 
+mod late;
 mod sums;
 mod tree;
 mod values;
@@ -20,6 +21,7 @@ use p3_sumcheck::layout::{Layout as _, SuffixProver, Table};
 
 use values::Values;
 
+pub use late::balance;
 pub use values::multiplicities;
 
 type Committing = <Commitments as MultilinearPcs<Challenge, Transcript>>::ProverData;
@@ -43,8 +45,18 @@ pub struct Lies {
     pub products_without_weights: bool,
     /// Row relations are added up without random weights.
     pub rows_without_weights: bool,
+    /// Row relations are added up without a random point.
+    pub rows_without_point: bool,
     /// No proof of work.
     pub without_grinding: bool,
+    /// The root of the witness is said after everything else.
+    pub late_witness: bool,
+    /// No lookup argument.
+    pub without_lookups: bool,
+    /// No sumchecks of products.
+    pub without_products: bool,
+    /// No zerochecks.
+    pub without_zerochecks: bool,
 }
 
 /// What is wrong at the end of a tree of fractions whose root is not so.
@@ -80,7 +92,9 @@ pub fn forge(statement: &Statement, header: &[u8], weights: &Assignment, witness
     let values = Values { statement, weights, witness };
     let root = weight_root(statement, weights);
     let mut transcript = start(header, statement, &root);
-    let committed = plan.witness.as_ref().map(|committed| commit(committed, &values, &mut transcript));
+    let mut unheard = transcript.clone();
+    let listener = if lies.late_witness { &mut unheard } else { &mut transcript };
+    let committed = plan.witness.as_ref().map(|committed| commit(committed, &values, listener));
     let mut claims = plan.claims();
     let grinding = if lies.without_grinding {
         let mut other = transcript.clone();
@@ -90,7 +104,7 @@ pub fn forge(statement: &Statement, header: &[u8], weights: &Assignment, witness
     } else {
         grind(&mut transcript, LOOKUP_GRINDING)
     };
-    let lookup = (!plan.blocks.is_empty()).then(|| {
+    let lookup = (!plan.blocks.is_empty() && !lies.without_lookups).then(|| {
         let keys = [sample(&mut transcript), sample(&mut transcript)];
         let leaves = values.leaves(&plan, keys, lies);
         let (proof, end) = tree::prove(leaves, lies.tree, &mut transcript);
@@ -102,16 +116,16 @@ pub fn forge(statement: &Statement, header: &[u8], weights: &Assignment, witness
     claims.linear_relations(&points);
     let weighed = |plain: bool| if plain { Challenge::ONE } else { lambda };
     let mut products = Vec::new();
-    for batch in &plan.products {
+    for batch in plan.products.iter().filter(|_| !lies.without_products) {
         let lambda = weighed(lies.products_without_weights);
         let (proof, end) = sums::products(&values, batch, lambda, &points, lies.sums_of_outputs, &mut transcript);
         claims.products(batch, lambda, &points, proof.claimed_sum, end.as_slice(), Challenge::ZERO);
         products.push(proof);
     }
     let mut zerochecks = Vec::new();
-    for batch in &plan.zerochecks {
+    for batch in plan.zerochecks.iter().filter(|_| !lies.without_zerochecks) {
         let lambda = weighed(lies.rows_without_weights);
-        let (proof, end) = sums::zerocheck(&values, batch, lambda, &points, lies.sums_of_rows, &mut transcript);
+        let (proof, end) = sums::zerocheck(&values, batch, lambda, &points, lies, &mut transcript);
         claims.zerocheck(batch, lambda, &points, end.as_slice(), Challenge::ZERO);
         zerochecks.push(proof);
     }

@@ -14,6 +14,7 @@ use p3_field::PrimeCharacteristicRing;
 use p3_multilinear_util::point::Point;
 use p3_sumcheck::generic_degree::RoundProver;
 
+use super::Lies;
 use super::values::{Place, Values, places};
 
 /// `sum over x of sum coefficient * product of tables(x)`.
@@ -112,19 +113,23 @@ pub(super) fn products(
     sum.prove(transcript, variables(statement, &kept), batch.degree(), 0, claimed)
 }
 
-/// A batch of row relations; `of_rows` claims what they add up to in place of zero.
+/// A batch of row relations.
 pub(super) fn zerocheck(
     values: &Values,
     batch: &ZerocheckBatch,
     lambda: Challenge,
     points: &AxisPoints,
-    of_rows: bool,
+    lies: Lies,
     transcript: &mut Transcript,
 ) -> (Sumcheck, Point<Challenge>) {
     let statement = values.statement;
     let cube = places(statement, &batch.axes);
-    let mut tables: Vec<Vec<Challenge>> =
-        vec![cube.iter().map(|place| weight(values, points, &batch.axes, place)).collect()];
+    let inside = |place: &Place| place.iter().all(|(&axis, &index)| index < statement.axis(axis).size);
+    let weight = |place: &Place| match lies.rows_without_point {
+        true => Challenge::from_bool(inside(place)),
+        false => weight(values, points, &batch.axes, place),
+    };
+    let mut tables: Vec<Vec<Challenge>> = vec![cube.iter().map(weight).collect()];
     let (mut terms, mut power) = (Vec::new(), Challenge::ONE);
     let add = |tables: &mut Vec<Vec<Challenge>>, table: Vec<Challenge>| {
         tables.push(table);
@@ -150,6 +155,6 @@ pub(super) fn zerocheck(
         power *= lambda;
     }
     let mut sum = SumOfProducts { tables, terms, degree: batch.degree };
-    let claimed = if of_rows { sum.total() } else { Challenge::ZERO };
+    let claimed = if lies.sums_of_rows { sum.total() } else { Challenge::ZERO };
     sum.prove(transcript, variables(statement, &batch.axes), batch.degree, 0, claimed)
 }

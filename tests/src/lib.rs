@@ -1,6 +1,7 @@
 //! What tests across walls share: a real inference to prove, and attacks on it.
 
 pub mod attacks;
+pub mod cheats;
 pub mod derived;
 pub mod forger;
 pub mod generated;

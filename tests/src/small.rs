@@ -52,7 +52,7 @@ impl Small {
         let [x, y, z, square, u] = [("x", two), ("y", four), ("z", seven), ("square", seven), ("u", four)]
             .map(|(name, table)| at(sketch.ranged(name, &[row], table), &[row]));
         for (name, left, right) in
-            [("a times w", at(a, &pairs), w), ("a times v", at(a, &pairs), v), ("a times b", at(a, &pairs), b)]
+            [("a times w", at(a, &pairs), w.clone()), ("a times v", at(a, &pairs), v), ("a times b", at(a, &pairs), b)]
         {
             let output = at(sketch.ranged(name, &[row], seven), &[row]);
             let contractions = vec![Contraction { coefficient: 1, left, right }];
@@ -64,7 +64,7 @@ impl Small {
         sketch.relation("sum: of a", &[row], zero(output));
         let mixed = at(sketch.ranged("mixed", &pairs, five), &pairs);
         let second = by(sketch.statement.find("b").expect("a tensor"), &[Index::Axis(row), Index::Fixed(1)]);
-        let output = form(&[(1, &mixed), (-1, &at(a, &pairs)), (-2, &x), (-1, &second)], -3);
+        let output = form(&[(1, &mixed), (-1, &at(a, &pairs)), (-2, &x), (-1, &second), (-1, &w)], -3);
         sketch.relation("mixed: sum", &pairs, zero(output));
         sketch.relation("z: product", &[row], rows(&[(1, &[&x, &y]), (-1, &[&z])]));
         sketch.relation("square: of x", &[row], rows(&[(1, &[&x, &x]), (-1, &[&square])]));
@@ -119,7 +119,7 @@ impl Small {
         ];
         let mixed = (0..2 * ROWS).map(|place| {
             let row = place / 2;
-            value("a", place) + 2 * value("x", row) + value("b", 2 * row + 1) + 3
+            value("a", place) + 2 * value("x", row) + value("b", 2 * row + 1) + weight("w", place % 2) + 3
         });
         let mixed = ("mixed".to_owned(), mixed.collect());
         let derived = derived.map(|(name, of)| (name.to_owned(), (0..ROWS).map(of).collect::<Vec<i32>>()));

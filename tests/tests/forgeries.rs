@@ -56,6 +56,7 @@ const HONESTLY: Lies = Lies {
     without_lookups: false,
     without_products: false,
     without_zerochecks: false,
+    without_weights: false,
 };
 const ROOT: Lies = Lies { tree: Some(Repair::Numerator), ..HONESTLY };
 const LEAVES: Lies = Lies { tree: Some(Repair::Denominator), ..HONESTLY };
@@ -310,4 +311,9 @@ fn a_proof_without_its_zerochecks_is_refused() {
         small.count();
     };
     assert_eq!(shape(outcome(wrong, Lies { without_zerochecks: true, ..HONESTLY })), "zerochecks");
+}
+
+#[test]
+fn a_proof_without_its_opening_of_weights_is_refused() {
+    assert_eq!(shape(outcome(|_| {}, Lies { without_weights: true, ..HONESTLY })), "weight opening");
 }

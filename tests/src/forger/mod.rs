@@ -57,6 +57,8 @@ pub struct Lies {
     pub without_products: bool,
     /// No zerochecks.
     pub without_zerochecks: bool,
+    /// No opening of the weights.
+    pub without_weights: bool,
 }
 
 /// What is wrong at the end of a tree of fractions whose root is not so.
@@ -131,7 +133,8 @@ pub fn forge(statement: &Statement, header: &[u8], weights: &Assignment, witness
     }
     let openings = [Role::Weight, Role::Witness].map(|role| claims.openings(role, first_fold(role)));
     let [weight_openings, witness_openings] = &openings;
-    let weight_opening = plan.weights.as_ref().zip(weight_openings.as_ref()).map(|(committed, openings)| {
+    let opened = plan.weights.as_ref().filter(|_| !lies.without_weights);
+    let weight_opening = opened.zip(weight_openings.as_ref()).map(|(committed, openings)| {
         let (_, data) = commit(committed, &values, &mut transcript.clone());
         open(committed, data, openings, &mut transcript)
     });

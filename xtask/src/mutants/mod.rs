@@ -5,6 +5,7 @@ mod list;
 mod schemata;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
@@ -100,35 +101,27 @@ fn report(mutants: &[Mutant], results: &[(bool, Duration)]) -> Result<()> {
 
 /// Build the binaries that the mutants' tests are in, by name.
 fn build(copy: &Path, mutants: &[Mutant]) -> Result<BTreeMap<String, PathBuf>> {
-    let mut binaries = BTreeMap::new();
     let names: BTreeSet<&str> = mutants.iter().map(|m| Ok(m.test()?.0)).collect::<Result<_>>()?;
-    let (libraries, tests): (Vec<&str>, Vec<&str>) = names.into_iter().partition(|name| name.starts_with("obelysk_"));
-    let packages = libraries.iter().flat_map(|name| ["--package".into(), name.replace('_', "-")]);
-    let libraries: Vec<String> = packages.chain(["--lib".into()]).collect();
-    let of_tests = tests.iter().flat_map(|name| ["--test".into(), (*name).to_owned()]);
-    let tests: Vec<String> = ["--package".into(), "obelysk-tests".into()].into_iter().chain(of_tests).collect();
-    for selection in [libraries, tests].into_iter().filter(|selection| selection.len() > 2) {
-        let mut command = Command::new(env!("CARGO"));
-        command.current_dir(copy).args([
-            "test",
-            "--release",
-            "--no-run",
-            "--message-format",
-            "json-render-diagnostics",
-        ]);
-        command.arg("--target-dir").arg(root().join("target")).args(selection).stdout(Stdio::piped());
-        let mut child = command.spawn().context("cannot start cargo")?;
-        let output = std::io::BufReader::new(child.stdout.take().expect("a pipe"));
-        for message in Message::parse_stream(output) {
-            if let Message::CompilerArtifact(artifact) = message?
-                && let Some(program) = artifact.executable
-            {
-                binaries.insert(artifact.target.name, program.into());
-            }
+    // All in one build: features, and with them the dependencies, are those of the workspace's own builds.
+    let selection = names.iter().flat_map(|name| match name.starts_with("obelysk_") {
+        true => ["--lib".into(), format!("--package={}", name.replace('_', "-"))],
+        false => ["--package=obelysk-tests".into(), format!("--test={name}")],
+    });
+    let mut command = Command::new(env!("CARGO"));
+    command.current_dir(copy).args(["test", "--release", "--no-run", "--message-format", "json-render-diagnostics"]);
+    command.arg("--target-dir").arg(root().join("target")).args(selection).stdout(Stdio::piped());
+    let mut child = command.spawn().context("cannot start cargo")?;
+    let output = BufReader::new(child.stdout.take().expect("a pipe"));
+    let mut binaries = BTreeMap::new();
+    for message in Message::parse_stream(output) {
+        if let Message::CompilerArtifact(artifact) = message?
+            && let Some(program) = artifact.executable
+        {
+            binaries.insert(artifact.target.name, program.into());
         }
-        if !child.wait()?.success() {
-            bail!("the mutants do not build: a replacement has the type of what it replaces");
-        }
+    }
+    if !child.wait()?.success() {
+        bail!("the mutants do not build: a replacement has the type of what it replaces");
     }
     Ok(binaries)
 }

@@ -42,6 +42,9 @@ pub fn write(root: &Path, copy: &Path, mutants: &[Mutant]) -> Result<()> {
         if switched.contains(&source) {
             content = [b"#![allow(warnings)]\n", content.as_slice(), SWITCH.as_bytes()].concat();
         }
+        if relative == Path::new("Cargo.toml") {
+            content = renamed(&String::from_utf8(content)?).into_bytes();
+        }
         if fs::read(&target).ok().as_ref() != Some(&content) {
             fs::create_dir_all(target.parent().expect("files lie in folders"))?;
             fs::write(&target, content)?;
@@ -52,6 +55,11 @@ pub fn write(root: &Path, copy: &Path, mutants: &[Mutant]) -> Result<()> {
         fs::remove_file(stale)?;
     }
     Ok(())
+}
+
+/// Another version of every crate: with the same one, cargo would take what it builds of the copy for what it builds of the workspace.
+fn renamed(manifest: &str) -> String {
+    manifest.replacen("\nversion = \"", "\nversion = \"0.0.0-mutants.", 1)
 }
 
 /// Wrap every place. One may lie inside of another, not across its end.
@@ -97,6 +105,12 @@ fn tree(folder: &Path) -> Result<Vec<PathBuf>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn crates_of_the_copy_have_a_version_of_their_own() {
+        let manifest = "[workspace.package]\nversion = \"0.1.0\"\n";
+        assert_eq!(renamed(manifest), "[workspace.package]\nversion = \"0.0.0-mutants.0.1.0\"\n");
+    }
 
     #[test]
     fn a_mutant_may_lie_inside_of_another() {

@@ -109,22 +109,22 @@ impl Small {
         let value = |name: &str, place: usize| self.witness[name][place];
         let weight = |name: &str, k: usize| self.model.weights()[name].get(k);
         let pairs = |row: usize, other: &dyn Fn(usize) -> i32| (0..2).map(|k| value("a", 2 * row + k) * other(k)).sum();
-        let derived: [(&str, Box<dyn Fn(usize) -> i32>); 7] = [
-            ("a times w", Box::new(|row| pairs(row, &|k| weight("w", k)))),
-            ("a times v", Box::new(|row| pairs(row, &|k| weight("v", k)))),
-            ("a times b", Box::new(|row| pairs(row, &|k| value("b", 2 * row + k)))),
-            ("sum", Box::new(|row| pairs(row, &|_| 1))),
-            ("z", Box::new(|row| value("x", row) * value("y", row))),
-            ("square", Box::new(|row| value("x", row) * value("x", row))),
-            ("f", Box::new(|row| function(value("y", row)))),
-        ];
-        let mixed = (0..2 * ROWS).map(|place| {
+        let by_row = |of: &dyn Fn(usize) -> i32| (0..ROWS).map(of).collect::<Vec<i32>>();
+        let mixed = |place: usize| {
             let row = place / 2;
             value("a", place) + 2 * value("x", row) + value("b", 2 * row + 1) + weight("w", place % 2) + 3
-        });
-        let mixed = ("mixed".to_owned(), mixed.collect());
-        let derived = derived.map(|(name, of)| (name.to_owned(), (0..ROWS).map(of).collect::<Vec<i32>>()));
-        self.witness.extend(derived.into_iter().chain([mixed]));
+        };
+        let derived = [
+            ("a times w", by_row(&|row| pairs(row, &|k| weight("w", k)))),
+            ("a times v", by_row(&|row| pairs(row, &|k| weight("v", k)))),
+            ("a times b", by_row(&|row| pairs(row, &|k| value("b", 2 * row + k)))),
+            ("sum", by_row(&|row| pairs(row, &|_| 1))),
+            ("z", by_row(&|row| value("x", row) * value("y", row))),
+            ("square", by_row(&|row| value("x", row) * value("x", row))),
+            ("f", by_row(&|row| function(value("y", row)))),
+            ("mixed", (0..2 * ROWS).map(mixed).collect()),
+        ];
+        self.witness.extend(derived.map(|(name, values)| (name.to_owned(), values)));
         self.count();
     }
 

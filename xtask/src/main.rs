@@ -65,7 +65,7 @@ fn main() -> anyhow::Result<()> {
         Task::Cluster(arguments) => cluster::run(&arguments),
         Task::Tools => tools::ensure().map(|tools| println!("{}", tools.kubernetes.display())),
         Task::Generate(arguments) => generate::run(&arguments),
-        Task::Bless => generate::run(&generate::Arguments { check: false }),
+        Task::Bless => generate::bless(),
         Task::Tidy => tidy::run(),
         Task::Provisioner(arguments) => provisioner::run(&arguments),
     }

@@ -12,15 +12,17 @@ const LIMB_BITS: u32 = 15;
 
 /// How the second best token is made to look best: the gap that is committed at a token, from the best logit that is claimed, the
 /// token's own gap, and whether it is the best token or the claimed one.
-struct Lie {
-    name: &'static str,
+pub struct Lie {
+    /// What is done.
+    pub name: &'static str,
     /// Whether the claimed maximum is the logit of the best token, not of the second best.
     true_maximum: bool,
     gap: fn(gap: i64, is_best: bool, is_claimed: bool) -> i64,
     broken: &'static [&'static str],
 }
 
-const LIES: [Lie; 6] = [
+/// Each with another gap.
+pub const LIES: [Lie; 6] = [
     Lie {
         name: "the best token's gap is negative",
         true_maximum: false,

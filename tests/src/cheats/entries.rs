@@ -39,7 +39,7 @@ const fn entry(
 }
 
 /// Of two positions and no cap.
-pub const ENTRIES: [Entry; 22] = [
+pub const ENTRIES: [Entry; 24] = [
     entry(
         "the leading digit is the one above",
         "head_norm.leading*",
@@ -122,4 +122,6 @@ pub const ENTRIES: [Entry; 22] = [
     entry("a weight of a key that is not seen", "probability", 1, |_| 3000, &["probability: seen"]),
     entry("37 more of one activation", "activation", 7, |activation| activation + 37, &["activation: table"]),
     entry("an embedding of no token", "embedded", 11, |entry| entry + 500, &["embedded: row of the token"]),
+    entry("a numerator of a key that is not seen", "numerator", 1, |_| 3000, &["numerator: seen"]),
+    entry("a digit whose parts are others", "head_norm.digits", 3, |digit| digit + 1, &["head_norm.digit_3: parts"]),
 ];

@@ -68,14 +68,17 @@ impl Cheat {
     /// If the trusted claim is not of one inference with one token.
     #[must_use]
     pub fn of_change(name: &str, trusted: &Subject, change: Change) -> Self {
-        let weights = &trusted.model.weights;
-        let witness = Solver::new(&trusted.statement, weights, change).solve();
-        let logits = Solver::logits(&trusted.statement, weights, &witness);
+        let solver = |statement, start| Solver::new(statement, &trusted.model.weights, change).starting_at(start);
+        let witness = solver(&trusted.statement, &trusted.witness).solve();
+        let logits = solver(&trusted.statement, &witness).logits();
         let [asked] = trusted.inferences.as_slice() else { panic!("one inference") };
         let best = (0..logits.len()).rev().max_by_key(|&token| logits[token]).expect("a vocabulary");
         let claimed = Inference { output_tokens: vec![best as u32], ..asked.clone() };
+        if claimed == *asked {
+            return Self::new(name, trusted, vec![claimed], witness);
+        }
         let statement = compile(&trusted.model.description, std::slice::from_ref(&claimed)).expect("a sound statement");
-        let witness = Solver::new(&statement, weights, change).solve();
+        let witness = solver(&statement, &witness).solve();
         Self::new(name, trusted, vec![claimed], witness)
     }
 

@@ -73,20 +73,25 @@ impl<'a> Solver<'a> {
         entries.map(|(tensor, values)| (tensor.name.clone(), values.iter().map(fits).collect())).collect()
     }
 
+    /// From values that are right in part: those arrive sooner.
+    #[must_use]
+    pub fn starting_at(mut self, witness: &Assignment) -> Self {
+        for (tensor, values) in self.statement.tensors.iter().zip(&mut self.values) {
+            if let Some(known) = witness.get(&tensor.name).filter(|_| tensor.kind == TensorKind::Witness) {
+                *values = known.iter().map(|&entry| entry.into()).collect();
+            }
+        }
+        self
+    }
+
     /// The logits that the head compares, from its relation.
     ///
     /// # Panics
     /// If the statement has no head.
     #[must_use]
-    pub fn logits(statement: &Statement, weights: &Weights, witness: &Assignment) -> Vec<i64> {
-        let mut solver = Solver::new(statement, weights, &|_, _, value| value);
-        for (tensor, values) in statement.tensors.iter().zip(&mut solver.values) {
-            if let Some(known) = witness.get(&tensor.name).filter(|_| tensor.kind == TensorKind::Witness) {
-                *values = known.iter().map(|&entry| entry.into()).collect();
-            }
-        }
-        let head = statement.relations.iter().find(|named| named.name == "logit_gap: best minus logit");
-        solver.contracted(head.expect("a head"))
+    pub fn logits(&self) -> Vec<i64> {
+        let head = self.statement.relations.iter().find(|named| named.name == "logit_gap: best minus logit");
+        self.contracted(head.expect("a head"))
     }
 
     fn define(&mut self, named: &NamedRelation) {

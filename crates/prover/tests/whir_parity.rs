@@ -170,7 +170,7 @@ fn the_committed_codeword_is_plonky3s_encoding_of_the_columns() {
     let mut message = vec![Value::ZERO; count * height];
     let mut column = vec![Value::ZERO; height];
     for index in 0..count {
-        columns.read(index, &mut column);
+        columns.read(index, 0, &mut column);
         for (row, &entry) in column.iter().enumerate() {
             message[row * count + index] = entry;
         }
@@ -224,12 +224,14 @@ impl Columns for OfTiles<'_> {
         self.0.plan.stack.column_variables()
     }
 
-    fn read(&self, column: usize, output: &mut [Value]) {
+    fn read(&self, column: usize, from: usize, output: &mut [Value]) {
+        let mut whole = vec![Value::ZERO; 1 << self.variables()];
         for (tile, stacked) in self.0.tiles.iter().zip(&self.0.plan.stack.tiles) {
             let length = 1 << stacked.column_arity;
             for (index, &entry) in tile[column * length..(column + 1) * length].iter().enumerate() {
-                output[stacked.offset + index] = Value::from_i16(entry);
+                whole[stacked.offset + index] = Value::from_i16(entry);
             }
         }
+        output.copy_from_slice(&whole[from..from + output.len()]);
     }
 }

@@ -56,7 +56,7 @@ impl Backend for Cpu {
     }
 
     fn commit(&self, committed: &Committed, values: &Tensors) -> Result<(Digest, Codeword), DeviceError> {
-        let codeword = whir::commit(&committed.opening, &values.cells(committed), Keep::Codeword);
+        let codeword = whir::commit(&committed.opening, &values.cells(committed), Keep::of(&committed.opening));
         Ok((codeword.root(), codeword))
     }
 

@@ -3,6 +3,7 @@
 mod cells;
 mod codeword;
 mod coordinates;
+mod transform;
 
 pub use cells::{Cells, Tiles};
 pub use codeword::{Codeword, Columns, Keep, OpenedRows};

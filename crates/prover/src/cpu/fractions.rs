@@ -12,7 +12,7 @@ use super::{PackedChallenge, PackedValue};
 use crate::backend::{DeviceError, Fractions, Layer};
 
 /// Binary logarithm of the nodes of the largest layer that is kept.
-pub(super) const KEPT: usize = 22;
+pub(crate) const KEPT: usize = 22;
 /// Binary logarithm of the nodes of the largest layer that is kept number by number.
 pub(super) const SCALAR: usize = 10;
 /// Binary logarithm of the nodes that are computed at once.

@@ -4,7 +4,7 @@
 use obelysk_statement::Value;
 use obelysk_statement::blake2s::BLOCK;
 use obelysk_statement::tree::Digest;
-use obelysk_statement::whir::{OpeningPlan, Stack};
+use obelysk_statement::whir::Stack;
 use p3_field::PrimeCharacteristicRing;
 
 use super::cells::{Cells, StackColumns};
@@ -36,11 +36,10 @@ const LOG_KEPT: usize = 25;
 const DROPPED_LEVELS: usize = 8;
 
 impl Keep {
-    /// What to keep of a commitment that is opened soon: what memory would not miss.
+    /// What to keep of a codeword of `2^log_words` words that is opened soon: what memory would not miss.
     #[must_use]
-    pub fn of(plan: &OpeningPlan) -> Self {
-        let code = &plan.codes[0];
-        if code.variables + code.log_inverse_rate <= LOG_KEPT { Self::Codeword } else { Self::Top }
+    pub fn of_size(log_words: usize) -> Self {
+        if log_words <= LOG_KEPT { Self::Codeword } else { Self::Top }
     }
 }
 

@@ -1,9 +1,10 @@
 //! Checks proofs. Reads no environment, no clock, no network; starts no threads; takes every count and length from the
-//! statement; never panics, whatever the bytes.
+//! statement; never panics, whatever the bytes; takes memory and time in proportion to them.
 
 pub mod folder;
 pub mod proof;
 
+mod bounded;
 mod opening;
 
 use obelysk_statement::plan::Plan;

@@ -2,12 +2,14 @@
 
 use p3_multi_stark::fractional_gkr::FractionGkrProof;
 use p3_sumcheck::generic_degree::GenericDegreeProof;
+use postcard::ser_flavors::Flavor;
 use serde::{Deserialize, Serialize};
 
 use obelysk_statement::transcript::{Opening, Root};
 use obelysk_statement::{Challenge, Value};
 
 use crate::VerifyError;
+use crate::bounded::{Bounded, Budget};
 
 /// A sumcheck's messages.
 pub type Sumcheck = GenericDegreeProof<Value, Challenge>;
@@ -38,20 +40,49 @@ impl Proof {
         postcard::to_allocvec(self).expect("a proof is plain data")
     }
 
-    /// Read a proof. Only the bytes that [`Proof::encode`] gives are accepted.
+    /// Read a proof, in memory of at most four times its bytes: sequences hold what they count up to twice, as they grow.
+    /// Only the bytes that [`Proof::encode`] gives are accepted.
     ///
     /// # Errors
     /// [`VerifyError::Encoding`].
     pub fn decode(bytes: &[u8]) -> Result<Self, VerifyError> {
-        let (proof, rest) =
-            postcard::take_from_bytes::<Self>(bytes).map_err(|error| VerifyError::Encoding(error.to_string()))?;
+        let budget = Budget::new(2 * bytes.len());
+        let mut deserializer = postcard::Deserializer::from_bytes(bytes);
+        let proof = Self::deserialize(Bounded::new(&mut deserializer, &budget)).map_err(|error| {
+            VerifyError::Encoding(if budget.is_exceeded() {
+                format!("its {} bytes would take more than twice as many in memory", bytes.len())
+            } else {
+                error.to_string()
+            })
+        })?;
+        let rest = deserializer.finalize().map_err(|error| VerifyError::Encoding(error.to_string()))?;
         if !rest.is_empty() {
             return Err(VerifyError::Encoding(format!("{} bytes are left over", rest.len())));
         }
-        if proof.encode() != bytes {
+        if postcard::serialize_with_flavor(&proof, Expected(bytes)) != Ok(()) {
             return Err(VerifyError::Encoding("it is not the canonical one".into()));
         }
         Ok(proof)
+    }
+}
+
+/// Bytes that an encoding must equal, without a copy of it.
+struct Expected<'a>(&'a [u8]);
+
+impl Flavor for Expected<'_> {
+    type Output = ();
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.try_extend(&[byte])
+    }
+
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0 = self.0.strip_prefix(bytes).ok_or(postcard::Error::SerdeSerCustom)?;
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<()> {
+        if self.0.is_empty() { Ok(()) } else { Err(postcard::Error::SerdeSerCustom) }
     }
 }
 

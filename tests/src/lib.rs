@@ -4,4 +4,5 @@ pub mod attacks;
 pub mod derived;
 pub mod generated;
 pub mod hostile;
+pub mod published;
 pub mod subject;

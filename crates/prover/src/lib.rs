@@ -105,8 +105,8 @@ pub fn prove(
     }
 
     drop(tensors);
-    let weight_openings = claims.openings(Role::Weight, obelysk_statement::schedule::first_fold(Role::Weight));
-    let witness_openings = claims.openings(Role::Witness, obelysk_statement::schedule::first_fold(Role::Witness));
+    let weight_openings = plan.openings(&claims, Role::Weight);
+    let witness_openings = plan.openings(&claims, Role::Witness);
     let security = plan.security(weight_openings.as_ref(), witness_openings.as_ref())?;
     let weight_opening = match (&plan.weights, &weight_openings) {
         (Some(committed), Some(openings)) => {

@@ -3,7 +3,6 @@
 use obelysk_statement::layout::{Role, Tile};
 use obelysk_statement::plan::Committed;
 use obelysk_statement::reduction::Openings;
-use obelysk_statement::schedule::first_fold;
 use obelysk_statement::transcript::{Commitments, Opening, Root, Transcript, start};
 use obelysk_statement::{Assignment, Challenge, CompileError, Statement, Value};
 use p3_commit::MultilinearPcs;
@@ -86,7 +85,6 @@ pub(crate) fn open(
     openings: &Openings,
     transcript: &mut Transcript,
 ) -> Result<Opening, CompileError> {
-    debug_assert!(committed.schedule.folds[0] >= first_fold(Role::Witness));
     committed
         .commitments
         .open_at(data, &openings.protocol, &openings.points, transcript)

@@ -5,7 +5,7 @@ use crate::layout::{Layout, Role};
 use crate::lookup::{Block, blocks, log_leaves};
 use crate::point::{AxisPoints, Coordinate};
 use crate::reduction::{Claims, Openings};
-use crate::schedule::{Schedule, first_fold};
+use crate::schedule::Schedule;
 use crate::security::{self, SecurityReport};
 use crate::statement::CompileError;
 use crate::transcript::{Commitments, Transcript, sample_many};
@@ -44,8 +44,7 @@ impl Committed {
     /// [`CompileError::Unsupported`] for a size that the code cannot hold.
     pub fn new(statement: &Statement, role: Role) -> Result<Option<Self>, CompileError> {
         let Some(layout) = Layout::new(statement, role) else { return Ok(None) };
-        let variables = layout.variables(first_fold(role));
-        let schedule = Schedule::new(variables, role);
+        let (variables, schedule) = Schedule::of(&layout, role);
         let commitments = schedule.commitments(variables)?;
         Ok(Some(Self { layout, schedule, commitments }))
     }
@@ -99,6 +98,21 @@ impl<'a> Plan<'a> {
             self.weights.as_ref().map(|committed| &committed.layout),
             self.witness.as_ref().map(|committed| &committed.layout),
         )
+    }
+
+    /// The commitment of a role, if the statement has tensors of the role.
+    #[must_use]
+    pub fn committed(&self, role: Role) -> Option<&Committed> {
+        match role {
+            Role::Weight => self.weights.as_ref(),
+            Role::Witness => self.witness.as_ref(),
+        }
+    }
+
+    /// The openings of a role's claims; `None` if the statement has no tensors of the role.
+    #[must_use]
+    pub fn openings(&self, claims: &Claims, role: Role) -> Option<Openings> {
+        claims.openings(role, self.committed(role)?.schedule.first_fold())
     }
 
     /// The security of a proof with these openings.

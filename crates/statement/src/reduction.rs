@@ -356,8 +356,7 @@ impl<'a> Claims<'a> {
     }
 
     /// The opening schedule of a role whose commitment folds `fold` variables first.
-    #[must_use]
-    pub fn openings(&self, role: Role, fold: usize) -> Option<Openings> {
+    pub(crate) fn openings(&self, role: Role, fold: usize) -> Option<Openings> {
         let layout = self.layouts[place(role)]?;
         let list = &self.lists[place(role)];
         let mut places = vec![(0, 0); list.len()];

@@ -3,7 +3,7 @@
 use p3_whir::parameters::{FoldingFactor, ProtocolParameters, SecurityAssumption, WhirConfig};
 
 use crate::circle::CircleCode;
-use crate::layout::Role;
+use crate::layout::{Layout, Role};
 use crate::statement::CompileError;
 use crate::transcript::{Commitments, Transcript, merkle};
 use crate::{Challenge, Value};
@@ -29,24 +29,41 @@ pub struct Schedule {
 /// Variables left when the rest is sent in clear.
 const LAST: usize = 6;
 
-/// The first fold of a commitment of a role.
-#[must_use]
-pub fn first_fold(role: Role) -> usize {
+/// Commitments from here on, in variables, fold more at first: less is left to commit to and to hash.
+const LARGE: usize = 32;
+
+/// The first fold of a commitment of a role to `2^variables` cells.
+fn first_fold(variables: usize, role: Role) -> usize {
     match role {
+        _ if variables >= LARGE => 8,
         Role::Weight => 6,
         Role::Witness => 5,
     }
 }
 
 impl Schedule {
-    /// The schedule of a commitment to `2^variables` cells.
+    /// The variables and the schedule of the commitment to a layout. A larger first fold pads narrow tables to more cells, never
+    /// to fewer.
     #[must_use]
-    pub fn new(variables: usize, role: Role) -> Self {
+    pub fn of(layout: &Layout, role: Role) -> (usize, Self) {
+        let fold = first_fold(layout.variables(first_fold(0, role)), role);
+        let variables = layout.variables(fold);
+        (variables, Self::new(variables, role))
+    }
+
+    /// Variables folded in the first round.
+    #[must_use]
+    pub fn first_fold(&self) -> usize {
+        self.folds[0]
+    }
+
+    /// The schedule of a commitment to `2^variables` cells.
+    fn new(variables: usize, role: Role) -> Self {
         let log_inverse_rate = match role {
             Role::Weight if variables <= 22 => 3,
             _ => 1,
         };
-        let mut folds = vec![first_fold(role)];
+        let mut folds = vec![first_fold(variables, role)];
         let mut left = variables - folds[0];
         while left > LAST {
             let fold = left.min(4);
@@ -62,7 +79,11 @@ impl Schedule {
                 rate
             })
             .collect();
-        let grinding = if variables < 18 { 12 } else { 16 };
+        let grinding = match variables {
+            ..18 => 12,
+            18..LARGE => 16,
+            _ => 20,
+        };
         // The union bound over a larger commitment has more and larger terms.
         let term_security = 104 + variables / 8;
         Self { folds, log_inverse_rate, later_rates, grinding, term_security }

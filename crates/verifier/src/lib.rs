@@ -101,7 +101,7 @@ pub fn verify(
 
     let weight_root = root_from_bytes(weight_root);
     let weights = opening::verify(
-        &plan.weights,
+        &plan,
         Role::Weight,
         &claims,
         Some(&weight_root),
@@ -109,7 +109,7 @@ pub fn verify(
         &mut transcript,
     )?;
     let witness = opening::verify(
-        &plan.witness,
+        &plan,
         Role::Witness,
         &claims,
         proof.witness_root.as_ref(),

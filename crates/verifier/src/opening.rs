@@ -2,9 +2,8 @@
 
 use obelysk_statement::Challenge;
 use obelysk_statement::layout::Role;
-use obelysk_statement::plan::Committed;
+use obelysk_statement::plan::{Committed, Plan};
 use obelysk_statement::reduction::{Claims, Openings};
-use obelysk_statement::schedule::first_fold;
 use obelysk_statement::transcript::{Opening, Root, Transcript};
 use p3_commit::MultilinearPcs;
 use p3_sumcheck::PrescribedPointPcs;
@@ -26,17 +25,18 @@ pub(crate) fn observe(committed: &Committed, root: &Root, transcript: &mut Trans
 
 /// Check the opening of a role's claims; nothing is opened where the statement has no tensors of the role.
 pub(crate) fn verify(
-    committed: &Option<Committed>,
+    plan: &Plan,
     role: Role,
     claims: &Claims,
     root: Option<&Root>,
     opening: Option<&Opening>,
     transcript: &mut Transcript,
 ) -> Result<Opened, VerifyError> {
-    let (Some(committed), Some(root), Some(opening)) = (committed, root, opening) else {
+    let (Some(committed), Some(openings), Some(root), Some(opening)) =
+        (plan.committed(role), plan.openings(claims, role), root, opening)
+    else {
         return Ok(Opened::default());
     };
-    let openings = claims.openings(role, first_fold(role)).ok_or(VerifyError::Shape("opening"))?;
     let evaluations = committed
         .commitments
         .verify_at(root, opening, &openings.protocol, &openings.points, transcript)

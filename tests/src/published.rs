@@ -39,15 +39,8 @@ pub fn with_shape(like: &ModelDescription, shape: Shape) -> ModelDescription {
     let attention = &mut description.attention;
     // Products of queries and keys have 30 bits.
     attention.rotated_end = ((1 << 28) / shape.head_dim as u32).isqrt() - 1;
-    description.hidden_norm = Norm {
-        limbs: 3,
-        limb_bits: 9,
-        highest_bits: 9,
-        digits: 15,
-        lowest: 6,
-        shift: 13,
-        ..description.hidden_norm
-    };
+    description.hidden_norm =
+        Norm { limbs: 3, limb_bits: 9, highest_bits: 9, digits: 15, lowest: 6, shift: 13, ..description.hidden_norm };
     for bound in description.weights.values_mut() {
         *bound = WeightBound { magnitude: 127, row_mass: 4000, row_norm: 300 };
     }

@@ -69,7 +69,8 @@ fn unsupported<T>(refused: Result<T, CompileError>) -> String {
 #[test]
 fn a_description_states_sizes_up_to_a_limit_each() {
     let honest = model("SmolLM2-135M");
-    let limits: [(&str, usize, fn(&mut Shape) -> &mut usize); 8] = [
+    type Size = fn(&mut Shape) -> &mut usize;
+    let limits: [(&str, usize, Size); 8] = [
         ("layers", 128, |shape| &mut shape.layers),
         ("hidden", 16_384, |shape| &mut shape.hidden),
         ("intermediate", 65_536, |shape| &mut shape.intermediate),

@@ -1,6 +1,8 @@
-//! What tests across walls share: a real inference to prove, and attacks on it.
+//! What tests across walls share: a real inference to prove, attacks on it, and files that nobody honest made.
 
 pub mod attacks;
 pub mod derived;
 pub mod generated;
+pub mod hostile;
+pub mod published;
 pub mod subject;

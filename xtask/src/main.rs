@@ -1,8 +1,9 @@
-//! What a developer does with this repository besides editing it: demo, test, bench, image, model, cluster, generate, tidy.
+//! What a developer does with this repository besides editing it: demo, test, fuzz, bench, image, model, cluster, generate, tidy.
 
 mod bench;
 mod cluster;
 mod demo;
+mod fuzz;
 mod generate;
 mod image;
 mod model;
@@ -30,6 +31,8 @@ enum Task {
     Demo(demo::Arguments),
     /// Every test, from unit to cluster, and where the time went.
     Test(test::Arguments),
+    /// Feed the verifier with files that nobody made.
+    Fuzz(fuzz::Arguments),
     /// Measure, and print one JSON line per figure.
     Bench(bench::Arguments),
     /// Build the image of operator and prover, without Docker.
@@ -55,6 +58,7 @@ fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
         Task::Demo(arguments) => demo::run(&arguments),
         Task::Test(arguments) => test::run(&arguments),
+        Task::Fuzz(arguments) => fuzz::run(&arguments),
         Task::Bench(arguments) => bench::run(&arguments),
         Task::Image => image::build().map(|image| println!("{} {}", image.tag, image.path.display())),
         Task::Model(arguments) => model::run(&arguments),

@@ -6,7 +6,7 @@ use obelysk_statement::circle::CircleCode;
 use obelysk_statement::eq::eq_table;
 use obelysk_statement::fiat_shamir::{FiatShamir, Label};
 use obelysk_statement::layout::Role;
-use obelysk_statement::schedule::Schedule;
+use obelysk_statement::schedule::{Schedule, first_fold};
 use obelysk_statement::tree::Digest;
 use obelysk_statement::whir::{OpeningPlan, Stack, encoded, evaluated, grouped, opening_error, row_coordinates};
 use obelysk_statement::words::word;
@@ -45,7 +45,7 @@ struct Theirs {
 
 impl Case {
     fn new(variables: usize) -> Self {
-        let schedule = Schedule::new(variables, Role::Weight);
+        let schedule = Schedule::new(variables, first_fold(variables, Role::Weight));
         let arities = [variables - 1, variables - 2, variables - 2];
         let plan = OpeningPlan::new(Stack::new(&arities, schedule.folds[0], 0), &schedule).expect("a plan");
         let entry = |index: usize, tile: usize| ((index ^ tile << 9).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 49) as i16;
@@ -145,7 +145,7 @@ fn values_and_security_are_those_of_plonky3_and_the_opening_is_smaller() {
 #[test]
 fn the_soundness_error_of_known_schedules_is_pinned() {
     let bits = |variables: usize, role, claims| {
-        let schedule = Schedule::new(variables, role);
+        let schedule = Schedule::new(variables, first_fold(variables, role));
         let stack = Stack::new(&[variables], schedule.folds[0], 0);
         let plan = OpeningPlan::new(stack, &schedule).expect("a plan");
         (opening_error("opening", &plan, claims).bits * 100.0).round() / 100.0

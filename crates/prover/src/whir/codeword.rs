@@ -31,11 +31,23 @@ pub enum Keep {
     Top,
 }
 
+/// Binary logarithm of the words of the largest codeword that is kept unless the caller says so: half a gibibyte.
+const LARGEST_KEPT: usize = 27;
 /// Columns that are encoded together: a multiple of a block. The transform's constants are computed for every batch, and
 /// cost as much as 26 columns.
 const BATCH: usize = 2 * BLOCK;
 /// Levels of a tree that are not kept with [`Keep::Top`].
 const DROPPED_LEVELS: usize = 8;
+
+impl Keep {
+    /// The codeword if it has at most `2^27` words, else the top of the tree.
+    #[must_use]
+    pub fn by_size(columns: &impl Columns, log_inverse_rate: usize) -> Self {
+        let rows = columns.variables() + log_inverse_rate;
+        let words = rows + columns.count().next_power_of_two().trailing_zeros() as usize;
+        if words <= LARGEST_KEPT { Self::Codeword } else { Self::Top }
+    }
+}
 
 /// A commitment to columns.
 #[derive(Clone)]

@@ -56,7 +56,7 @@ impl<C: Cells> Committed for CommittedTiles<'_, C> {
     }
 }
 
-/// A codeword of the challenges' field, always kept.
+/// A codeword of the challenges' field.
 struct CommittedFold {
     codeword: Codeword,
     values: Coordinates,
@@ -67,7 +67,8 @@ impl CommittedFold {
     fn new(values: &Coordinates, code: &Code) -> Self {
         let values = values.clone();
         let columns = ChallengeColumns { values: &values, fold: code.fold };
-        let codeword = Codeword::new(&columns, code.log_inverse_rate, Keep::Codeword);
+        let keep = Keep::by_size(&columns, code.log_inverse_rate);
+        let codeword = Codeword::new(&columns, code.log_inverse_rate, keep);
         Self { codeword, values, fold: code.fold }
     }
 

@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use obelysk_statement::description::{Claim, ModelDescription};
+use obelysk_statement::tree::Digest;
 use obelysk_statement::{Statement, compile};
 use obelysk_verifier::folder::{Expectations, ProofFolder};
 use obelysk_verifier::verify;
@@ -50,7 +51,7 @@ pub struct Fuzzed {
     target: Target,
     folder: ProofFolder,
     statement: Statement,
-    weight_root: [u8; 32],
+    weight_root: Digest,
 }
 
 impl Fuzzed {
@@ -61,8 +62,9 @@ impl Fuzzed {
     pub fn new(folder: &Path, target: Target) -> io::Result<Self> {
         let folder = ProofFolder::read(folder).map_err(io::Error::other)?;
         let statement = compile(&folder.description, &folder.claim.inferences()).map_err(io::Error::other)?;
-        let mut weight_root = [0; 32];
+        let mut weight_root = [0; 28];
         hex::decode_to_slice(&folder.claim.weight_root, &mut weight_root).map_err(io::Error::other)?;
+        let weight_root = Digest::from_bytes(weight_root);
         Ok(Self { target, folder, statement, weight_root })
     }
 
@@ -83,7 +85,7 @@ impl Fuzzed {
                 }
             }
             Target::Proof => {
-                let verdict = verify(&self.statement, &self.folder.claim.header(), &self.weight_root, bytes);
+                let verdict = verify(&self.statement, &self.folder.claim.header(), self.weight_root, bytes);
                 assert!(
                     verdict.is_err() || bytes == self.folder.proof,
                     "the verifier accepts a proof that was made up"
@@ -94,7 +96,7 @@ impl Fuzzed {
 
     /// The claim names the digest of whatever the model is, so that a false one is not all that is ever noticed.
     fn check_folder(&self, mut folder: ProofFolder) {
-        let digest = folder.description.digest(folder.claim.profile, &self.weight_root);
+        let digest = folder.description.digest(folder.claim.profile, self.weight_root);
         folder.claim.model_digest = hex::encode(digest);
         let honest = folder.description == self.folder.description && folder.claim == self.folder.claim;
         let verdict = folder.check(&Expectations::default());

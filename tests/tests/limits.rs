@@ -150,7 +150,7 @@ fn a_commitment_has_34_billion_cells_at_most() {
     assert!(((31 << 30)..=1 << 35).contains(&cells(&inside, Role::Weight)), "{}", cells(&inside, Role::Weight));
     assert!(security(&Plan::new(&inside).unwrap()).unwrap().bits() >= 100.0);
     let reason = unsupported(Plan::new(&outside).map(drop));
-    assert!(reason.starts_with("a commitment to 2^36 cells"), "{reason}");
+    assert!(reason.starts_with("an opening of 2^36 cells"), "{reason}");
     assert!(README.contains("| weights | 34,359,738,368, "));
 }
 

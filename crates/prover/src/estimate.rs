@@ -10,7 +10,7 @@ use obelysk_statement::whir::{Code, OpeningPlan};
 use obelysk_statement::{Challenge, CompileError, PublicTensor, Statement, TensorId};
 use p3_field::PrimeCharacteristicRing;
 
-use crate::cpu::KEPT;
+use crate::cpu;
 use crate::whir::Keep;
 use crate::zerocheck::Rows;
 
@@ -128,8 +128,8 @@ fn codeword(code: &Code, keep: Keep) -> u64 {
 
 /// The layers of the tree that are kept, and what a larger one is folded to.
 fn lookups(plan: &Plan) -> u64 {
-    let kept = plan.log_leaves().min(KEPT);
-    let folded = if plan.log_leaves() > KEPT { CHALLENGE << (kept + 1) } else { 0 };
+    let kept = cpu::kept(plan.log_leaves());
+    let folded = if plan.log_leaves() > kept { CHALLENGE << (kept + 1) } else { 0 };
     (4 * CHALLENGE << kept) + folded
 }
 

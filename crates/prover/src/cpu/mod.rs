@@ -27,7 +27,7 @@ use crate::zerocheck::Rows;
 use tensors::Tensors;
 
 pub use commitment::CommittedModel;
-pub(crate) use fractions::KEPT;
+pub(crate) use fractions::kept;
 
 /// Field elements side by side in one register.
 type PackedValue = <Value as Field>::Packing;

@@ -44,7 +44,8 @@ impl Small {
         let [two, four] = [2, 4].map(|bits| range(&mut sketch, bits));
         let values = Arc::new((0..16).map(function).collect());
         let functions = sketch.table("function", TableRows::Function { first: 0, values });
-        let [five, seven] = [5, 7].map(|bits| range(&mut sketch, bits));
+        // The last one is so large that the opening has more than one codeword.
+        let [five, seven, thirteen] = [5, 7, 13].map(|bits| range(&mut sketch, bits));
 
         let pairs = [row, k];
         let [w, v] = ["w", "v"].map(|name| at(sketch.weight(name, &[k], (0, 3)), &[k]));
@@ -52,11 +53,11 @@ impl Small {
         let b = at(sketch.ranged("b", &pairs, two), &pairs);
         let [x, y, z, square, u] = [("x", two), ("y", four), ("z", seven), ("square", seven), ("u", four)]
             .map(|(name, table)| at(sketch.ranged(name, &[row], table), &[row]));
-        for (name, left, right) in
-            [("a times w", at(a, &pairs), w.clone()), ("a times v", at(a, &pairs), v), ("a times b", at(a, &pairs), b)]
+        for (name, right, table) in
+            [("a times w", w.clone(), seven), ("a times v", v, seven), ("a times b", b, thirteen)]
         {
-            let output = at(sketch.ranged(name, &[row], seven), &[row]);
-            let contractions = vec![Contraction { coefficient: 1, left, right }];
+            let output = at(sketch.ranged(name, &[row], table), &[row]);
+            let contractions = vec![Contraction { coefficient: 1, left: at(a, &pairs), right }];
             let relation = Relation::Product { output: form(&[(1, &output)], 0), contractions, summed: vec![k] };
             sketch.relation(&format!("{name}: product"), &[row], relation);
         }

@@ -1,5 +1,6 @@
 //! A real model's inference with everything that a proof of it needs.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -129,6 +130,23 @@ impl Subject {
             prompt_tokens: self.inferences[0].prompt_tokens.clone(),
             output_tokens: self.inferences[0].output_tokens.clone(),
             further: self.inferences[1..].to_vec(),
+        }
+    }
+
+    /// Write the folder that a stranger gets.
+    ///
+    /// # Panics
+    /// If there is no room for it.
+    pub fn write(&self, folder: &Path, proof: &[u8]) {
+        let json = |written: serde_json::Result<Vec<u8>>| written.expect("plain data");
+        let files = [
+            ("model.json", json(serde_json::to_vec(&self.model.description))),
+            ("statement.json", json(serde_json::to_vec(&self.claim()))),
+            ("proof.bin", proof.to_vec()),
+        ];
+        fs::create_dir_all(folder).expect("a folder for a test");
+        for (file, content) in files {
+            fs::write(folder.join(file), content).expect("a folder for a test");
         }
     }
 

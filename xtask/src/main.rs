@@ -1,8 +1,9 @@
-//! What a developer does with this repository besides editing it: demo, test, mutants, bench, image, model, cluster, generate, tidy.
+//! What a developer does with this repository besides editing it: demo, test, mutants, fuzz, bench, image, model, cluster, generate, tidy.
 
 mod bench;
 mod cluster;
 mod demo;
+mod fuzz;
 mod generate;
 mod image;
 mod model;
@@ -33,6 +34,8 @@ enum Task {
     Test(test::Arguments),
     /// Break every check of the proof system in turn: a named test has to fail each time.
     Mutants(mutants::Arguments),
+    /// Feed the verifier with files that nobody made.
+    Fuzz(fuzz::Arguments),
     /// Measure, and print one JSON line per figure.
     Bench(bench::Arguments),
     /// Build the image of operator and prover, without Docker.
@@ -59,6 +62,7 @@ fn main() -> anyhow::Result<()> {
         Task::Demo(arguments) => demo::run(&arguments),
         Task::Test(arguments) => test::run(&arguments),
         Task::Mutants(arguments) => mutants::run(&arguments),
+        Task::Fuzz(arguments) => fuzz::run(&arguments),
         Task::Bench(arguments) => bench::run(&arguments),
         Task::Image => image::build().map(|image| println!("{} {}", image.tag, image.path.display())),
         Task::Model(arguments) => model::run(&arguments),

@@ -1,8 +1,18 @@
 //! What a proof will take, from the statement alone.
 
+use std::collections::BTreeSet;
+
+use obelysk_statement::batch::{ProductBatch, variables};
 use obelysk_statement::layout::Role;
 use obelysk_statement::plan::{Committed, Plan};
-use obelysk_statement::{CompileError, Statement};
+use obelysk_statement::relation::{Relation, Tensor, TensorKind};
+use obelysk_statement::whir::{Code, OpeningPlan};
+use obelysk_statement::{Challenge, CompileError, PublicTensor, Statement, TensorId};
+use p3_field::PrimeCharacteristicRing;
+
+use crate::cpu;
+use crate::whir::Keep;
+use crate::zerocheck::Rows;
 
 /// Sizes of a proof that was not made yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,16 +23,22 @@ pub struct Estimate {
     pub witness_cells: u64,
     /// Fractions that the lookup argument sums, padding included.
     pub lookup_leaves: u64,
-    /// Peak memory of [`crate::prove`], its arguments included, in bytes.
+    /// Peak memory of committing to the model and of [`crate::prove`], their arguments included, in bytes.
     pub memory_bytes: u64,
 }
 
 /// Bytes of a field element.
 const VALUE: u64 = 4;
+/// Bytes of a challenge.
+const CHALLENGE: u64 = 4 * VALUE;
 /// Bytes of a digest.
-const DIGEST: u64 = 32;
-/// A leaf's numerator and denominator, once by block and once in order, and the tree of fractions above it.
-const LEAF: u64 = 2 * (VALUE + 4 * VALUE) + 8 * VALUE;
+const DIGEST: u64 = 28;
+/// Bytes of an unfinished hash.
+const HASH: u64 = 32;
+/// Columns that are encoded at once.
+const COLUMNS: u64 = 16;
+/// What a process takes before it proves anything: its program, its threads, its tokenizer.
+const PROCESS: u64 = 24 << 20;
 
 /// Estimate the proof of a statement.
 ///
@@ -33,19 +49,115 @@ pub fn estimate(statement: &Statement) -> Result<Estimate, CompileError> {
     let cells_of = |role| plan.commitment(role).map_or(0, |(_, committed)| cells(committed));
     let (weight_cells, witness_cells) = (cells_of(Role::Weight), cells_of(Role::Witness));
     let lookup_leaves = if plan.blocks.is_empty() { 0 } else { 1u64 << plan.log_leaves() };
-    let committed = plan.commitments.iter().map(bytes).sum::<u64>();
-    // Beside the commitments: every entry as a field element, and the lookup argument while it runs.
-    let memory_bytes = committed + VALUE * (weight_cells + witness_cells) + LEAF * lookup_leaves;
+    let memory_bytes = PROCESS + peak(&plan);
     Ok(Estimate { weight_cells, witness_cells, lookup_leaves, memory_bytes })
+}
+
+/// Peak memory of committing to as many weights of 16 bits, themselves included, in bytes: with rows of 64 cells at half rate, the
+/// hashes of all rows, 16 columns and the transform's constants take 9/4 bytes a cell of the code's message, whose length is a power of two.
+#[must_use]
+pub fn commitment_bytes(weights: u64) -> u64 {
+    let cells = weights.checked_next_power_of_two().unwrap_or(u64::MAX / 4);
+    weights.saturating_mul(2).saturating_add(cells.saturating_mul(9) / 4)
 }
 
 fn cells(committed: &Committed) -> u64 {
     committed.layout.tiles.iter().map(|tile| 1u64 << tile.arity()).sum()
 }
 
-/// The tables, the code word, and the tree over its rows of one fold each.
-fn bytes(committed: &Committed) -> u64 {
-    let first = &committed.opening.codes[0];
-    let code_word = 1u64 << (first.variables + first.log_inverse_rate);
-    VALUE * (cells(committed) + code_word) + 2 * DIGEST * (code_word >> first.fold)
+/// The largest step, with all that is held beside it.
+fn peak(plan: &Plan) -> u64 {
+    let statement = plan.statement;
+    let of_kind = |bytes: fn(&Tensor) -> u64| -> u64 {
+        let tensors = statement.tensors.iter().enumerate();
+        let length = |position: usize| statement.len_of(TensorId(u32::try_from(position).expect("few tensors"))) as u64;
+        tensors.map(|(position, tensor)| bytes(tensor) * length(position)).sum()
+    };
+    let weights = of_kind(|tensor| match tensor.kind {
+        TensorKind::Weight if tensor.interval.magnitude() < 1 << 15 => VALUE / 2,
+        TensorKind::Weight => VALUE,
+        _ => 0,
+    });
+    let values = of_kind(|tensor| match tensor.kind {
+        TensorKind::Weight | TensorKind::Public(PublicTensor::OneHot { .. }) => 0,
+        TensorKind::Witness | TensorKind::Public(_) => VALUE,
+    });
+    let mut kept = 0;
+    let mut steps = Vec::new();
+    for committed in &plan.commitments {
+        let code = &committed.opening.codes[0];
+        let held = match committed.role {
+            Role::Weight => weights,
+            Role::Witness => weights + values,
+        };
+        let keep = match committed.role {
+            Role::Weight => Keep::Top,
+            Role::Witness => Keep::of_size(code.variables + code.log_inverse_rate),
+        };
+        steps.push(held + kept + encoding(code) + codeword(code, keep));
+        kept += codeword(code, keep);
+    }
+    let proving = weights + values + kept;
+    steps.push(proving + lookups(plan));
+    steps.extend(plan.products.iter().map(|batch| {
+        let factors = product_factors(statement, batch);
+        proving + program(variables(statement, &batch.axes()), factors)
+    }));
+    steps.extend(plan.zerochecks.iter().map(|batch| {
+        let factors = Rows::new(statement, batch, Challenge::ONE).factors.len();
+        proving + program(variables(statement, &batch.axes), factors)
+    }));
+    steps.extend(plan.commitments.iter().map(|committed| proving + opening(&committed.opening)));
+    steps.into_iter().max().unwrap_or(0)
+}
+
+/// Unfinished hashes of all rows, a few columns half transformed, and the transform's constants.
+fn encoding(code: &Code) -> u64 {
+    let (column, rows) = (1u64 << code.column_variables(), 1u64 << code.log_rows());
+    HASH * rows + COLUMNS * VALUE * column + 2 * VALUE * rows
+}
+
+/// What is kept of a codeword over the base field.
+fn codeword(code: &Code, keep: Keep) -> u64 {
+    let rows = 1u64 << code.log_rows();
+    match keep {
+        Keep::Codeword => (VALUE * rows << code.fold) + 2 * DIGEST * rows,
+        Keep::Top => 2 * DIGEST * rows >> 8,
+    }
+}
+
+/// The layers of the tree that are kept, and what a larger one is folded to.
+fn lookups(plan: &Plan) -> u64 {
+    let kept = cpu::kept(plan.log_leaves());
+    let folded = if plan.log_leaves() > kept { CHALLENGE << (kept + 1) } else { 0 };
+    (4 * CHALLENGE << kept) + folded
+}
+
+/// `eq` and factors of a box, before and after the first fold.
+fn program(variables: usize, factors: usize) -> u64 {
+    (2 * CHALLENGE + factors as u64 * (VALUE + CHALLENGE / 2)) << variables
+}
+
+fn product_factors(statement: &Statement, batch: &ProductBatch) -> usize {
+    let contractions = batch.relations.iter().flat_map(|&position| match &statement.relations[position].relation {
+        Relation::Product { contractions, .. } => contractions.as_slice(),
+        _ => &[],
+    });
+    contractions.flat_map(|contraction| [&contraction.left, &contraction.right]).collect::<BTreeSet<_>>().len()
+}
+
+/// The folded columns with their weights, and the larger of the first codeword, encoded again, and the second one.
+fn opening(plan: &OpeningPlan) -> u64 {
+    let first = &plan.codes[0];
+    let queried = (first.queries as u64) * (VALUE << (8 + first.fold));
+    let again = COLUMNS * (VALUE << first.column_variables()) + 2 * (VALUE << first.log_rows()) + queried;
+    let second = plan.codes.get(1).map_or(0, |code| {
+        let words = code.log_rows() + code.fold + 2;
+        let rows = 1u64 << code.log_rows();
+        match Keep::of_size(words) {
+            Keep::Codeword => (VALUE << words) + 2 * DIGEST * rows + HASH * rows,
+            Keep::Top => HASH * rows + COLUMNS * (VALUE << code.column_variables()) + 2 * VALUE * rows,
+        }
+    });
+    3 * (CHALLENGE << first.column_variables()) + again.max(second)
 }

@@ -28,7 +28,7 @@ use phases::Stopwatch;
 
 pub use backend::{Backend, DeviceError};
 pub use cpu::{CommittedModel, Cpu};
-pub use estimate::{Estimate, estimate};
+pub use estimate::{Estimate, commitment_bytes, estimate};
 pub use phases::Phases;
 pub use zerocheck::{Constraint, Form, Rows};
 

@@ -1,5 +1,7 @@
 //! Merkle trees over the rows of a codeword that arrives a batch of columns at a time.
 
+use std::sync::Mutex;
+
 use obelysk_statement::Value;
 use obelysk_statement::blake2s::{BLOCK, LANES, Word, compress};
 use obelysk_statement::tree::{Digest, LEAF, NODE, NODE_BYTES, Place, siblings};
@@ -32,22 +34,38 @@ impl Leaves {
         Self { states: vec![LEAF; rows], row_words, absorbed: 0 }
     }
 
-    /// Hash the next words of every row: a matrix, row after row, whose width is a multiple of a block unless it ends
-    /// the rows.
-    pub fn absorb(&mut self, matrix: &[Value], width: usize) {
+    /// Hash the next `width` words of every row, a multiple of a block unless they end the rows. `each` gets what absorbs blocks of
+    /// `block_rows` rows: it takes the index of a block and its words, row after row, and is called once for every block, in any order
+    /// and on any thread.
+    pub fn absorb<R>(
+        &mut self,
+        width: usize,
+        block_rows: usize,
+        each: impl FnOnce(&(dyn Fn(usize, &[Value]) + Sync)) -> R,
+    ) -> R {
         let (row_words, absorbed) = (self.row_words, self.absorbed);
-        assert_eq!(matrix.len(), self.states.len() * width, "one run of words per row");
-        self.states.par_chunks_mut(TASK).zip(matrix.par_chunks(TASK * width)).for_each(|(states, rows)| {
+        let blocks: Vec<Mutex<&mut [[u32; 8]]>> = self.states.chunks_mut(block_rows).map(Mutex::new).collect();
+        let result = each(&|block: usize, matrix: &[Value]| {
+            let mut states = blocks[block].lock().expect("hashing does not panic");
+            assert_eq!(matrix.len(), states.len() * width, "one run of words per row");
             for from in (0..width).step_by(BLOCK) {
                 let to = width.min(from + BLOCK);
                 let last = absorbed + to == row_words;
                 let bytes = 4 * (absorbed + to) as u64;
-                for (states, rows) in states.chunks_mut(LANES).zip(rows.chunks(LANES * width)) {
+                for (states, rows) in states.chunks_mut(LANES).zip(matrix.chunks(LANES * width)) {
                     absorb_lanes(states, |row| &rows[row * width + from..row * width + to], bytes, last);
                 }
             }
         });
         self.absorbed += width;
+        result
+    }
+
+    /// Hash the next `width` words of every row at once.
+    pub fn absorb_matrix(&mut self, rows: &[Value], width: usize) {
+        self.absorb(width, TASK, |absorb| {
+            rows.par_chunks(TASK * width).enumerate().for_each(|(block, rows)| absorb(block, rows));
+        });
     }
 
     /// The tree of the finished rows, kept from level `lowest` up.
@@ -102,7 +120,7 @@ impl Tree {
         let mut lower = Vec::new();
         if self.lowest > 0 {
             let mut leaves = Leaves::new(groups.len() << self.lowest, row_words);
-            leaves.absorb(&rows(&groups), row_words);
+            leaves.absorb_matrix(&rows(&groups), row_words);
             lower = leaves.states.par_chunks(1 << self.lowest).map(|states| levels_of(digests(states))).collect();
         }
         let node = |place: Place| match place.level.checked_sub(self.lowest) {
@@ -202,7 +220,7 @@ mod tests {
 
     fn tree(matrix: &[Value], width: usize, lowest: usize) -> Tree {
         let mut leaves = Leaves::new(matrix.len() / width, width);
-        leaves.absorb(matrix, width);
+        leaves.absorb_matrix(matrix, width);
         leaves.into_tree(lowest)
     }
 
@@ -227,7 +245,7 @@ mod tests {
         let mut leaves = Leaves::new(rows, width);
         for from in (0..width).step_by(16) {
             let batch: Vec<Value> = (0..rows * 16).map(|index| whole[index / 16 * width + from + index % 16]).collect();
-            leaves.absorb(&batch, 16);
+            leaves.absorb_matrix(&batch, 16);
         }
         assert_eq!(leaves.into_tree(0).root(), tree(&whole, width, 0).root());
     }

@@ -72,7 +72,7 @@ fn the_tree_is_that_of_its_vectors() {
     let (rows, width) = (16, 20);
     let entries: Vec<Value> = (0..rows * width).map(|index| Value::from_u64(index as u64 * 0x9e37_79b9)).collect();
     let mut leaves = Leaves::new(rows, width);
-    leaves.absorb(&entries, width);
+    leaves.absorb_matrix(&entries, width);
     let tree = leaves.into_tree(0);
     let rows: Vec<Vec<u32>> = entries.chunks(width).map(|row| row.iter().map(|&entry| word(entry)).collect()).collect();
     let leaves: Vec<Digest> = rows.iter().map(|row| Digest::of_row(row.iter().copied())).collect();

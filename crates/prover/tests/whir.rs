@@ -106,6 +106,7 @@ fn cases() -> Vec<Case> {
         Case::new(&[9, 7, 7, 4, 2, 2, 0], &[9, 7, 7, 4, 2, 0], [3, 2], 1, 40),
         Case::new(&[10, 6, 10, 3], &[10, 6, 3, 10], [6, 2], 3, 40),
         Case::new(&[13], &[13, 13, 13], [2, 4], 2, 50),
+        Case::new(&[11, 10, 3], &[11, 10], [4, 3], 3, 113),
     ]
 }
 
@@ -225,6 +226,17 @@ fn each_check_refuses_what_it_is_for() {
 }
 
 #[test]
+fn a_fold_without_its_work_is_refused() {
+    let case = &cases()[4];
+    let bits = case.plan.codes[0].fold_grinding;
+    assert!(bits > 0, "this case grinds before folds");
+    let mut proof = case.prove(Keep::Codeword);
+    let work = &mut proof.opening.folds[0][1].work;
+    *work = work.map(|work| work + 1);
+    assert_eq!(case.verify_bytes(proof.root, &proof.opening.encode()), Err(OpeningError::Work { bits }));
+}
+
+#[test]
 fn a_false_value_point_or_root_is_refused_though_honest_code_proves_it() {
     for mut case in cases() {
         let honest = case.claims.groups.clone();
@@ -251,6 +263,21 @@ fn a_false_value_point_or_root_is_refused_though_honest_code_proves_it() {
         let mut transcript = case.transcript(proof.root);
         let refused = verify(&case.plan, other, &case.claims.groups, &mut Reader::new(&bytes), &mut transcript);
         assert_eq!(refused, Err(OpeningError::Root { code: 0 }));
+    }
+}
+
+#[test]
+fn false_values_that_cancel_are_refused() {
+    for mut case in cases() {
+        let count: usize = case.claims.groups.iter().map(|group| group.values.len()).sum();
+        if count < 2 {
+            continue;
+        }
+        let mut values = case.claims.groups.iter_mut().flat_map(|group| &mut group.values);
+        *values.next().expect("a first claim") += Challenge::ONE;
+        *values.last().expect("another claim") -= Challenge::ONE;
+        let proof = case.prove(Keep::Codeword);
+        assert_eq!(case.verify_bytes(proof.root, &proof.opening.encode()), Err(OpeningError::Values));
     }
 }
 

@@ -6,7 +6,7 @@ use obelysk_statement::circle::CircleCode;
 use obelysk_statement::eq::eq_table;
 use obelysk_statement::fiat_shamir::{FiatShamir, Label};
 use obelysk_statement::layout::Role;
-use obelysk_statement::schedule::Schedule;
+use obelysk_statement::schedule::{Schedule, first_fold};
 use obelysk_statement::tree::Digest;
 use obelysk_statement::whir::{OpeningPlan, Stack, encoded, evaluated, grouped, opening_error, row_coordinates};
 use obelysk_statement::words::word;
@@ -45,7 +45,7 @@ struct Theirs {
 
 impl Case {
     fn new(variables: usize) -> Self {
-        let schedule = Schedule::new(variables, Role::Weight);
+        let schedule = Schedule::new(variables, first_fold(variables, Role::Weight));
         let arities = [variables - 1, variables - 2, variables - 2];
         let plan = OpeningPlan::new(Stack::new(&arities, schedule.folds[0], 0), &schedule).expect("a plan");
         let entry = |index: usize, tile: usize| ((index ^ tile << 9).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 49) as i16;
@@ -145,7 +145,7 @@ fn values_and_security_are_those_of_plonky3_and_the_opening_is_smaller() {
 #[test]
 fn the_soundness_error_of_known_schedules_is_pinned() {
     let bits = |variables: usize, role, claims| {
-        let schedule = Schedule::new(variables, role);
+        let schedule = Schedule::new(variables, first_fold(variables, role));
         let stack = Stack::new(&[variables], schedule.folds[0], 0);
         let plan = OpeningPlan::new(stack, &schedule).expect("a plan");
         (opening_error("opening", &plan, claims).bits * 100.0).round() / 100.0
@@ -170,7 +170,7 @@ fn the_committed_codeword_is_plonky3s_encoding_of_the_columns() {
     let mut message = vec![Value::ZERO; count * height];
     let mut column = vec![Value::ZERO; height];
     for index in 0..count {
-        columns.read(index, &mut column);
+        columns.read(index, 0, &mut column);
         for (row, &entry) in column.iter().enumerate() {
             message[row * count + index] = entry;
         }
@@ -224,12 +224,14 @@ impl Columns for OfTiles<'_> {
         self.0.plan.stack.column_variables()
     }
 
-    fn read(&self, column: usize, output: &mut [Value]) {
+    fn read(&self, column: usize, from: usize, output: &mut [Value]) {
+        let mut whole = vec![Value::ZERO; 1 << self.variables()];
         for (tile, stacked) in self.0.tiles.iter().zip(&self.0.plan.stack.tiles) {
             let length = 1 << stacked.column_arity;
             for (index, &entry) in tile[column * length..(column + 1) * length].iter().enumerate() {
-                output[stacked.offset + index] = Value::from_i16(entry);
+                whole[stacked.offset + index] = Value::from_i16(entry);
             }
         }
+        output.copy_from_slice(&whole[from..from + output.len()]);
     }
 }

@@ -46,8 +46,11 @@ impl Committed {
     /// [`CompileError::Unsupported`] for a size that the code cannot hold.
     pub fn new(statement: &Statement, role: Role) -> Result<Option<Self>, CompileError> {
         let Some(layout) = Layout::new(statement, role) else { return Ok(None) };
-        let stack = Stack::new(&layout.arities(), first_fold(role), SMALLEST);
-        let schedule = Schedule::new(stack.variables, role);
+        // A larger first fold pads small tiles to more cells: the size without it decides.
+        let arities = layout.arities();
+        let fold = first_fold(Stack::new(&arities, 0, SMALLEST).variables, role);
+        let stack = Stack::new(&arities, fold, SMALLEST);
+        let schedule = Schedule::new(stack.variables, fold);
         let opening = OpeningPlan::new(stack, &schedule)?;
         Ok(Some(Self { role, layout, opening }))
     }

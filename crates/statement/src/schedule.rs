@@ -23,25 +23,28 @@ pub struct Schedule {
 /// Variables left when the rest is sent in clear.
 const LAST: usize = 6;
 
-/// The first fold of a commitment of a role.
+/// Commitments up to here, in variables, have a low first rate: few queries of what is cheap to encode.
+const SMALL: usize = 22;
+/// Commitments from here on, in variables, fold more at first: less is left to commit to and to hash.
+const LARGE: usize = 32;
+
+/// The first fold of a commitment of a role to about `2^variables` cells.
 #[must_use]
-pub fn first_fold(role: Role) -> usize {
+pub fn first_fold(variables: usize, role: Role) -> usize {
     match role {
-        Role::Weight => 6,
-        Role::Witness => 5,
+        _ if variables >= LARGE => 8,
+        Role::Witness if variables > SMALL => 5,
+        Role::Weight | Role::Witness => 6,
     }
 }
 
 impl Schedule {
-    /// The schedule of a commitment to `2^variables` cells.
+    /// The schedule of a commitment to `2^variables` cells whose first round folds `first_fold` of them.
     #[must_use]
-    pub fn new(variables: usize, role: Role) -> Self {
-        let log_inverse_rate = match role {
-            Role::Weight if variables <= 22 => 3,
-            _ => 1,
-        };
-        let mut folds = vec![first_fold(role)];
-        let mut left = variables - folds[0];
+    pub fn new(variables: usize, first_fold: usize) -> Self {
+        let log_inverse_rate = if variables <= SMALL { 3 } else { 1 };
+        let mut folds = vec![first_fold];
+        let mut left = variables - first_fold;
         while left > LAST {
             let fold = left.min(4);
             folds.push(fold);
@@ -56,15 +59,13 @@ impl Schedule {
                 rate
             })
             .collect();
-        let grinding = if variables < 18 { 12 } else { 16 };
+        let grinding = match variables {
+            ..18 => 12,
+            18..LARGE => 16,
+            _ => 20,
+        };
         // The union bound over a larger commitment has more and larger terms.
         let term_security = 104 + variables / 8;
         Self { folds, log_inverse_rate, later_rates, grinding, term_security }
-    }
-
-    /// Variables folded by the first round.
-    #[must_use]
-    pub fn first_fold(&self) -> usize {
-        self.folds[0]
     }
 }

@@ -19,8 +19,10 @@ const STATEMENT: &str = "statement.json";
 /// The proof.
 const PROOF: &str = "proof.bin";
 
-/// Longest text file that is read: 1,000 inferences of 1,024 positions, and the largest description many times over.
-const TEXT_BYTES_MAX: u64 = 16 << 20;
+/// Longest description that is read: the largest many times over.
+const MODEL_BYTES_MAX: u64 = 1 << 20;
+/// Longest claim that is read: 1,000 inferences of 1,024 positions.
+const STATEMENT_BYTES_MAX: u64 = 16 << 20;
 /// Longest proof that is read. Proofs are below 2 MB at any size of model.
 const PROOF_BYTES_MAX: u64 = 16 << 20;
 
@@ -79,8 +81,8 @@ impl ProofFolder {
     /// [`FolderError::Unreadable`] and [`FolderError::OtherSpecification`] name the file.
     pub fn read(folder: &Path) -> Result<Self, FolderError> {
         Ok(Self {
-            description: read_json(folder, MODEL)?,
-            claim: read_json(folder, STATEMENT)?,
+            description: read_json(folder, MODEL, MODEL_BYTES_MAX)?,
+            claim: read_json(folder, STATEMENT, STATEMENT_BYTES_MAX)?,
             proof: read_bounded(folder, PROOF, PROOF_BYTES_MAX)?,
         })
     }
@@ -148,8 +150,8 @@ struct Specified {
     specification: u64,
 }
 
-fn read_json<T: DeserializeOwned>(folder: &Path, file: &'static str) -> Result<T, FolderError> {
-    let text = read_bounded(folder, file, TEXT_BYTES_MAX)?;
+fn read_json<T: DeserializeOwned>(folder: &Path, file: &'static str, limit: u64) -> Result<T, FolderError> {
+    let text = read_bounded(folder, file, limit)?;
     // Files of another version may have other fields: they are not damaged for that.
     match serde_json::from_slice(&text) {
         Ok(Specified { specification }) if specification != u64::from(SPECIFICATION) => {

@@ -1,5 +1,5 @@
 //! Checks proofs. Reads no environment, no clock, no network; starts no threads; takes every count and length from the
-//! statement; never panics, whatever the bytes.
+//! statement; never panics, whatever the bytes; takes memory and time in proportion to them.
 
 pub mod folder;
 pub mod tree;

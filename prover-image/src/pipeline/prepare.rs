@@ -10,7 +10,7 @@ use obelysk_model::calibration::Calibration;
 use obelysk_model::error::ModelError;
 use obelysk_model::quantize::{self, DESCRIPTION_FILE, QuantizedModel, WEIGHTS_FILE};
 use obelysk_model::template::ChatTemplate;
-use obelysk_prover::{CommittedModel, ProveError};
+use obelysk_prover::{CommittedModel, ProveError, commitment_bytes};
 use obelysk_statement::tree::Digest;
 use obelysk_statement::{Inference, Profile, SPECIFICATION, compile};
 use serde::{Deserialize, Serialize};
@@ -193,19 +193,11 @@ fn commit(model: &QuantizedModel) -> Result<CommittedModel, Failure> {
         .map_err(|error| Failure::new(ExitCode::Unsupported, error.to_string(), "use a smaller model"))
 }
 
-/// Peak memory of committing to weights and proving: integers, field elements, and the code word with its tree, whose length
-/// is a power of two.
-#[must_use]
-pub fn commitment_bytes(weights: u64) -> u64 {
-    weights.saturating_mul(8).saturating_add(weights.checked_next_power_of_two().unwrap_or(u64::MAX).saturating_mul(10))
-}
-
 /// Refuse to commit to what does not fit memory, before the system ends this process for it.
 fn require_memory(folder: &Path) -> Result<(), Failure> {
     let description = quantize::read_description(folder).map_err(|error| damaged(folder, &error.to_string()))?;
     let weights: usize = description.weight_shapes().values().map(|shape| shape.iter().product::<usize>()).sum();
-    let hint = "use a machine with more memory, or fewer layers (--layers): larger models need the streaming committer, which \
-                this version does not have";
+    let hint = "use a machine with more memory, or fewer layers (--layers)";
     memory::require(&format!("a commitment to {weights} weights"), commitment_bytes(weights as u64), hint)
 }
 

@@ -100,7 +100,7 @@ fn statement(prepared: &Prepared, inferences: &[Inference]) -> Result<(Statement
 
 /// The weights are in memory already.
 fn require_memory(estimate: &Estimate) -> Result<(), Failure> {
-    let needed = estimate.memory_bytes.saturating_sub(size_of::<i32>() as u64 * estimate.weight_cells);
+    let needed = estimate.memory_bytes.saturating_sub(size_of::<i16>() as u64 * estimate.weight_cells);
     let hint = "use a machine with more memory, a shorter prompt, or fewer layers (--layers)";
     memory::require("the proof", needed, hint)
 }

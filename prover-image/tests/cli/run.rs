@@ -35,7 +35,7 @@ fn a_run_answers_proves_and_audits() {
     assert_eq!(report["modelDigest"].as_str().unwrap().len(), 64);
     let proof = &report["proof"];
     assert_eq!(proof["mode"], "gkr");
-    assert_eq!(proof["profile"], "blake3");
+    assert_eq!(proof["profile"], "blake2s");
     assert!(proof["securityBits"].as_f64().unwrap() >= 100.0, "{proof}");
     assert!(proof["provingSeconds"].as_f64().unwrap() > 0.0 && proof["verifySeconds"].as_f64().unwrap() > 0.0);
     assert_eq!(proof["sizeBytes"], fs::metadata(proof["path"].as_str().unwrap()).unwrap().len());

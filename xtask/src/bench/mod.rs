@@ -34,6 +34,8 @@ pub struct Arguments {
 /// What is measured.
 #[derive(Clone, Copy, ValueEnum)]
 enum Name {
+    /// `tiny-chat`, `smollm2-135m`, `batch` and `qwen3-0.6b`, one after the other.
+    All,
     /// Goals Z7, Z8 and Q1, on the bundled model.
     TinyChat,
     /// Goals Z3 and Q1, on a real model: a prompt of 37 tokens and 8 more, and what a run spends outside of capture and proof.
@@ -56,6 +58,12 @@ enum Name {
 
 pub fn run(arguments: &Arguments) -> Result<()> {
     match arguments.name {
+        Name::All => {
+            tiny_chat::run(arguments.runs)?;
+            smollm2::run(arguments.runs)?;
+            batch::run(arguments.runs)?;
+            shapes::run(&shapes::QWEN3_0_6B, arguments.layers)
+        }
         Name::TinyChat => tiny_chat::run(arguments.runs),
         Name::SmolLm2 => smollm2::run(arguments.runs),
         Name::Batch => batch::run(arguments.runs),
@@ -137,6 +145,32 @@ fn peak_of(status: &Path) -> Option<f64> {
     let text = fs::read_to_string(status).ok()?;
     let line = text.lines().find(|line| line.starts_with("VmHWM:"))?;
     line.split_whitespace().nth(1)?.parse::<f64>().ok().map(|kibibytes| kibibytes / 1024.0)
+}
+
+/// Where the time of proofs went, by the name of each step.
+#[derive(Default)]
+struct Phases(Vec<(String, Vec<f64>)>);
+
+impl Phases {
+    /// Take over what a folder's proof took.
+    fn read(&mut self, out: &Path) -> Result<()> {
+        let facts: Value = serde_json::from_slice(&fs::read(out.join("proof.json"))?)?;
+        for phase in facts["phases"].as_array().context("phases")? {
+            let name = phase["name"].as_str().context("name")?;
+            let seconds = phase["seconds"].as_f64().context("seconds")?;
+            match self.0.iter_mut().find(|(known, _)| known == name) {
+                Some((_, times)) => times.push(seconds),
+                None => self.0.push((name.to_owned(), vec![seconds])),
+            }
+        }
+        Ok(())
+    }
+
+    fn report(self, model: &str) {
+        for (name, mut times) in self.0 {
+            report(&format!("{model} prove: {name}"), "s", &mut times);
+        }
+    }
 }
 
 /// The figures of a model's quality, as `model show --quality --json` prints them.

@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::{answer, fresh_folder, measure, programs, report, report_quality};
+use super::{Phases, answer, fresh_folder, measure, programs, report, report_quality};
 use crate::{model, process};
 
 /// Goals Z3 and Q1. Runs are whole: the model's files are known, its integers prepared, its quality measured.
@@ -29,6 +29,7 @@ pub(super) fn run(runs: usize) -> Result<()> {
     let shown = answer(&process::output(&mut show)?)?;
 
     let (mut proving, mut outside, mut memory, mut checking) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut phases = Phases::default();
     let mut last = Value::Null;
     // The first run hashes what preparing has just written.
     for number in 0..=runs {
@@ -47,6 +48,7 @@ pub(super) fn run(runs: usize) -> Result<()> {
         outside.push(steps.iter().filter(is_counted).map(seconds).sum());
         memory.push(measured.peak_mebibytes);
         proving.push(last["proof"]["provingSeconds"].as_f64().context("provingSeconds")?);
+        phases.read(&out)?;
         let checked = measure(Command::new(programs.join("obelysk-verify")).arg(&out).arg("--json"))?;
         anyhow::ensure!(checked.succeeded, "the proof does not verify: {}", checked.output);
         checking.push(checked.time.as_secs_f64() * 1e3);
@@ -54,6 +56,7 @@ pub(super) fn run(runs: usize) -> Result<()> {
     println!("{} (agreement {})", last["text"], last["integerMatchesFloat"]);
     let estimate = answer(&process::output(obelysk().args(["prove", "--estimate", "--out"]).arg(&out))?)?;
     report("smollm2-135m prove", "s", &mut proving);
+    phases.report("smollm2-135m");
     report("smollm2-135m second run outside of capture and prove", "s", &mut outside);
     report("smollm2-135m peak memory", "MiB", &mut memory);
     report("smollm2-135m obelysk-verify, whole process", "ms", &mut checking);

@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::{answer, fresh_folder, measure, programs, report, report_quality};
+use super::{Phases, answer, fresh_folder, measure, programs, report, report_quality};
 use crate::process;
 
 /// Goals Z7 and Z8: a prompt of 24 tokens and 16 more, proven by `obelysk prove`, checked by `obelysk-verify`.
@@ -25,6 +25,7 @@ pub(super) fn run(runs: usize) -> Result<()> {
     let mut proving = Vec::new();
     let mut memory = Vec::new();
     let mut checking = Vec::new();
+    let mut phases = Phases::default();
     let mut last = Value::Null;
     for run in 0..runs {
         let out = folder.join(format!("run-{run}"));
@@ -45,11 +46,13 @@ pub(super) fn run(runs: usize) -> Result<()> {
         wall.push(measured.time.as_secs_f64());
         memory.push(measured.peak_mebibytes);
         proving.push(last["proof"]["provingSeconds"].as_f64().context("provingSeconds")?);
+        phases.read(&out)?;
         let checked = measure(Command::new(&verify).arg(&out).arg("--json"))?;
         anyhow::ensure!(checked.succeeded, "the proof does not verify: {}", checked.output);
         checking.push(checked.time.as_secs_f64() * 1e3);
     }
     report("tiny-chat prove", "s", &mut proving);
+    phases.report("tiny-chat");
     report("tiny-chat capture, prove and verify, whole process", "s", &mut wall);
     report("tiny-chat peak memory", "MiB", &mut memory);
     report("tiny-chat obelysk-verify, whole process", "ms", &mut checking);

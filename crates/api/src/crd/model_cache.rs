@@ -204,7 +204,9 @@ pub struct Calibration {
 /// A hash profile.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
 pub enum Profile {
-    /// BLAKE3.
+    /// Blake2s-256, which every proof of specification 2 is hashed with.
+    Blake2s,
+    /// What specification 1 hashed with. Manifests that ask for it get proofs of specification 2, whose status names Blake2s.
     Blake3,
     /// Poseidon2 over Mersenne-31.
     Poseidon2M31,

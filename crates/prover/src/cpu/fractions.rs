@@ -11,8 +11,10 @@ use super::packed::unpack;
 use super::{PackedChallenge, PackedValue};
 use crate::backend::{DeviceError, Fractions, Layer};
 
-/// Binary logarithm of the nodes of the largest layer that is kept.
-pub(super) const KEPT: usize = 22;
+/// Binary logarithm of the nodes of the largest layer that is ever kept.
+const LARGEST_KEPT: usize = 22;
+/// Layers at the leaves that are not kept, but for small trees: they are three quarters of a tree, and cheap to compute.
+const RECOMPUTED: usize = 2;
 /// Binary logarithm of the nodes of the largest layer that is kept number by number.
 pub(super) const SCALAR: usize = 10;
 /// Binary logarithm of the nodes that are computed at once.
@@ -34,6 +36,11 @@ pub(super) struct Tree<'a> {
     packed: Vec<Nodes<PackedChallenge>>,
     /// Binary logarithm of the nodes of that layer.
     kept: usize,
+}
+
+/// Binary logarithm of the nodes of the largest layer that is kept of a tree of `2^variables` leaves.
+pub(crate) fn kept(variables: usize) -> usize {
+    LARGEST_KEPT.min(variables.saturating_sub(RECOMPUTED)).max(SCALAR + 1).min(variables)
 }
 
 impl<A: PrimeCharacteristicRing + Copy> Nodes<A> {
@@ -118,7 +125,8 @@ fn scaled<A: Algebra<B> + Copy, B: Copy>(values: &[A], factors: &[B]) -> Vec<A> 
 impl<'a> Tree<'a> {
     /// Compute the layers that are kept.
     pub(super) fn new(leaves: Leaves<'a>) -> Self {
-        Self::keeping(leaves, KEPT)
+        let kept = kept(leaves.variables);
+        Self::keeping(leaves, kept)
     }
 
     pub(super) fn keeping(leaves: Leaves<'a>, kept: usize) -> Self {

@@ -27,6 +27,7 @@ use crate::zerocheck::Rows;
 use tensors::Tensors;
 
 pub use commitment::CommittedModel;
+pub(crate) use fractions::kept;
 
 /// Field elements side by side in one register.
 type PackedValue = <Value as Field>::Packing;
@@ -56,7 +57,9 @@ impl Backend for Cpu {
     }
 
     fn commit(&self, committed: &Committed, values: &Tensors) -> Result<(Digest, Codeword), DeviceError> {
-        let codeword = whir::commit(&committed.opening, &values.cells(committed), Keep::Codeword);
+        let code = &committed.opening.codes[0];
+        let keep = Keep::of_size(code.variables + code.log_inverse_rate);
+        let codeword = whir::commit(&committed.opening, &values.cells(committed), keep);
         Ok((codeword.root(), codeword))
     }
 

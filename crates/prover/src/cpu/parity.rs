@@ -13,7 +13,7 @@ use p3_multi_stark::fractional_gkr::{
 };
 use p3_multilinear_util::poly::{Poly, PolyMaybePacked};
 
-use super::fractions::{KEPT, SCALAR, Tree};
+use super::fractions::{SCALAR, Tree};
 use super::leaves::Leaves;
 use crate::backend::Fractions;
 use crate::lookup::quadratic;
@@ -96,7 +96,7 @@ fn kept_and_recomputed_layers_make_the_messages_of_the_oracle() {
         let leaves = Fraction { n: LeafNumerator::Base(&numerators), d: &denominators };
         let transcript = Transcript::from_hasher(vec![7], Blake3);
         let (expected, end) = prove_fractional_gkr::<Value, Challenge, _>(leaves, &mut transcript.clone());
-        for kept in [SCALAR + 1, SCALAR + 2, KEPT] {
+        for kept in [SCALAR + 1, SCALAR + 2, variables] {
             let mut tree = Tree::keeping(sample.leaves(), kept);
             let (proof, point) = messages(&mut tree, variables, &mut transcript.clone());
             assert_eq!(point, end.point.as_slice(), "{variables} variables, {kept} kept");

@@ -50,12 +50,15 @@ impl<C: Cells> Columns for StackColumns<'_, C> {
         self.stack.column_variables()
     }
 
-    fn read(&self, column: usize, output: &mut [Value]) {
+    fn read(&self, column: usize, from: usize, output: &mut [Value]) {
         output.fill(Value::ZERO);
-        for (tile, stacked) in self.stack.tiles.iter().enumerate() {
+        let to = from + output.len();
+        for &tile in self.stack.tiles_between(from, to) {
+            let stacked = &self.stack.tiles[tile];
             if column < stacked.columns(self.stack.fold) {
-                let target = &mut output[stacked.offset..stacked.offset + stacked.length()];
-                self.cells.read(tile, column * stacked.length(), target);
+                let (start, end) = (stacked.offset.max(from), (stacked.offset + stacked.length()).min(to));
+                let first = column * stacked.length() + start - stacked.offset;
+                self.cells.read(tile, first, &mut output[start - from..end - from]);
             }
         }
     }
@@ -64,15 +67,11 @@ impl<C: Cells> Columns for StackColumns<'_, C> {
 /// Fold the columns: the sum of `weights[column] * column`.
 pub(crate) fn folded(stack: &Stack, cells: &impl Cells, weights: &[Challenge]) -> Coordinates {
     let mut sum = Coordinates::zero(1 << stack.column_variables());
-    let mut order: Vec<usize> = (0..stack.tiles.len()).collect();
-    order.sort_by_key(|&tile| stack.tiles[tile].offset);
     let task = TASK.min(sum.len());
     sum.parts_mut(task).enumerate().for_each(|(part, mut target)| {
         let (from, to) = (part * task, (part + 1) * task);
-        let first = order.partition_point(|&tile| stack.tiles[tile].offset + stack.tiles[tile].length() <= from);
-        let inside = order[first..].iter().take_while(|&&tile| stack.tiles[tile].offset < to);
         let mut buffer = vec![Value::ZERO; task];
-        for &tile in inside {
+        for &tile in stack.tiles_between(from, to) {
             let stacked = &stack.tiles[tile];
             let (start, end) = (stacked.offset.max(from), (stacked.offset + stacked.length()).min(to));
             for (column, &weight) in weights.iter().enumerate().take(stacked.columns(stack.fold)) {
@@ -127,8 +126,8 @@ impl Columns for ChallengeColumns<'_> {
         self.values.len().trailing_zeros() as usize - self.fold
     }
 
-    fn read(&self, column: usize, output: &mut [Value]) {
-        let from = (column / 4) << self.variables();
+    fn read(&self, column: usize, from: usize, output: &mut [Value]) {
+        let from = ((column / 4) << self.variables()) + from;
         output.copy_from_slice(&self.values.coordinate(column % 4)[from..from + output.len()]);
     }
 }

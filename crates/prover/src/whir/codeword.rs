@@ -1,17 +1,14 @@
-//! Commits to columns by encoding a batch of them at a time: one block of every row's hash. The codeword is kept only on
+//! Commits to columns by encoding a few of them at a time: one block of every row's hash. The codeword is kept only on
 //! request; otherwise rows are encoded again when they are opened.
 
 use obelysk_statement::Value;
 use obelysk_statement::blake2s::BLOCK;
-use obelysk_statement::circle::CircleCode;
 use obelysk_statement::tree::Digest;
 use obelysk_statement::whir::Stack;
-use p3_commit::Encoder;
 use p3_field::PrimeCharacteristicRing;
-use p3_matrix::dense::RowMajorMatrix;
-use rayon::prelude::*;
 
 use super::cells::{Cells, StackColumns};
+use super::transform::Transform;
 use crate::tree::{Leaves, Tree};
 
 /// Columns over the base field, read one at a time.
@@ -20,8 +17,8 @@ pub trait Columns: Sync {
     fn count(&self) -> usize;
     /// Binary logarithm of their length.
     fn variables(&self) -> usize;
-    /// All entries of one column.
-    fn read(&self, column: usize, output: &mut [Value]);
+    /// Entries of one column from `from` on.
+    fn read(&self, column: usize, from: usize, output: &mut [Value]);
 }
 
 /// What is kept of a commitment.
@@ -33,19 +30,26 @@ pub enum Keep {
     Top,
 }
 
-/// Columns that are encoded together: a multiple of a block. The transform's constants are computed for every batch, and
-/// cost as much as 26 columns.
-const BATCH: usize = 2 * BLOCK;
+/// Binary logarithm of the cells of the longest codeword that is kept: 128 MiB.
+const LOG_KEPT: usize = 25;
 /// Levels of a tree that are not kept with [`Keep::Top`].
 const DROPPED_LEVELS: usize = 8;
+
+impl Keep {
+    /// What to keep of a codeword of `2^log_words` words that is opened soon: what memory would not miss.
+    #[must_use]
+    pub fn of_size(log_words: usize) -> Self {
+        if log_words <= LOG_KEPT { Self::Codeword } else { Self::Top }
+    }
+}
 
 /// A commitment to columns.
 #[derive(Clone)]
 pub struct Codeword {
     tree: Tree,
     log_inverse_rate: usize,
-    /// Batches of columns, each row after row; empty if they are encoded again.
-    batches: Vec<Vec<Value>>,
+    /// Blocks of every [`BLOCK`] columns, each row after row; none if they are encoded again.
+    batches: Vec<Vec<Vec<Value>>>,
 }
 
 /// Opened rows.
@@ -60,20 +64,23 @@ impl Codeword {
     /// Encode and commit to columns.
     #[must_use]
     pub fn new(columns: &impl Columns, log_inverse_rate: usize, keep: Keep) -> Self {
+        let transform = Transform::new(columns.variables() + log_inverse_rate);
+        let block_rows = 1 << Transform::log_block(columns.variables());
         let mut leaves = Leaves::new(1 << (columns.variables() + log_inverse_rate), columns.count());
-        let firsts: Vec<usize> = (0..columns.count()).step_by(BATCH).collect();
-        let batch = |&first: &usize| encode(columns, first, log_inverse_rate);
-        let (batches, lowest) = match keep {
-            Keep::Codeword => (firsts.par_iter().map(batch).collect(), 0),
-            Keep::Top => (Vec::new(), DROPPED_LEVELS),
-        };
-        for first in &firsts {
-            let width = BATCH.min(columns.count() - first);
-            match batches.get(first / BATCH) {
-                Some(rows) => leaves.absorb(rows, width),
-                None => leaves.absorb(&batch(first), width),
+        let mut batches = Vec::new();
+        for first in (0..columns.count()).step_by(BLOCK) {
+            let width = BLOCK.min(columns.count() - first);
+            let blocks = leaves.absorb(width, block_rows, |absorb| {
+                transform.encode(columns, first, width, |block, rows| {
+                    absorb(block, rows);
+                    if keep == Keep::Codeword { rows.to_vec() } else { Vec::new() }
+                })
+            });
+            if keep == Keep::Codeword {
+                batches.push(blocks);
             }
         }
+        let lowest = if keep == Keep::Codeword { 0 } else { DROPPED_LEVELS };
         Self { tree: leaves.into_tree(lowest), log_inverse_rate, batches }
     }
 
@@ -87,19 +94,27 @@ impl Codeword {
     #[must_use]
     pub fn rows(&self, columns: &impl Columns, positions: &[usize]) -> Vec<Value> {
         let count = columns.count();
+        let log_block = Transform::log_block(columns.variables());
         let mut rows = vec![Value::ZERO; positions.len() * count];
-        for first in (0..count).step_by(BATCH) {
-            let width = BATCH.min(count - first);
-            let encoded;
-            let values = match self.batches.get(first / BATCH) {
-                Some(values) => values,
-                None => {
-                    encoded = encode(columns, first, self.log_inverse_rate);
-                    &encoded
-                }
+        let mut transform = None;
+        for (batch, first) in (0..count).step_by(BLOCK).enumerate() {
+            let width = BLOCK.min(count - first);
+            // Queried rows of a block, one after the other.
+            let pick = |block: usize, own: &[Value]| -> Vec<Value> {
+                let from = positions.partition_point(|position| position >> log_block < block);
+                let queried = positions[from..].iter().take_while(|&position| position >> log_block == block);
+                let row = |position: &usize| position & ((1 << log_block) - 1);
+                queried.flat_map(|position| &own[row(position) * width..][..width]).copied().collect()
             };
-            for (row, &position) in rows.chunks_mut(count).zip(positions) {
-                row[first..first + width].copy_from_slice(&values[position * width..(position + 1) * width]);
+            let picked: Vec<Vec<Value>> = match self.batches.get(batch) {
+                Some(blocks) => blocks.iter().enumerate().map(|(block, own)| pick(block, own)).collect(),
+                None => transform
+                    .get_or_insert_with(|| Transform::new(columns.variables() + self.log_inverse_rate))
+                    .encode(columns, first, width, pick),
+            };
+            let picked = picked.concat();
+            for (row, own) in rows.chunks_exact_mut(count).zip(picked.chunks_exact(width)) {
+                row[first..first + width].copy_from_slice(own);
             }
         }
         rows
@@ -131,25 +146,4 @@ impl Codeword {
         });
         OpenedRows { entries, siblings }
     }
-}
-
-/// The codewords of the batch of columns that begins at `first`, row after row.
-fn encode(columns: &impl Columns, first: usize, log_inverse_rate: usize) -> Vec<Value> {
-    let width = BATCH.min(columns.count() - first);
-    let height = 1 << columns.variables();
-    let mut messages = vec![Value::ZERO; width * height];
-    messages.par_chunks_mut(height).enumerate().for_each(|(column, output)| columns.read(first + column, output));
-    // Room for the codeword, so that encoding does not move the messages.
-    let mut rows = Vec::with_capacity((width * height) << log_inverse_rate);
-    rows.resize(width * height, Value::ZERO);
-    let task = 1 << 10;
-    rows.par_chunks_mut(width * task).enumerate().for_each(|(part, rows)| {
-        for (row, entries) in rows.chunks_mut(width).enumerate() {
-            for (column, entry) in entries.iter_mut().enumerate() {
-                *entry = messages[column * height + part * task + row];
-            }
-        }
-    });
-    drop(messages);
-    CircleCode.encode_batch(RowMajorMatrix::new(rows, width), log_inverse_rate).values
 }

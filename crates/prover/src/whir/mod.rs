@@ -3,6 +3,7 @@
 mod cells;
 mod codeword;
 mod coordinates;
+mod transform;
 
 pub use cells::{Cells, Tiles};
 pub use codeword::{Codeword, Columns, Keep, OpenedRows};
@@ -11,6 +12,7 @@ pub use coordinates::Coordinates;
 use obelysk_statement::eq::{eq, eq_table};
 use obelysk_statement::fiat_shamir::{FiatShamir, Label};
 use obelysk_statement::whir::{ClaimGroup, Code, OpeningPlan, powers, row_coordinates};
+use obelysk_statement::words::CHALLENGE_WORDS;
 use obelysk_statement::{Challenge, Value};
 use obelysk_verifier::whir::{Fold, Opening, Rows};
 use p3_field::PrimeCharacteristicRing;
@@ -63,7 +65,7 @@ impl<C: Cells> Committed for CommittedTiles<'_, C> {
     }
 }
 
-/// A codeword of the challenges' field, always kept.
+/// A codeword of the challenges' field.
 struct CommittedFold {
     codeword: Codeword,
     values: Coordinates,
@@ -74,7 +76,8 @@ impl CommittedFold {
     fn new(values: &Coordinates, code: &Code) -> Self {
         let values = values.clone();
         let columns = ChallengeColumns { values: &values, fold: code.fold };
-        let codeword = Codeword::new(&columns, code.log_inverse_rate, Keep::Codeword);
+        let words = values.len().trailing_zeros() as usize + CHALLENGE_WORDS.trailing_zeros() as usize;
+        let codeword = Codeword::new(&columns, code.log_inverse_rate, Keep::of_size(words + code.log_inverse_rate));
         Self { codeword, values, fold: code.fold }
     }
 

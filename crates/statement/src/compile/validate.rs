@@ -85,8 +85,11 @@ pub fn validate_description(description: &ModelDescription) -> Result<(), Compil
             }
         }
     }
-    if description.windows.len() != shape.layers || description.windows.contains(&Some(0)) {
-        return unsupported(format!("windows {:?} of {} layers", description.windows, shape.layers));
+    if description.windows.len() != shape.layers {
+        return unsupported(format!("{} windows of {} layers", description.windows.len(), shape.layers));
+    }
+    if description.windows.contains(&Some(0)) {
+        return unsupported("a layer whose window is 0: it sees no position".into());
     }
     validate_rotary(&description.rotary)?;
     let attention = &description.attention;

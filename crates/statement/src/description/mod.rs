@@ -3,6 +3,7 @@
 
 mod claim;
 mod formats;
+mod unique_keys;
 
 use std::collections::BTreeMap;
 
@@ -48,6 +49,7 @@ pub struct ModelDescription {
     /// Fractional bits of the head's weights: what a logit is worth. No relation depends on it.
     pub head_fraction: u32,
     /// Certified bounds of each weight tensor, by name. What the digest's recomputation checks.
+    #[serde(deserialize_with = "unique_keys::deserialize")]
     pub weights: BTreeMap<String, WeightBound>,
     /// BLAKE3 of the quantised weights, lower-case hex.
     pub weights_digest: String,

@@ -29,6 +29,8 @@ pub struct StackedTile {
 pub struct Stack {
     /// In the caller's order.
     pub tiles: Vec<StackedTile>,
+    /// The tiles by their place in a column.
+    order: Vec<usize>,
     /// Binary logarithm of the number of columns.
     pub fold: usize,
     /// Variables of the polynomial.
@@ -100,14 +102,23 @@ impl Stack {
         order.sort_by_key(|&tile| std::cmp::Reverse(arities[tile].max(fold)));
         let mut tiles = vec![StackedTile { arity: 0, column_arity: 0, offset: 0 }; arities.len()];
         let mut used = 0;
-        for tile in order {
+        for &tile in &order {
             let arity = arities[tile];
             let column_arity = arity.max(fold) - fold;
             tiles[tile] = StackedTile { arity, column_arity, offset: used };
             used += 1 << column_arity;
         }
         let variables = (fold + used.next_power_of_two().trailing_zeros() as usize).max(least);
-        Self { tiles, fold, variables }
+        Self { tiles, order, fold, variables }
+    }
+
+    /// Tiles that have cells between two places of a column.
+    #[must_use]
+    pub fn tiles_between(&self, from: usize, to: usize) -> &[usize] {
+        let end = |&tile: &usize| self.tiles[tile].offset + self.tiles[tile].length();
+        let first = self.order.partition_point(|tile| end(tile) <= from);
+        let count = self.order[first..].partition_point(|&tile| self.tiles[tile].offset < to);
+        &self.order[first..first + count]
     }
 
     /// Variables of a column.

@@ -60,7 +60,11 @@ pub fn validate(spec: &ModelCacheSpec) -> Result<Valid, Unsupported> {
     let calibration = prepare.quantize.as_ref().is_some_and(|quantize| quantize.calibration.is_some());
     let later = [
         (calibration, "spec.prepare.quantize.calibration", "leave it out: the quantiser has texts of its own"),
-        (prepare.profiles.iter().any(|profile| *profile != Profile::Blake3), "spec.prepare.profiles", "use [Blake3]"),
+        (
+            prepare.profiles.iter().any(|profile| !matches!(profile, Profile::Blake2s | Profile::Blake3)),
+            "spec.prepare.profiles",
+            "use [Blake2s]",
+        ),
         (
             retention.evict_after_unused_seconds.is_some() && spec.storage.claim.is_none(),
             "spec.retention.evictAfterUnusedSeconds",

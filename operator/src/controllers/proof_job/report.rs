@@ -127,7 +127,7 @@ pub fn record_proof(status: &mut ProofJobStatus, result: &StepResult, folder_uri
             verified: false,
             proving_seconds: format!("{:.2}", proof.proving_seconds),
             submission_ready: false,
-            not_ready_reason: Some("aggregated weight binding in profile blake3 is for off-chain verification".into()),
+            not_ready_reason: Some("no contract that checks this specification is known to this version".into()),
         });
     }
     for time in &result.steps {

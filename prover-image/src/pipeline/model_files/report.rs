@@ -4,11 +4,11 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use obelysk_hub::{HubError, Progress, RemoteFile};
+use obelysk_prover::commitment_bytes;
 
 use crate::failure::{ExitCode, Failure};
 use crate::memory;
 use crate::pipeline::Observer;
-use crate::pipeline::prepare::commitment_bytes;
 
 /// Reports of a download come at most this often.
 const REPORT_EVERY: Duration = Duration::from_millis(500);

@@ -6,7 +6,7 @@ use obelysk_statement::relation::Linear;
 use obelysk_statement::schedule::{LOOKUP_GRINDING, Schedule, first_fold};
 use obelysk_statement::security::{Phase, SecurityReport, TARGET_BITS};
 use obelysk_statement::table::TableRows;
-use obelysk_statement::whir::{OpeningPlan, Stack, opening_error};
+use obelysk_statement::whir::{OpeningPlan, Stack, opening_error, terms};
 use obelysk_statement::{CompileError, Statement};
 use obelysk_tests::sketch::{Sketch, lookup};
 use obelysk_tests::small::{HEADER, Small};
@@ -90,6 +90,32 @@ fn openings_have_these_bits() {
         format!("{bits:.6} {grinding}")
     });
     assert_eq!(shown, pinned.map(|(.., line)| line));
+}
+
+#[test]
+fn the_error_of_an_opening_has_these_terms() {
+    let plan = OpeningPlan::new(Stack::new(&[18], 6, 0), &Schedule::new(18, 6)).unwrap();
+    let shown: Vec<String> =
+        terms(&plan, 100).iter().map(|term| format!("{} {:.2} {}", term.name, term.bits, term.count)).collect();
+    let pinned = [
+        "claims 116.37 1",
+        "proximity 105.00 6",
+        "sumcheck 125.00 6",
+        "queries 106.48 1",
+        "combination 131.23 1",
+        "proximity 108.00 4",
+        "sumcheck 122.00 4",
+        "queries 106.48 1",
+        "combination 131.23 1",
+        "proximity 112.00 4",
+        "sumcheck 122.00 4",
+        "queries 106.48 1",
+        "sumcheck 122.00 4",
+    ];
+    assert_eq!(shown, pinned);
+    let sum: f64 = terms(&plan, 100).iter().map(|term| term.count as f64 * (-term.bits).exp2()).sum();
+    assert!((opening_error("opening", &plan, 100).bits + sum.log2()).abs() < 1e-9);
+    assert!(terms(&plan, 1).iter().all(|term| term.name != "claims"));
 }
 
 /// A statement that looks a constant up at `2^bits` places.

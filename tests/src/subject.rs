@@ -24,7 +24,7 @@ pub struct Subject {
     /// What is proven.
     pub statement: Statement,
     /// The weights with their commitment.
-    pub committed: CommittedModel,
+    pub committed: Arc<CommittedModel>,
     /// Values of the witness tensors, multiplicities apart.
     pub witness: Assignment,
 }
@@ -98,7 +98,7 @@ impl Subject {
         let statement = compile(&model.description, &inferences).expect("a sound statement");
         let (witness, _) = engine.witness(&inferences).expect("the engine's own answers");
         let committed = CommittedModel::new(&statement, Arc::clone(&model.weights)).expect("a supported size");
-        Self { inferences, statement, committed, witness, model }
+        Self { inferences, statement, committed: Arc::new(committed), witness, model }
     }
 
     /// Let every windowed layer see `window` positions only, and the model answer anew.

@@ -104,3 +104,14 @@ fn a_proof_has_a_hundred_bits_in_every_phase_together() {
         assert_eq!(names, ["lookups", "sumchecks", "weight opening", "witness opening"]);
     }
 }
+
+#[test]
+fn the_bundled_model_has_these_bits() {
+    let (subject, proof) = &*SUBJECT;
+    let report = verify(&subject.statement, &subject.claim().header(), subject.committed.root(), proof).unwrap();
+    let lines: Vec<String> =
+        report.phases.iter().map(|phase| format!("{} {:.2} {}", phase.name, phase.bits, phase.grinding)).collect();
+    let pinned = ["lookups 114.81 16", "sumchecks 107.78 0", "weight opening 101.80 16", "witness opening 101.45 16"];
+    assert_eq!(lines, pinned);
+    assert_eq!(format!("{:.2}", report.bits()), "100.60");
+}

@@ -141,6 +141,20 @@ fn a_tensor_without_a_certificate_supports_no_equation() {
 }
 
 #[test]
+fn a_product_over_a_tensor_without_a_certificate_does_not_compile() {
+    let relation = Relation::Product {
+        output: Linear { terms: vec![(1, at(2))], constant: 0 },
+        contractions: vec![Contraction { coefficient: 1, left: at(0), right: at(1) }],
+        summed: Vec::new(),
+    };
+    let mut forged = statement(4, &[("x", 0, 1), ("y", 0, 1), ("z", 0, 1)], relation);
+    assert!(forged.check().is_ok());
+    forged.tensors[2].kind = TensorKind::Witness;
+    forged.tensors[2].certificate = Certificate::None;
+    assert!(matches!(forged.check(), Err(CompileError::Uncertified { .. })));
+}
+
+#[test]
 fn a_lookup_certificate_needs_its_lookup() {
     let mut forged = statement(4, &[("x", 0, 15)], rows(&[(1, &[0])]));
     forged.tensors[0].kind = TensorKind::Witness;

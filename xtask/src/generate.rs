@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::{Result, bail};
 use clap::Args;
 
-use crate::root;
+use crate::{process, root};
 
 /// Arguments of `generate`.
 #[derive(Args)]
@@ -43,4 +44,12 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         println!("wrote {}", path.display());
     }
     Ok(())
+}
+
+/// Write the generated files, and let the test that pins proofs pin those of the code as it is.
+pub fn bless() -> Result<()> {
+    run(&Arguments { check: false })?;
+    let mut command = Command::new(env!("CARGO"));
+    command.current_dir(root()).env("OBELYSK_BLESS", "1");
+    process::run(command.args(["test", "--release", "--package", "obelysk-tests", "--test", "golden"]))
 }

@@ -1,4 +1,4 @@
-//! What a developer does with this repository besides editing it: demo, test, fuzz, bench, image, model, cluster, generate, tidy.
+//! What a developer does with this repository besides editing it: demo, test, mutants, fuzz, bench, image, model, cluster, generate, tidy.
 
 mod bench;
 mod cluster;
@@ -7,6 +7,7 @@ mod fuzz;
 mod generate;
 mod image;
 mod model;
+mod mutants;
 mod process;
 mod provisioner;
 mod test;
@@ -31,6 +32,8 @@ enum Task {
     Demo(demo::Arguments),
     /// Every test, from unit to cluster, and where the time went.
     Test(test::Arguments),
+    /// Break every check of the proof system in turn: a named test has to fail each time.
+    Mutants(mutants::Arguments),
     /// Feed the verifier with files that nobody made.
     Fuzz(fuzz::Arguments),
     /// Measure, and print one JSON line per figure.
@@ -58,6 +61,7 @@ fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
         Task::Demo(arguments) => demo::run(&arguments),
         Task::Test(arguments) => test::run(&arguments),
+        Task::Mutants(arguments) => mutants::run(&arguments),
         Task::Fuzz(arguments) => fuzz::run(&arguments),
         Task::Bench(arguments) => bench::run(&arguments),
         Task::Image => image::build().map(|image| println!("{} {}", image.tag, image.path.display())),
@@ -65,7 +69,7 @@ fn main() -> anyhow::Result<()> {
         Task::Cluster(arguments) => cluster::run(&arguments),
         Task::Tools => tools::ensure().map(|tools| println!("{}", tools.kubernetes.display())),
         Task::Generate(arguments) => generate::run(&arguments),
-        Task::Bless => generate::run(&generate::Arguments { check: false }),
+        Task::Bless => generate::bless(),
         Task::Tidy => tidy::run(),
         Task::Provisioner(arguments) => provisioner::run(&arguments),
     }

@@ -176,7 +176,7 @@ fn subcommands(file: &str, declaration: &str) -> Result<BTreeSet<String>> {
 }
 
 /// Files of the repository with an extension, build outputs apart.
-fn files(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {
+pub fn files(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();

@@ -20,6 +20,8 @@ static DESCRIPTIONS: LazyLock<[ModelDescription; 2]> = LazyLock::new(|| {
 });
 
 type Change = fn(&mut ModelDescription);
+/// A part of a description.
+type Of<T> = fn(&mut ModelDescription) -> &mut T;
 
 fn refusal(of: usize, change: impl FnOnce(&mut ModelDescription)) -> Option<String> {
     let mut description = DESCRIPTIONS[of].clone();
@@ -96,7 +98,7 @@ fn norms_have_limits() {
         |norm| norm.highest_bits = 0,
     ];
     for (place, change) in changes.into_iter().enumerate() {
-        let of: [fn(&mut ModelDescription) -> &mut Norm; 3] = [
+        let of: [Of<Norm>; 3] = [
             |model| &mut model.hidden_norm,
             |model| &mut model.head_norms.as_mut().expect("a model with them").query,
             |model| &mut model.head_norms.as_mut().expect("a model with them").key,
@@ -163,7 +165,7 @@ fn windows_and_rotary_positions_have_limits() {
 
 #[test]
 fn roundings_have_limits() {
-    let of: [(&str, fn(&mut ModelDescription) -> &mut Rounding); 7] = [
+    let of: [(&str, Of<Rounding>); 7] = [
         ("query", |model| &mut model.attention.query_rounding),
         ("key", |model| &mut model.attention.key_rounding),
         ("score", |model| &mut model.attention.score_rounding),

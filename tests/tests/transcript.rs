@@ -9,6 +9,9 @@ use obelysk_tests::small::{HEADER, Small};
 use obelysk_tests::subject::{Subject, fixture};
 use obelysk_verifier::verify;
 
+/// A change, and what it is.
+type Change<T> = (&'static str, fn(&mut T));
+
 fn first_challenge(header: &[u8], statement: &Statement, root: [u8; 32]) -> Challenge {
     sample(&mut start(header, statement, &root))
 }
@@ -37,7 +40,7 @@ fn a_challenge_depends_on_the_root_of_the_weights() {
 #[test]
 fn a_challenge_depends_on_every_part_of_the_statement() {
     let honest = Small::new().statement;
-    let changes: [(&str, fn(&mut Statement)); 8] = [
+    let changes: [Change<Statement>; 8] = [
         ("size of an axis", |statement| statement.axes[0].size += 1),
         ("name of a tensor", |statement| statement.tensors[0].name.push('2')),
         ("interval of a tensor", |statement| statement.tensors[0].interval.high += 1),
@@ -128,7 +131,7 @@ fn claim() -> Claim {
 
 #[test]
 fn a_header_holds_every_field_of_a_claim() {
-    let changes: [(&str, fn(&mut Claim)); 12] = [
+    let changes: [Change<Claim>; 12] = [
         ("specification", |claim| claim.specification += 1),
         ("nonce", |claim| claim.nonce = "01".repeat(32)),
         ("model digest", |claim| claim.model_digest = "01".repeat(32)),

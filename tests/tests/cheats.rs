@@ -121,6 +121,19 @@ fn the_second_best_token_is_refused() {
 }
 
 #[test]
+fn a_branch_that_is_left_out_of_the_stream_is_refused() {
+    // What the first feed-forward block reads is what the first attention read.
+    let trusted = &*TRUSTED;
+    let first_layer = trusted.witness["attention_input.low"].len() / trusted.model.description.shape.layers;
+    let change = |tensor: &str, place: usize, value: i64| match tensor.strip_prefix("feed_forward_input.") {
+        Some(limb) if place < first_layer => trusted.witness[&format!("attention_input.{limb}")][place].into(),
+        _ => value,
+    };
+    let cheat = Cheat::of_change("the first attention is left out of the stream", trusted, &change);
+    refuses(trusted, vec![(cheat, vec!["feed_forward_input: attention input and branch"])]);
+}
+
+#[test]
 fn the_relations_have_one_solution_and_it_is_the_engine_s() {
     for trusted in [&*TRUSTED, &*WINDOWED] {
         let solved = Solver::new(&trusted.statement, &trusted.model.weights, &|_, _, value| value).solve();
@@ -198,6 +211,7 @@ fn there_are_more_than_two_hundred_attacks() {
         ("with other constants", CONSTANTS.len() + CONSTANTS_OF_WINDOWS.len()),
         ("with other weights", TRUSTED.model.weights.len() + WINDOWED.model.weights.len() + 1),
         ("with other tokens", 2 + answers::LIES.len()),
+        ("with a branch that is left out", 1),
     ];
     counts.iter().for_each(|(kind, count)| println!("{count:4} attacks {kind}"));
     let total: usize = counts.iter().map(|(_, count)| count).sum();

@@ -1,6 +1,7 @@
 //! What a stranger is given: a folder of three files, none of which is believed.
 
 use std::fs;
+use std::path::Path;
 use std::sync::LazyLock;
 
 use obelysk_model::quantize::{Precision, QuantizedModel};
@@ -12,6 +13,9 @@ use obelysk_tests::subject::{Subject, fixture, prove_whatever, quantized};
 use obelysk_verifier::folder::{Expectations, FolderError, ProofFolder};
 use rayon::prelude::*;
 use serde_json::Value;
+
+/// A change, and what it is or is refused with.
+type Named<T> = (&'static str, T);
 
 /// Two models of the same shapes, and a proof of the first.
 struct Fixture {
@@ -57,7 +61,7 @@ fn another_model_under_a_trusted_digest_is_refused() {
 
 #[test]
 fn constants_of_a_model_are_not_outside_of_its_digest() {
-    let changes: [(&str, fn(&mut ModelDescription)); 9] = [
+    let changes: [Named<fn(&mut ModelDescription)>; 9] = [
         ("score step", |model| model.attention.score_step += 1),
         ("epsilon", |model| model.hidden_norm.epsilon += 1),
         ("numerator of roots", |model| model.hidden_norm.constant += 1),
@@ -236,7 +240,7 @@ fn what_is_expected_is_compared() {
 
 #[test]
 fn files_are_read_within_bounds() {
-    let written = |change: fn(&std::path::Path)| {
+    let written = |change: fn(&Path)| {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path();
         let Fixture { folder: proof, .. } = &*FIXTURE;
@@ -247,7 +251,7 @@ fn files_are_read_within_bounds() {
         ProofFolder::read(path)
     };
     assert!(written(|_| {}).unwrap().check(&Expectations::default()).is_ok());
-    let changes: [(&str, fn(&std::path::Path)); 5] = [
+    let changes: [Named<fn(&Path)>; 5] = [
         ("bytes", |path| fs::write(path.join("proof.bin"), vec![0; (16 << 20) + 1]).unwrap()),
         ("bytes", |path| fs::write(path.join("model.json"), vec![b' '; (16 << 20) + 1]).unwrap()),
         ("No such file", |path| fs::remove_file(path.join("statement.json")).unwrap()),

@@ -145,8 +145,11 @@ fn a_linear_relation_that_does_not_hold_is_contradicted() {
     assert_eq!(equation(honestly(wrong)), "linear relation");
 }
 
+/// A change of the values, and what it is.
+type Change = (&'static str, fn(&mut Small));
+
 /// Values in no row of their table.
-fn misses() -> [(&'static str, fn(&mut Small)); 4] {
+fn misses() -> [Change; 4] {
     [
         ("a value that is too large for its range", |small| {
             *small.entry("a", 3) = 16;

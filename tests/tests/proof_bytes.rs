@@ -67,19 +67,9 @@ fn a_proof_that_is_cut_or_continued_is_refused() {
 }
 
 #[test]
-fn a_count_in_more_bytes_than_it_needs_is_refused() {
-    let (subject, proof) = &*SUBJECT;
-    // The witness commitment: that there is one, and that it has one root.
-    assert_eq!(proof[..2], [1, 1]);
-    let padded = [&[1, 0x81, 0], &proof[2..]].concat();
-    let refused = subject.verify(&padded).unwrap_err().to_string();
-    assert!(refused.contains("canonical"), "{refused}");
-}
-
-#[test]
 fn the_same_inference_gives_the_same_bytes_on_any_number_of_threads() {
     let (subject, proof) = &*SUBJECT;
-    for threads in [1, 2, 5] {
+    for threads in [1, 2, 7] {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let again = pool.install(|| subject.prove(&subject.witness).unwrap());
         assert!(again == *proof, "other bytes on {threads} threads");

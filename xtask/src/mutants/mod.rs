@@ -57,35 +57,38 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let tests: BTreeSet<&str> = mutants.iter().map(|mutant| mutant.test.as_str()).collect();
     let tests: Vec<&str> = tests.into_iter().collect();
     let passing = in_parallel(arguments.jobs, &tests, |test| passes(&copy, &binaries, test, None));
-    for (test, (passed, _)) in tests.iter().zip(passing) {
+    for (test, passed) in tests.iter().zip(passing) {
         if !passed? {
             bail!("{test} does not pass without a mutant");
         }
     }
     println!("{} tests pass without a mutant\n", tests.len());
     let results = in_parallel(arguments.jobs, &mutants, |mutant| {
-        passes(&copy, &binaries, &mutant.test, Some(&mutant.name)).map(|passed| !passed)
+        let start = Instant::now();
+        let killed = !passes(&copy, &binaries, &mutant.test, Some(&mutant.name))?;
+        tell(mutant, killed, start.elapsed());
+        Ok(killed)
     });
-    let results: Vec<(bool, Duration)> =
-        results.into_iter().map(|(killed, time)| Ok((killed?, time))).collect::<Result<_>>()?;
-    report(&mutants, &results)
+    judge(&mutants, &results.into_iter().collect::<Result<Vec<bool>>>()?)
 }
 
-/// Print what became of each mutant; an error if too few were killed.
-fn report(mutants: &[Mutant], results: &[(bool, Duration)]) -> Result<()> {
-    for (mutant, (killed, time)) in mutants.iter().zip(results) {
-        let packages: BTreeSet<&str> = mutant.change.iter().map(|change| change.package.as_str()).collect();
-        let packages: Vec<&str> = packages.into_iter().collect();
-        let outcome = if *killed { "killed" } else { "SURVIVED" };
-        let seconds = time.as_secs_f64();
-        println!("{outcome:8} {seconds:6.1} s  {:20} {}  [{}]", packages.join(", "), mutant.name, mutant.test);
-        match &mutant.survives {
-            Some(reason) if !killed => println!("         as it may: {reason}"),
-            Some(_) => println!("         although it may survive: take `survives` out"),
-            None => {}
-        }
+/// Print what became of a mutant.
+fn tell(mutant: &Mutant, killed: bool, time: Duration) {
+    let packages: BTreeSet<&str> = mutant.change.iter().map(|change| change.package.as_str()).collect();
+    let packages: Vec<&str> = packages.into_iter().collect();
+    let outcome = if killed { "killed" } else { "SURVIVED" };
+    let seconds = time.as_secs_f64();
+    println!("{outcome:8} {seconds:6.1} s  {:20} {}  [{}]", packages.join(", "), mutant.name, mutant.test);
+    match &mutant.survives {
+        Some(reason) if !killed => println!("         as it may: {reason}"),
+        Some(_) => println!("         although it may survive: take `survives` out"),
+        None => {}
     }
-    let killed = results.iter().filter(|(killed, _)| *killed).count();
+}
+
+/// Print the score; an error if too few were killed.
+fn judge(mutants: &[Mutant], results: &[bool]) -> Result<()> {
+    let killed = results.iter().filter(|killed| **killed).count();
     println!("\n{killed} of {} mutants killed", mutants.len());
     if killed * 100 < SCORE_MIN * mutants.len() {
         bail!("fewer than {SCORE_MIN} of a hundred");
@@ -93,7 +96,7 @@ fn report(mutants: &[Mutant], results: &[(bool, Duration)]) -> Result<()> {
     let unexpected: Vec<&str> = mutants
         .iter()
         .zip(results)
-        .filter(|(mutant, (killed, _))| !killed && mutant.survives.is_none())
+        .filter(|(mutant, killed)| !**killed && mutant.survives.is_none())
         .map(|(mutant, _)| mutant.name.as_str())
         .collect();
     if unexpected.is_empty() { Ok(()) } else { bail!("survived without a reason: {unexpected:?}") }
@@ -154,20 +157,48 @@ fn passes(copy: &Path, binaries: &BTreeMap<String, PathBuf>, test: &str, mutant:
     Ok(status.success())
 }
 
-/// Results in order, and how long each took.
-fn in_parallel<T: Sync, R: Send>(jobs: usize, items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<(R, Duration)> {
+/// Results in order.
+fn in_parallel<T: Sync, R: Send>(jobs: usize, items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let next = Mutex::new(0..items.len());
     let results = Mutex::new(BTreeMap::new());
     std::thread::scope(|scope| {
         for _ in 0..jobs.max(1) {
             scope.spawn(|| {
                 while let Some(place) = { next.lock().expect("no worker panics").next() } {
-                    let start = Instant::now();
                     let result = work(&items[place]);
-                    results.lock().expect("no worker panics").insert(place, (result, start.elapsed()));
+                    results.lock().expect("no worker panics").insert(place, result);
                 }
             });
         }
     });
     results.into_inner().expect("no worker panics").into_values().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mutants(count: usize, survives: Option<&str>) -> Vec<Mutant> {
+        let mutant = |place| Mutant {
+            name: format!("mutant {place}"),
+            test: "binary::test".into(),
+            survives: survives.map(Into::into),
+            change: Vec::new(),
+        };
+        (0..count).map(mutant).collect()
+    }
+
+    #[test]
+    fn a_survivor_needs_a_reason_and_reasons_do_not_lower_the_score() {
+        let one_survives: Vec<bool> = (0..100).map(|place| place > 0).collect();
+        assert!(judge(&mutants(100, None), &[true; 100]).is_ok());
+        assert!(judge(&mutants(100, None), &one_survives).is_err());
+        assert!(judge(&mutants(100, Some("nothing reads it")), &one_survives).is_ok());
+        assert!(judge(&mutants(10, Some("nothing reads it")), &one_survives[..10]).is_err());
+    }
+
+    #[test]
+    fn results_come_in_the_order_of_their_items() {
+        assert_eq!(in_parallel(3, &[5, 1, 4], |item| item * 2), [10, 2, 8]);
+    }
 }

@@ -17,6 +17,9 @@ fn first_challenge(header: &[u8], statement: &Statement, root: Digest) -> Challe
     FiatShamir::start(header, statement, root).challenge()
 }
 
+/// What is changed, and how.
+type Change<T> = (&'static str, fn(&mut T));
+
 #[test]
 fn a_challenge_depends_on_the_header() {
     let statement = Small::new().statement;
@@ -46,7 +49,7 @@ fn relation<'a>(statement: &'a mut Statement, name: &str) -> &'a mut Relation {
 #[test]
 fn a_challenge_depends_on_every_part_of_the_statement() {
     let honest = Small::new().statement;
-    let changes: [(&str, fn(&mut Statement)); 25] = [
+    let changes: [Change<Statement>; 25] = [
         ("size of an axis", |statement| statement.axes[0].size += 1),
         ("number of axes", |statement| drop(statement.axes.pop())),
         ("axes of a tensor", |statement| statement.tensors[0].axes.clear()),
@@ -226,7 +229,7 @@ fn claim() -> Claim {
 
 #[test]
 fn a_header_holds_every_field_of_a_claim() {
-    let changes: [(&str, fn(&mut Claim)); 12] = [
+    let changes: [Change<Claim>; 12] = [
         ("specification", |claim| claim.specification += 1),
         ("nonce", |claim| claim.nonce = "01".repeat(32)),
         ("model digest", |claim| claim.model_digest = "01".repeat(32)),

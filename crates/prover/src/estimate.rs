@@ -121,8 +121,8 @@ fn encoding(code: &Code) -> u64 {
 fn codeword(code: &Code, keep: Keep) -> u64 {
     let rows = 1u64 << code.log_rows();
     match keep {
-        Keep::Codeword => (VALUE * rows << code.fold) + 2 * DIGEST * rows,
-        Keep::Top => 2 * DIGEST * rows >> 8,
+        Keep::Codeword => ((VALUE * rows) << code.fold) + 2 * DIGEST * rows,
+        Keep::Top => (2 * DIGEST * rows) >> 8,
     }
 }
 
@@ -130,7 +130,7 @@ fn codeword(code: &Code, keep: Keep) -> u64 {
 fn lookups(plan: &Plan) -> u64 {
     let kept = cpu::kept(plan.log_leaves());
     let folded = if plan.log_leaves() > kept { CHALLENGE << (kept + 1) } else { 0 };
-    (4 * CHALLENGE << kept) + folded
+    ((4 * CHALLENGE) << kept) + folded
 }
 
 /// `eq` and factors of a box, before and after the first fold.

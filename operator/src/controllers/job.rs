@@ -100,11 +100,11 @@ pub fn name(owner: &str, step: &str, number: i32) -> String {
     format!("{owner}-{step}-{number}")
 }
 
-/// Memory of a pod that commits to a model or proves with it, as a quantity: the integers, their code word and its tree take at
-/// most 28 bytes for each weight, which has 2 in the model's files.
+/// Memory of a pod that quantises a model, commits to it or audits it, as a quantity: the integers and what encoding them holds take at most
+/// 7 bytes for each weight, which has 2 in the model's files; the rest is for what quantising reads at a time.
 #[must_use]
 pub fn memory_for_commitment(model_bytes: i64, least_mebibytes: i64) -> String {
-    format!("{}Mi", least_mebibytes.saturating_add(model_bytes.saturating_mul(14) >> 20))
+    format!("{}Mi", least_mebibytes.saturating_add(model_bytes.saturating_mul(6) >> 20))
 }
 
 /// The labels of everything that belongs to an owner.

@@ -50,7 +50,7 @@ mod tests {
         };
         for (rows, columns) in [(1, 1), (3, 200), (70_000, 2)] {
             let weights: Vec<Challenge> = (0..rows).map(challenge).collect();
-            let entry = |place: usize| if place % 5 == 0 { i16::MIN } else { (place * 31) as i16 };
+            let entry = |place: usize| if place.is_multiple_of(5) { i16::MIN } else { (place * 31) as i16 };
             let entries: Vec<i16> = (0..rows * columns).map(entry).collect();
             let expected: Vec<Challenge> = (0..columns)
                 .map(|column| {

@@ -84,7 +84,7 @@ impl Transform {
                         rows.iter_mut().skip(own).step_by(width).zip(&column).for_each(|(row, &entry)| *row = entry);
                     }
                 }
-                self.layers(rows, together * width, repeated, copy, outer);
+                self.layers(rows, repeated, copy, outer);
             });
             let blocks = (0..1usize << outer).into_par_iter().map(|place| {
                 let mut rows = Vec::with_capacity(width << inner);
@@ -92,7 +92,7 @@ impl Transform {
                     rows.extend_from_slice(&task[place * together * width..][..together * width]);
                 }
                 let block = (copy << outer) + place;
-                self.layers(&mut rows, width, repeated + outer, block, inner);
+                self.layers(&mut rows, repeated + outer, block, inner);
                 each(block, &rows)
             });
             results.extend(blocks.collect::<Vec<R>>());
@@ -100,8 +100,8 @@ impl Transform {
         results
     }
 
-    /// Transform one block of a layer, whose rows have `width` entries, through some layers.
-    fn layers(&self, rows: &mut [Value], width: usize, layer: usize, block: usize, count: usize) {
+    /// Transform one block of a layer, whose rows lie one after the other, through some layers.
+    fn layers(&self, rows: &mut [Value], layer: usize, block: usize, count: usize) {
         match count {
             0 => {}
             1 => {
@@ -119,7 +119,7 @@ impl Transform {
                 ];
                 two_layers([a, b, c, d], outer, [left, right]);
                 for (place, rows) in rows.chunks_exact_mut(quarter).enumerate() {
-                    self.layers(rows, width, layer + 2, 4 * block + place, count - 2);
+                    self.layers(rows, layer + 2, 4 * block + place, count - 2);
                 }
             }
         }

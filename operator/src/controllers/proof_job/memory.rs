@@ -104,7 +104,7 @@ mod tests {
     fn what_proves_nothing_gets_what_the_weights_take() {
         let cache = cache(Resolved { bytes: Some(1 << 30), ..Resolved::default() });
         let memory = memory_for(PROVE, &cache, &job(r#"{"tokens": [1], "maxNewTokens": 1}"#));
-        assert_eq!(memory, format!("{}Mi", 2048 + 14 * 1024));
+        assert_eq!(memory, format!("{}Mi", 2048 + 6 * 1024));
         assert_eq!(memory_for(FINISH, &cache, &job(r#"{"tokens": [1], "maxNewTokens": 1}"#)), memory);
     }
 }

@@ -43,6 +43,9 @@ fn refuses(of: usize, changes: &[(&str, Change)]) {
     println!("{} refusals", changes.len());
 }
 
+/// A part of a description, by its name.
+type Part<T> = (&'static str, fn(&mut ModelDescription) -> &mut T);
+
 #[test]
 fn sizes_have_limits() {
     refuses(
@@ -163,7 +166,7 @@ fn windows_and_rotary_positions_have_limits() {
 
 #[test]
 fn roundings_have_limits() {
-    let of: [(&str, fn(&mut ModelDescription) -> &mut Rounding); 7] = [
+    let of: [Part<Rounding>; 7] = [
         ("query", |model| &mut model.attention.query_rounding),
         ("key", |model| &mut model.attention.key_rounding),
         ("score", |model| &mut model.attention.score_rounding),

@@ -158,7 +158,7 @@ fn the_soundness_error_of_known_schedules_is_pinned() {
             bits(21, Role::Witness, 1134),
             bits(28, Role::Witness, 10_000),
         ],
-        [104.59, 102.07, 101.42, 101.53, 101.68]
+        [104.59, 102.07, 101.42, 101.45, 101.68]
     );
 }
 

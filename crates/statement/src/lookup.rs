@@ -1,9 +1,12 @@
 //! The leaves of the lookup argument: one block per tile of each lookup's box and one per table, largest first, so that
 //! every block starts at a multiple of its size.
 
-use crate::Statement;
+use p3_field::PrimeCharacteristicRing;
+
 use crate::axis::AxisTile;
+use crate::reduction::constant;
 use crate::relation::Relation;
+use crate::{Challenge, Statement};
 
 /// What a block of leaves holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,4 +60,14 @@ pub fn blocks(statement: &Statement) -> Vec<Block> {
 pub fn log_leaves(blocks: &[Block]) -> usize {
     let leaves: usize = blocks.iter().map(|block| 1usize << block.log_size).sum();
     leaves.next_power_of_two().trailing_zeros().max(1) as usize
+}
+
+/// What the columns of a leaf are subtracted from: `alpha - beta t` for table `t`.
+pub fn table_key([alpha, beta]: [Challenge; 2], table: usize) -> Challenge {
+    alpha - beta * constant(i64::try_from(table).expect("few tables"))
+}
+
+/// The weights of a leaf's columns: `1, beta^2, beta^3, ..`, as `beta` itself is the table's.
+pub fn column_powers(beta: Challenge) -> impl Iterator<Item = Challenge> {
+    std::iter::once(Challenge::ONE).chain(std::iter::successors(Some(beta * beta), move |&power| Some(power * beta)))
 }

@@ -1,9 +1,8 @@
 //! Leaves of the lookup argument, computed where they are needed: one over the key minus what is looked up, and minus a multiplicity over
 //! the key minus a table's row.
 
-use obelysk_statement::lookup::Source;
+use obelysk_statement::lookup::{Source, column_powers, table_key};
 use obelysk_statement::plan::Plan;
-use obelysk_statement::reduction::constant;
 use obelysk_statement::relation::{Access, Linear};
 use obelysk_statement::{AxisTile, Challenge, Relation, TableRows, Value};
 use p3_field::{BasedVectorSpace, PackedValue as _, PrimeCharacteristicRing};
@@ -52,13 +51,8 @@ pub(super) struct Run {
 }
 
 impl<'a> Leaves<'a> {
-    pub(super) fn new(plan: &'a Plan, tensors: &'a Tensors<'a>, [alpha, beta]: [Challenge; 2]) -> Self {
+    pub(super) fn new(plan: &'a Plan, tensors: &'a Tensors<'a>, keys: [Challenge; 2]) -> Self {
         let statement = plan.statement;
-        let powers = |columns: usize| -> Vec<Challenge> {
-            let mut powers = vec![Challenge::ONE, beta * beta];
-            powers.extend(std::iter::successors(Some(beta * beta * beta), |power| Some(*power * beta)).take(columns));
-            powers
-        };
         let block = |block: &'a obelysk_statement::lookup::Block| {
             let (table, numerators, columns): (usize, _, Vec<Column>) = match &block.source {
                 Source::Table(position) => {
@@ -88,8 +82,8 @@ impl<'a> Leaves<'a> {
                     (usize::from(lookup.table.0), numerators, lookup.columns.iter().map(column).collect())
                 }
             };
-            let base = alpha - beta * constant(i64::try_from(table).expect("few tables"));
-            let columns = powers(columns.len()).into_iter().zip(columns).collect();
+            let base = table_key(keys, table);
+            let columns = column_powers(keys[1]).zip(columns).collect();
             Block { offset: block.offset, size: 1 << block.log_size, numerators, base, columns }
         };
         Self { blocks: plan.blocks.iter().map(block).collect(), variables: plan.log_leaves() }

@@ -2,16 +2,16 @@
 
 use p3_field::PrimeCharacteristicRing;
 
-use super::{Claims, Equation, Sum, constant};
+use super::{Claims, Equation, Sum};
 use crate::eq::eq_at;
-use crate::lookup::{Block, Source};
+use crate::lookup::{Block, Source, column_powers, table_key};
 use crate::point::{AxisPoints, Coordinate, inside_tile};
 use crate::relation::{Access, Relation};
 use crate::{AxisTile, Challenge};
 
 impl Claims<'_> {
     /// Numerators and denominators of the leaves at the point where the tree ends.
-    pub fn lookup(&mut self, blocks: &[Block], [alpha, beta]: [Challenge; 2], point: &[Challenge]) -> [Equation; 2] {
+    pub fn lookup(&mut self, blocks: &[Block], keys: [Challenge; 2], point: &[Challenge]) -> [Equation; 2] {
         let mut numerators = Sum::default();
         let mut denominators = Sum::default();
         let mut covered = Challenge::ZERO;
@@ -20,8 +20,8 @@ impl Claims<'_> {
             let weight = eq_at(prefix, block.offset >> block.log_size);
             covered += weight;
             let (top, bottom) = match &block.source {
-                Source::Relation(position, parts) => self.lookup_tile(*position, parts, local, [alpha, beta]),
-                Source::Table(position) => self.table_rows(*position, local, [alpha, beta]),
+                Source::Relation(position, parts) => self.lookup_tile(*position, parts, local, keys),
+                Source::Table(position) => self.table_rows(*position, local, keys),
             };
             numerators.add(top.scaled(weight));
             denominators.add(bottom.scaled(weight));
@@ -39,7 +39,7 @@ impl Claims<'_> {
         position: usize,
         parts: &[AxisTile],
         local: &[Challenge],
-        [alpha, beta]: [Challenge; 2],
+        keys: [Challenge; 2],
     ) -> (Sum, Sum) {
         let statement = self.statement;
         let named = &statement.relations[position];
@@ -55,27 +55,23 @@ impl Claims<'_> {
             None => Sum { terms: Vec::new(), constant: Challenge::ONE },
             Some(mask) => self.access(mask, &points),
         };
-        let mut denominator = Sum { terms: Vec::new(), constant: alpha - beta * constant(i64::from(lookup.table.0)) };
-        let mut power = Challenge::ONE;
-        for (column, form) in lookup.columns.iter().enumerate() {
+        let mut denominator = Sum { terms: Vec::new(), constant: table_key(keys, usize::from(lookup.table.0)) };
+        for (form, power) in lookup.columns.iter().zip(column_powers(keys[1])) {
             let value = self.linear(form, &points, &[]);
             denominator.add(value.scaled(-power));
-            power *= if column == 0 { beta * beta } else { beta };
         }
         (numerator, denominator)
     }
 
-    fn table_rows(&mut self, position: usize, local: &[Challenge], [alpha, beta]: [Challenge; 2]) -> (Sum, Sum) {
+    fn table_rows(&mut self, position: usize, local: &[Challenge], keys: [Challenge; 2]) -> (Sum, Sum) {
         let table = &self.statement.tables[position];
         let multiplicity = self.statement.tensor(table.multiplicity);
         let coordinates = local.iter().map(|&value| Coordinate::Value(value)).collect();
         let points = AxisPoints::from([(multiplicity.axes[0], coordinates)]);
         let counts = self.access(&Access::new(table.multiplicity, &multiplicity.axes), &points);
-        let mut denominator = alpha - beta * constant(i64::try_from(position).expect("few tables"));
-        let mut power = Challenge::ONE;
-        for column in 0..table.rows.width() {
+        let mut denominator = table_key(keys, position);
+        for (column, power) in (0..table.rows.width()).zip(column_powers(keys[1])) {
             denominator -= power * table.rows.evaluate(column, local);
-            power *= if column == 0 { beta * beta } else { beta };
         }
         (counts.scaled(-Challenge::ONE), Sum { terms: Vec::new(), constant: denominator })
     }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use p3_field::{BasedVectorSpace, PrimeCharacteristicRing, PrimeField32};
+use p3_field::PrimeCharacteristicRing;
 
 mod lookup;
 mod opening;
@@ -15,6 +15,7 @@ use crate::layout::Role;
 use crate::plan::Committed;
 use crate::point::{AxisPoints, Coordinate, address, at_tile, indicator};
 use crate::relation::{Access, Linear, Relation, TensorKind};
+use crate::words::words_of;
 use crate::{Challenge, Statement, Value};
 
 pub use opening::Grouped;
@@ -48,19 +49,8 @@ pub struct Claims<'a> {
     commitments: &'a [Committed],
     /// Per commitment: tile and point of each claim.
     lists: Vec<Vec<(usize, Vec<Challenge>)>>,
-    /// Commitment, tile and point to the place in the list.
+    /// Commitment, tile and words of the point to the place in the list.
     known: BTreeMap<(usize, usize, Vec<u32>), usize>,
-}
-
-/// A total order of points.
-fn key(point: &[Challenge]) -> Vec<u32> {
-    let coordinates = |value: &Challenge| {
-        <Challenge as BasedVectorSpace<Value>>::as_basis_coefficients_slice(value)
-            .iter()
-            .map(PrimeField32::as_canonical_u32)
-            .collect::<Vec<u32>>()
-    };
-    point.iter().flat_map(coordinates).collect()
 }
 
 impl Sum {
@@ -135,7 +125,7 @@ impl<'a> Claims<'a> {
 
     fn claim(&mut self, commitment: usize, tile: usize, point: Vec<Challenge>) -> ClaimId {
         let list = &mut self.lists[commitment];
-        let index = *self.known.entry((commitment, tile, key(&point))).or_insert_with(|| {
+        let index = *self.known.entry((commitment, tile, words_of(&point))).or_insert_with(|| {
             list.push((tile, point));
             list.len() - 1
         });

@@ -40,7 +40,7 @@ pub fn prove(context: &Context, arguments: &ProveArguments) -> Result<Answer, Fa
         return estimate(&prepared, &log);
     }
     artifacts.discard_from(Step::Prove)?;
-    let (facts, _) = watch.step(Step::Prove, || prove::prove(&artifacts, prepared, &log, &nonce))?;
+    let (facts, _) = watch.step(Step::Prove, || prove::prove(&artifacts, &prepared, &log, &nonce))?;
     artifacts.finish()?;
     let mut text = format!(
         "{} bytes, {:.1} bits proven, {:.2} s\ncheck it    obelysk-verify {} --model-digest {}",

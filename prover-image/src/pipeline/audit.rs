@@ -67,15 +67,15 @@ impl AuditReport {
 /// The model that a folder is audited against.
 pub struct Original<'a> {
     /// Its digest.
-    pub digest: &'a str,
+    digest: &'a str,
     /// Its description.
-    pub description: &'a ModelDescription,
+    description: &'a ModelDescription,
     /// What it answers.
-    pub answers: Answers<'a>,
+    answers: Answers<'a>,
 }
 
 /// Answers of the integer engine that the log has no part in.
-pub enum Answers<'a> {
+enum Answers<'a> {
     /// Computed token by token from the weights.
     Replayed(IntegerModel<'a>),
     /// Computed by this very process when it proved them, in one pass over all tokens.
@@ -83,10 +83,19 @@ pub enum Answers<'a> {
 }
 
 impl<'a> Original<'a> {
-    /// A model whose weights are in memory.
+    /// A model that answers again.
     #[must_use]
     pub fn of(prepared: &'a Prepared) -> Self {
-        let answers = Answers::Replayed(IntegerModel::new(&prepared.model));
+        Self::answering(prepared, Answers::Replayed(IntegerModel::new(&prepared.model)))
+    }
+
+    /// A model whose answers this very process has proven.
+    #[must_use]
+    pub fn proven(prepared: &'a Prepared, answers: &'a [ProvenAnswer]) -> Self {
+        Self::answering(prepared, Answers::Proven(answers))
+    }
+
+    fn answering(prepared: &'a Prepared, answers: Answers<'a>) -> Self {
         Self { digest: &prepared.digest, description: &prepared.model.description, answers }
     }
 

@@ -121,7 +121,7 @@ pub struct ProvenAnswer {
 /// The inference is outside of what can be proven, the proof does not verify, or the folder cannot be written.
 pub fn prove(
     artifacts: &Artifacts,
-    prepared: Prepared,
+    prepared: &Prepared,
     log: &CapturedLog,
     nonce: &str,
 ) -> Result<(ProofFacts, Vec<ProvenAnswer>), Failure> {
@@ -139,7 +139,7 @@ pub fn prove(
         further: further.to_vec(),
     };
     let start = Instant::now();
-    let (statement, estimate) = statement(&prepared, &inferences)?;
+    let (statement, estimate) = statement(prepared, &inferences)?;
     let compiling = start.elapsed();
     require_memory(&estimate)?;
     let model = prepared.commit()?;
@@ -168,7 +168,7 @@ pub fn prove(
         security_bits: security.bits(),
         proving_seconds,
         phases,
-        model_digest: prepared.digest,
+        model_digest: prepared.digest.clone(),
         nonce: claim.nonce.clone(),
         log_head: log.head.clone(),
         log_entries: log.entries.len(),

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use super::agreement::Agreement;
-use super::audit::{self, Answers, AuditReport, Original};
+use super::audit::{self, AuditReport, Original};
 use super::capture::{self, CapturedLog};
 use super::inference::{self, FloatAnswer};
 use super::inputs::RunInputs;
 use super::model_files::{self, ModelFiles};
-use super::prepare::{self, Prepared};
-use super::prove::{self, ProofFacts, ProvenAnswer};
+use super::prepare;
+use super::prove::{self, ProofFacts};
 use super::quality::{self, Demand, QualityNote};
 use super::record::{self, StepTime, Stopwatch};
 use super::submit;
@@ -110,28 +110,22 @@ pub fn run_on(
     };
     let agreement = float.as_ref().map(|float| Agreement::of(float, &log.inferences()));
     record.integer_matches_float = agreement.as_ref().map(|agreement| agreement.tokens.clone());
-    let digest = prepared.digest.clone();
-    let description = prepared.model.description.clone();
-    // A proof consumes the weights; what it computed is audited in their place.
-    let (proof, computed) = if first <= Step::Prove {
+    let (proof, proven) = if first <= Step::Prove {
         let nonce = request.nonce.clone().unwrap_or_else(prove::random_nonce);
-        let (facts, answers) = watch.step(Step::Prove, || prove::prove(&artifacts, prepared, &log, &nonce))?;
-        (facts, Computed::Answers(answers))
+        let (facts, answers) = watch.step(Step::Prove, || prove::prove(&artifacts, &prepared, &log, &nonce))?;
+        (facts, Some(answers))
     } else {
-        (prove::read(&artifacts, &log, request.nonce.as_deref())?, Computed::Nothing(Box::new(prepared)))
+        (prove::read(&artifacts, &log, request.nonce.as_deref())?, None)
     };
     let verification =
-        watch.step(Step::Verify, || verify::verify_and_record(&artifacts, &digest, Some(quality.clone())))?;
+        watch.step(Step::Verify, || verify::verify_and_record(&artifacts, &prepared.digest, Some(quality.clone())))?;
     let audit = optional(&mut watch, request, Step::Audit, || {
-        let report = audit::audit(
-            &artifacts,
-            &match &computed {
-                Computed::Answers(answers) => {
-                    Original { digest: &digest, description: &description, answers: Answers::Proven(answers) }
-                }
-                Computed::Nothing(prepared) => Original::of(prepared),
-            },
-        )?;
+        // What this process has proven it need not compute again.
+        let original = match &proven {
+            Some(answers) => Original::proven(&prepared, answers),
+            None => Original::of(&prepared),
+        };
+        let report = audit::audit(&artifacts, &original)?;
         report.failure().map_or(Ok(report), Err)
     })?;
     optional(&mut watch, request, Step::Submit, || submit::dry_run(&artifacts))?;
@@ -142,14 +136,6 @@ pub fn run_on(
     artifacts.write_json(RUN, &record)?;
     artifacts.finish()?;
     Ok(RunReport { artifacts, float, log, agreement, quality, texts, proof, verification, audit, steps })
-}
-
-/// What the proof leaves to the audit.
-enum Computed {
-    /// The answers that it proved.
-    Answers(Vec<ProvenAnswer>),
-    /// An earlier proof was taken over: the weights are as they were.
-    Nothing(Box<Prepared>),
 }
 
 fn infer(

@@ -4,10 +4,12 @@
 pub mod backend;
 pub mod cpu;
 
+mod bind;
 mod estimate;
 mod lookup;
 mod messages;
 mod opening;
+mod packed;
 mod phases;
 mod product;
 mod sumcheck;

@@ -6,9 +6,9 @@ use obelysk_statement::layout::Role;
 use obelysk_statement::plan::Committed;
 use obelysk_statement::tree::Digest;
 use obelysk_statement::{Statement, Value};
-use obelysk_witness::{Entries, EntriesRef, Weights, misfit};
+use obelysk_witness::{Entries, Weights, misfit};
 
-use super::tensors::read_tile;
+use super::tensors::read_weights;
 use crate::ProveError;
 use crate::whir::{self, Codeword, Keep};
 
@@ -33,10 +33,7 @@ impl CommittedModel {
         let codeword = committed.map(|committed| {
             let cells = |tile: usize, first: usize, output: &mut [Value]| {
                 let tile = &committed.layout.tiles[tile];
-                match weights[&statement.tensor(tile.tensor).name].as_ref() {
-                    EntriesRef::I16(entries) => read_tile(statement, entries, tile, first, output),
-                    EntriesRef::I32(entries) => read_tile(statement, entries, tile, first, output),
-                }
+                read_weights(statement, weights[&statement.tensor(tile.tensor).name].as_ref(), tile, first, output);
             };
             whir::commit(&committed.opening, &cells, Keep::Top)
         });

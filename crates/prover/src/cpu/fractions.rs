@@ -7,9 +7,8 @@ use rayon::prelude::*;
 
 use super::layer::LayerRounds;
 use super::leaves::{Leaves, Run};
-use super::packed::unpack;
-use super::{PackedChallenge, PackedValue};
 use crate::backend::{DeviceError, Fractions, Layer};
+use crate::packed::{PackedChallenge, PackedValue, unpack};
 
 /// Binary logarithm of the nodes of the largest layer that is ever kept.
 const LARGEST_KEPT: usize = 22;
@@ -21,7 +20,7 @@ pub(super) const SCALAR: usize = 10;
 pub(super) const RUN: usize = 9;
 
 /// Fractions of some nodes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Nodes<A> {
     pub(super) numerators: Vec<A>,
     pub(super) denominators: Vec<A>,
@@ -43,15 +42,20 @@ pub(crate) fn kept(variables: usize) -> usize {
     LARGEST_KEPT.min(variables.saturating_sub(RECOMPUTED)).max(SCALAR + 1).min(variables)
 }
 
-impl<A: PrimeCharacteristicRing + Copy> Nodes<A> {
+impl<A: PrimeCharacteristicRing + Copy + Send + Sync> Nodes<A> {
+    fn zero(size: usize) -> Self {
+        Self { numerators: vec![A::ZERO; size], denominators: vec![A::ZERO; size] }
+    }
+
     /// The layer above: a node's children are half a layer apart.
     fn parents(&self) -> Self {
         let half = self.denominators.len() / 2;
         let (n0, n1) = self.numerators.split_at(half);
         let (d0, d1) = self.denominators.split_at(half);
+        let places = || (0..half).into_par_iter().with_min_len(1 << RUN);
         Self {
-            numerators: (0..half).map(|x| n0[x] * d1[x] + n1[x] * d0[x]).collect(),
-            denominators: (0..half).map(|x| d0[x] * d1[x]).collect(),
+            numerators: places().map(|x| n0[x] * d1[x] + n1[x] * d0[x]).collect(),
+            denominators: places().map(|x| d0[x] * d1[x]).collect(),
         }
     }
 
@@ -61,12 +65,6 @@ impl<A: PrimeCharacteristicRing + Copy> Nodes<A> {
                 self.numerators[x] * other.denominators[x] + other.numerators[x] * self.denominators[x];
             self.denominators[x] *= other.denominators[x];
         }
-        self
-    }
-
-    fn extend(mut self, other: Self) -> Self {
-        self.numerators.extend(other.numerators);
-        self.denominators.extend(other.denominators);
         self
     }
 }
@@ -137,7 +135,7 @@ impl<'a> Tree<'a> {
         } else {
             let mut packed = vec![tree.layer_in_runs(kept)];
             while packed.len() < kept - SCALAR {
-                let parents = parents_in_parallel(packed.last().expect("not empty"));
+                let parents = packed.last().expect("not empty").parents();
                 packed.push(parents);
             }
             let lowest = packed.last().expect("not empty").unpack().parents();
@@ -165,11 +163,15 @@ impl<'a> Tree<'a> {
     }
 
     fn layer_in_runs(&self, level: usize) -> Nodes<PackedChallenge> {
-        let runs: Vec<_> =
-            (0..1usize << (level - RUN)).into_par_iter().map(|run| self.nodes(level, run << RUN, 1 << RUN)).collect();
-        let mut runs = runs.into_iter();
-        let first = runs.next().expect("a layer has runs");
-        runs.fold(first, Nodes::extend)
+        let run = (1 << RUN) / PackedValue::WIDTH;
+        let mut layer = Nodes::zero(run << (level - RUN));
+        let runs = layer.numerators.par_chunks_mut(run).zip(layer.denominators.par_chunks_mut(run));
+        runs.enumerate().for_each(|(run, (numerators, denominators))| {
+            let nodes = self.nodes(level, run << RUN, 1 << RUN);
+            numerators.copy_from_slice(&nodes.numerators);
+            denominators.copy_from_slice(&nodes.denominators);
+        });
+        layer
     }
 
     /// Variables of the leaves.
@@ -185,7 +187,7 @@ impl<'a> Tree<'a> {
     /// Take a kept layer that nothing reads any more, if it is kept side by side.
     pub(super) fn take_packed(&mut self, level: usize) -> Nodes<PackedChallenge> {
         let place = level - SCALAR - 1;
-        std::mem::replace(&mut self.packed[place], Nodes { numerators: Vec::new(), denominators: Vec::new() })
+        std::mem::take(&mut self.packed[place])
     }
 
     /// A kept layer, one by one.
@@ -205,8 +207,7 @@ impl<'a> Tree<'a> {
             let numerators = folded.numerators.as_ref().map_or_else(ones, interleave);
             return Nodes { numerators, denominators };
         }
-        let zero = || vec![PackedChallenge::ZERO; size / PackedValue::WIDTH];
-        let mut sum = Nodes { numerators: zero(), denominators: zero() };
+        let mut sum = Nodes::zero(size / PackedValue::WIDTH);
         for &(start, weight) in runs {
             let (nodes, weight) = (self.nodes(level, start, size), PackedChallenge::from(weight));
             sum.numerators.iter_mut().zip(nodes.numerators).for_each(|(sum, value)| *sum += weight * value);
@@ -226,17 +227,6 @@ impl<'a> Tree<'a> {
             return self.leaves.run(start, size).sum(&self.leaves.run(other, size));
         }
         self.nodes(level + 1, start, size).sum(&self.nodes(level + 1, other, size))
-    }
-}
-
-fn parents_in_parallel(nodes: &Nodes<PackedChallenge>) -> Nodes<PackedChallenge> {
-    let half = nodes.denominators.len() / 2;
-    let (n0, n1) = nodes.numerators.split_at(half);
-    let (d0, d1) = nodes.denominators.split_at(half);
-    let numerator = |x: usize| n0[x] * d1[x] + n1[x] * d0[x];
-    Nodes {
-        numerators: (0..half).into_par_iter().map(numerator).collect(),
-        denominators: (0..half).into_par_iter().map(|x| d0[x] * d1[x]).collect(),
     }
 }
 

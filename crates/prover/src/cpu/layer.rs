@@ -7,9 +7,9 @@ use p3_field::{PackedValue as _, PrimeCharacteristicRing};
 use rayon::prelude::*;
 
 use super::fractions::{Nodes, RUN, SCALAR, Tree};
-use super::packed::{pack, unpack};
-use super::{PackedChallenge, PackedValue};
 use crate::backend::{DeviceError, Layer};
+use crate::bind::bind;
+use crate::packed::{PackedChallenge, PackedValue, pack, total, unpack};
 
 /// Binary logarithm of the width of a register.
 const LOG_WIDTH: usize = PackedValue::WIDTH.trailing_zeros() as usize;
@@ -41,6 +41,7 @@ struct Children<A> {
 }
 
 /// `eq` of the coordinates after the current one, as a product of two tables.
+#[derive(Default)]
 struct Weights<A> {
     high: Vec<Challenge>,
     low: Vec<A>,
@@ -91,11 +92,8 @@ impl<A: PrimeCharacteristicRing + Copy + Send + Sync> Children<A> {
     }
 
     fn fold(&mut self, challenge: A) {
-        let half = self.len() / 2;
         for values in [&mut self.n0, &mut self.d0, &mut self.m1, &mut self.d1] {
-            let (low, high) = values.split_at_mut(half);
-            low.par_iter_mut().zip(high).for_each(|(low, high)| *low += challenge * (*high - *low));
-            values.truncate(half);
+            bind(values, challenge);
         }
     }
 
@@ -131,10 +129,6 @@ impl<A: PrimeCharacteristicRing + Copy + Send + Sync> Children<A> {
 
 fn add<A: PrimeCharacteristicRing + Copy>(left: [A; 2], right: [A; 2]) -> [A; 2] {
     [left[0] + right[0], left[1] + right[1]]
-}
-
-fn total(sum: PackedChallenge) -> Challenge {
-    unpack(&[sum]).into_iter().sum()
 }
 
 impl<'t, 'a> LayerRounds<'t, 'a> {
@@ -216,8 +210,7 @@ impl Layer for LayerRounds<'_, '_> {
             State::Recomputed(weights) => {
                 weights.shrink();
                 if left < self.tree.kept() {
-                    let weights =
-                        Weights { high: std::mem::take(&mut weights.high), low: std::mem::take(&mut weights.low) };
+                    let weights = std::mem::take(weights);
                     self.state = State::Packed(self.stored(), weights);
                 }
             }

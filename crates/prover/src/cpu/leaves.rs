@@ -7,8 +7,8 @@ use obelysk_statement::relation::{Access, Linear};
 use obelysk_statement::{AxisTile, Challenge, Relation, TableRows, Value};
 use p3_field::{BasedVectorSpace, PackedValue as _, PrimeCharacteristicRing};
 
-use super::PackedValue;
 use super::tensors::{Tensors, Walk};
+use crate::packed::PackedValue;
 
 /// Coefficients of a challenge over the base field.
 const DEGREE: usize = 4;

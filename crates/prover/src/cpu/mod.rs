@@ -4,7 +4,6 @@ mod commitment;
 mod fractions;
 mod layer;
 mod leaves;
-mod packed;
 #[cfg(test)]
 mod parity;
 mod product;
@@ -17,9 +16,8 @@ use obelysk_statement::plan::{Committed, Plan};
 use obelysk_statement::point::AxisPoints;
 use obelysk_statement::tree::Digest;
 use obelysk_statement::whir::ClaimGroup;
-use obelysk_statement::{Challenge, Statement, Value};
+use obelysk_statement::{Challenge, Statement};
 use obelysk_witness::Assignment;
-use p3_field::{ExtensionField, Field};
 
 use crate::backend::{Backend, DeviceError, Fractions, Opened, ProductTerms, Rounds};
 use crate::whir::{self, Codeword, Coordinates, Evaluated, Keep, OpenedRows};
@@ -28,11 +26,6 @@ use tensors::Tensors;
 
 pub use commitment::CommittedModel;
 pub(crate) use fractions::kept;
-
-/// Field elements side by side in one register.
-type PackedValue = <Value as Field>::Packing;
-/// As many challenges.
-type PackedChallenge = <Challenge as ExtensionField<Value>>::ExtensionPacking;
 
 /// The processor.
 #[derive(Clone, Copy, Debug, Default)]

@@ -1,12 +1,12 @@
 //! Sumchecks of `eq(x) * sum of constraints over factors at x`: what products and zerochecks have in common.
 
 use obelysk_statement::{Challenge, Value};
-use p3_field::{Algebra, PackedValue as _, PrimeCharacteristicRing};
+use p3_field::{Algebra, PackedValue as _};
 use rayon::prelude::*;
 
-use super::packed::{pack, unpack};
-use super::{PackedChallenge, PackedValue};
 use crate::backend::{DeviceError, Rounds};
+use crate::bind::bind;
+use crate::packed::{PackedChallenge, PackedValue, pack, total, unpack};
 use crate::zerocheck::Constraint;
 
 /// Indices that one task takes at least.
@@ -59,16 +59,25 @@ impl Program {
     /// The sum that the rounds are about.
     pub(super) fn sum(&self) -> Challenge {
         match &self.state {
-            State::Base { eq, factors } => {
-                let factors: Vec<&[PackedValue]> =
-                    factors.iter().map(|values| PackedValue::pack_slice(values)).collect();
-                unpack(&[self.sum_of::<PackedValue, _, _>(eq, &factors)]).into_iter().sum()
-            }
-            State::Folded { eq, factors } => {
-                unpack(&[self.sum_of::<PackedValue, _, _>(eq, &slices(factors))]).into_iter().sum()
-            }
+            State::Base { eq, factors } => total(self.sum_of::<PackedValue, _, _>(eq, &packed_slices(factors))),
+            State::Folded { eq, factors } => total(self.sum_of::<PackedValue, _, _>(eq, &slices(factors))),
             State::Scalar { eq, factors } => self.sum_of::<Value, _, _>(eq, &slices(factors)),
         }
+    }
+
+    /// The constraints' powers, as what the sums are of.
+    fn powers<E: From<Challenge>>(&self) -> Vec<E> {
+        self.constraints.iter().map(|(power, _)| E::from(*power)).collect()
+    }
+
+    /// The sum of all constraints at values of the factors, by their powers.
+    fn weighed<C, F, E>(&self, powers: &[E], current: &[F]) -> E
+    where
+        C: From<Value>,
+        F: Algebra<C> + Copy,
+        E: Algebra<F> + Copy,
+    {
+        powers.iter().zip(&self.constraints).map(|(&power, (_, constraint))| power * constraint.value(current)).sum()
     }
 
     fn sum_of<C, F, E>(&self, eq: &[E], factors: &[&[F]]) -> E
@@ -77,15 +86,13 @@ impl Program {
         F: Algebra<C> + Copy + Send + Sync,
         E: Algebra<F> + From<Challenge> + Copy + Send + Sync,
     {
-        let powers: Vec<E> = self.constraints.iter().map(|(power, _)| E::from(*power)).collect();
+        let powers: Vec<E> = self.powers();
         let sums = |(part, eq): (usize, &[E])| {
             let mut current = vec![F::ZERO; factors.len()];
             let mut sum = E::ZERO;
             for (x, &eq) in eq.iter().enumerate() {
                 current.iter_mut().zip(factors).for_each(|(own, factor)| *own = factor[part * TASK + x]);
-                let terms = powers.iter().zip(&self.constraints);
-                sum +=
-                    eq * terms.map(|(&power, (_, constraint))| power * constraint.value::<C, F>(&current)).sum::<E>();
+                sum += eq * self.weighed::<C, F, E>(&powers, &current);
             }
             sum
         };
@@ -102,7 +109,7 @@ impl Program {
         let half = eq.len() / 2;
         let zero = || vec![E::ZERO; self.degree];
         let task = (half / 64).max(TASK).min(half);
-        let powers: Vec<E> = self.constraints.iter().map(|(power, _)| E::from(*power)).collect();
+        let powers: Vec<E> = self.powers();
         let sums = |part: usize| {
             let mut values = zero();
             let mut current = vec![F::ZERO; factors.len()];
@@ -117,10 +124,7 @@ impl Program {
                     step[k] = factor[x + half] - factor[x];
                 }
                 for (place, value) in values.iter_mut().enumerate() {
-                    let terms = powers.iter().zip(&self.constraints);
-                    let sum: E =
-                        terms.map(|(&power, (_, constraint))| power * constraint.value::<C, F>(&current)).sum();
-                    *value += eq * sum;
+                    *value += eq * self.weighed::<C, F, E>(&powers, &current);
                     let steps = if place == 0 { 2 } else { 1 };
                     for _ in 0..steps {
                         eq += eq_step;
@@ -143,12 +147,8 @@ fn slices<A>(factors: &[Vec<A>]) -> Vec<&[A]> {
     factors.iter().map(Vec::as_slice).collect()
 }
 
-/// Bind the first variable.
-fn fold<A: PrimeCharacteristicRing + Copy + Send + Sync>(values: &mut Vec<A>, challenge: A) {
-    let half = values.len() / 2;
-    let (low, high) = values.split_at_mut(half);
-    low.iter_mut().zip(high).for_each(|(low, high)| *low += challenge * (*high - *low));
-    values.truncate(half);
+fn packed_slices(factors: &[Vec<Value>]) -> Vec<&[PackedValue]> {
+    factors.iter().map(|values| PackedValue::pack_slice(values)).collect()
 }
 
 impl Rounds for Program {
@@ -156,7 +156,7 @@ impl Rounds for Program {
         let packed = PackedChallenge::from(challenge);
         match &mut self.state {
             State::Base { eq, factors } => {
-                fold(eq, packed);
+                bind(eq, packed);
                 let folded = factors
                     .par_iter()
                     .map(|values| {
@@ -168,12 +168,12 @@ impl Rounds for Program {
                 self.state = State::Folded { eq: std::mem::take(eq), factors: folded };
             }
             State::Folded { eq, factors } => {
-                fold(eq, packed);
-                factors.par_iter_mut().for_each(|values| fold(values, packed));
+                bind(eq, packed);
+                factors.par_iter_mut().for_each(|values| bind(values, packed));
             }
             State::Scalar { eq, factors } => {
-                fold(eq, challenge);
-                factors.iter_mut().for_each(|values| fold(values, challenge));
+                bind(eq, challenge);
+                factors.iter_mut().for_each(|values| bind(values, challenge));
             }
         }
         if let State::Folded { eq, factors } = &self.state
@@ -186,14 +186,10 @@ impl Rounds for Program {
     }
 
     fn polynomial(&mut self) -> Result<Vec<Challenge>, DeviceError> {
-        let total = |sums: Vec<PackedChallenge>| sums.iter().map(|&sum| unpack(&[sum]).into_iter().sum()).collect();
+        let totals = |sums: Vec<PackedChallenge>| sums.into_iter().map(total).collect();
         Ok(match &self.state {
-            State::Base { eq, factors } => {
-                let factors: Vec<&[PackedValue]> =
-                    factors.iter().map(|values| PackedValue::pack_slice(values)).collect();
-                total(self.round::<PackedValue, _, _>(eq, &factors))
-            }
-            State::Folded { eq, factors } => total(self.round::<PackedValue, _, _>(eq, &slices(factors))),
+            State::Base { eq, factors } => totals(self.round::<PackedValue, _, _>(eq, &packed_slices(factors))),
+            State::Folded { eq, factors } => totals(self.round::<PackedValue, _, _>(eq, &slices(factors))),
             State::Scalar { eq, factors } => self.round::<Value, _, _>(eq, &slices(factors)),
         })
     }

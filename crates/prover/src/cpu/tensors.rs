@@ -118,12 +118,7 @@ impl<'a> Tensors<'a> {
             let tile = &committed.layout.tiles[tile];
             match &self.values[tile.tensor.0 as usize] {
                 Stored::Field(values) => read_tile(self.statement, values, tile, first, output),
-                Stored::Integers(EntriesRef::I16(values)) => {
-                    read_tile(self.statement, values, tile, first, output);
-                }
-                Stored::Integers(EntriesRef::I32(values)) => {
-                    read_tile(self.statement, values, tile, first, output);
-                }
+                Stored::Integers(entries) => read_weights(self.statement, *entries, tile, first, output),
                 Stored::Rule => unreachable!("public tensors are not committed"),
             }
         }
@@ -294,14 +289,22 @@ impl Walk<'_> {
     }
 }
 
-/// Read entries of a tile of a tensor's values from `first` on, in the order of the tile's variables.
-pub(super) fn read_tile<T: Entry>(
+/// Read entries of a tile of weights, as [`read_tile`].
+pub(super) fn read_weights(
     statement: &Statement,
-    values: &[T],
+    weights: EntriesRef,
     tile: &Tile,
     first: usize,
-    mut output: &mut [Value],
+    output: &mut [Value],
 ) {
+    match weights {
+        EntriesRef::I16(entries) => read_tile(statement, entries, tile, first, output),
+        EntriesRef::I32(entries) => read_tile(statement, entries, tile, first, output),
+    }
+}
+
+/// Read entries of a tile of a tensor's values from `first` on, in the order of the tile's variables.
+fn read_tile<T: Entry>(statement: &Statement, values: &[T], tile: &Tile, first: usize, mut output: &mut [Value]) {
     let shape = statement.shape(tile.tensor);
     let Some((last, outer)) = tile.parts.split_last() else {
         output[0] = values[0].value();

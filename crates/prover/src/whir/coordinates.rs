@@ -2,11 +2,10 @@
 
 use obelysk_statement::words::CHALLENGE_WORDS;
 use obelysk_statement::{Challenge, Value};
-use p3_field::{BasedVectorSpace, ExtensionField, Field, PackedValue, PrimeCharacteristicRing};
+use p3_field::{BasedVectorSpace, PackedValue as _, PrimeCharacteristicRing};
 use rayon::prelude::*;
 
-type Packed = <Value as Field>::Packing;
-type PackedChallenge = <Challenge as ExtensionField<Value>>::ExtensionPacking;
+use crate::packed::{PackedChallenge, PackedValue, total};
 
 /// Part of a vector of challenges.
 pub(crate) type Part<'a, P = Value> = [&'a [P]; CHALLENGE_WORDS];
@@ -45,15 +44,15 @@ where
 
 /// Whether a vector of this length consists of whole registers.
 fn is_packed(length: usize) -> bool {
-    length.is_multiple_of(Packed::WIDTH)
+    length.is_multiple_of(PackedValue::WIDTH)
 }
 
-fn pack<'a>(part: Part<'a>) -> Part<'a, Packed> {
-    part.map(Packed::pack_slice)
+fn pack<'a>(part: Part<'a>) -> Part<'a, PackedValue> {
+    part.map(PackedValue::pack_slice)
 }
 
-fn pack_mut<'a>(part: PartMut<'a>) -> PartMut<'a, Packed> {
-    part.map(Packed::pack_slice_mut)
+fn pack_mut<'a>(part: PartMut<'a>) -> PartMut<'a, PackedValue> {
+    part.map(PackedValue::pack_slice_mut)
 }
 
 impl Coordinates {
@@ -155,9 +154,9 @@ pub(crate) fn round(left: &Coordinates, right: &Coordinates) -> [Challenge; 2] {
 /// The inner product with values of the base field.
 pub(crate) fn dot(weights: Part, values: &[Value]) -> Challenge {
     let sum = |weights: &[Value]| {
-        let (packed, rest) = Packed::pack_slice_with_suffix(weights);
-        let (own, own_rest) = Packed::pack_slice_with_suffix(values);
-        let lanes: Packed = packed.iter().zip(own).map(|(&weight, &value)| weight * value).sum();
+        let (packed, rest) = PackedValue::pack_slice_with_suffix(weights);
+        let (own, own_rest) = PackedValue::pack_slice_with_suffix(values);
+        let lanes: PackedValue = packed.iter().zip(own).map(|(&weight, &value)| weight * value).sum();
         let tail: Value = rest.iter().zip(own_rest).map(|(&weight, &value)| weight * value).sum();
         lanes.as_slice().iter().copied().sum::<Value>() + tail
     };
@@ -168,9 +167,9 @@ pub(crate) fn dot(weights: Part, values: &[Value]) -> Challenge {
 pub(crate) fn add_scaled(target: PartMut, scale: Challenge, values: &[Value]) {
     let scale: &[Value] = scale.as_basis_coefficients_slice();
     for (target, &scale) in target.into_iter().zip(scale) {
-        let (packed, rest) = Packed::pack_slice_with_suffix_mut(target);
-        let (own, own_rest) = Packed::pack_slice_with_suffix(values);
-        let factor = Packed::from(scale);
+        let (packed, rest) = PackedValue::pack_slice_with_suffix_mut(target);
+        let (own, own_rest) = PackedValue::pack_slice_with_suffix(values);
+        let factor = PackedValue::from(scale);
         for (target, &value) in packed.iter_mut().zip(own) {
             *target += factor * value;
         }
@@ -224,9 +223,4 @@ fn round_sums<P: PrimeCharacteristicRing + Copy, L: Lanes<P>>(left: [Part<P>; 2]
         sums[1] += (l1 - l0) * (r1 - r0);
     }
     sums
-}
-
-fn total(sum: PackedChallenge) -> Challenge {
-    let lanes: &[Packed] = sum.as_basis_coefficients_slice();
-    Challenge::from_basis_coefficients_fn(|coordinate| lanes[coordinate].as_slice().iter().copied().sum::<Value>())
 }

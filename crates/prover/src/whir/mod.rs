@@ -19,6 +19,7 @@ use p3_field::PrimeCharacteristicRing;
 use rayon::prelude::*;
 
 use crate::backend::DeviceError;
+use crate::bind::bind;
 pub(crate) use cells::folded;
 use cells::{ChallengeColumns, StackColumns, partial_evaluations};
 use coordinates::{add_product, add_scaled, round};
@@ -196,14 +197,8 @@ fn first_folds(
         folds.push(fold);
         point.push(challenge);
         for (left, right) in &mut tables {
-            for table in [left, right] {
-                let half = table.len() / 2;
-                for index in 0..half {
-                    let low = table[index];
-                    table[index] = low + (table[half + index] - low) * challenge;
-                }
-                table.truncate(half);
-            }
+            bind(left, challenge);
+            bind(right, challenge);
         }
     }
     (folds, point)

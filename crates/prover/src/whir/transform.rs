@@ -10,8 +10,7 @@ use p3_field::{PackedValue as _, PrimeCharacteristicRing};
 use rayon::prelude::*;
 
 use super::codeword::Columns;
-
-type PackedValue = <Value as p3_field::Field>::Packing;
+use crate::packed::PackedValue;
 
 /// Layers of the first pass at most.
 const FIRST_LAYERS: usize = 9;

@@ -34,7 +34,7 @@ pub enum DeviceError {
         /// What it or its driver reported.
         reason: String,
     },
-    /// The code cannot hold a commitment of this size.
+    /// It lacks something that this proof needs.
     #[error("{0}")]
     Unsupported(String),
 }

@@ -92,10 +92,10 @@ fn peak(plan: &Plan) -> u64 {
         };
         let keep = match committed.role {
             Role::Weight => Keep::Top,
-            Role::Witness => Keep::of_size(code.variables + code.log_inverse_rate),
+            Role::Witness => Keep::of_values(code),
         };
-        steps.push(held + kept + encoding(code) + codeword(code, keep));
-        kept += codeword(code, keep);
+        steps.push(held + kept + encoding(code) + codeword(code, VALUE, keep));
+        kept += codeword(code, VALUE, keep);
     }
     let proving = weights + values + kept;
     steps.push(proving + lookups(plan));
@@ -117,11 +117,11 @@ fn encoding(code: &Code) -> u64 {
     HASH * rows + COLUMNS * VALUE * column + 2 * VALUE * rows
 }
 
-/// What is kept of a codeword over the base field.
-fn codeword(code: &Code, keep: Keep) -> u64 {
+/// What is kept of a codeword whose entries take some bytes each.
+fn codeword(code: &Code, entry: u64, keep: Keep) -> u64 {
     let rows = 1u64 << code.log_rows();
     match keep {
-        Keep::Codeword => ((VALUE * rows) << code.fold) + 2 * DIGEST * rows,
+        Keep::Codeword => (entry << code.log_entries()) + 2 * DIGEST * rows,
         Keep::Top => (2 * DIGEST * rows) >> 8,
     }
 }
@@ -151,13 +151,9 @@ fn opening(plan: &OpeningPlan) -> u64 {
     let first = &plan.codes[0];
     let queried = (first.queries as u64) * (VALUE << (8 + first.fold));
     let again = COLUMNS * (VALUE << first.column_variables()) + 2 * (VALUE << first.log_rows()) + queried;
-    let second = plan.codes.get(1).map_or(0, |code| {
-        let words = code.log_rows() + code.fold + 2;
-        let rows = 1u64 << code.log_rows();
-        match Keep::of_size(words) {
-            Keep::Codeword => (VALUE << words) + 2 * DIGEST * rows + HASH * rows,
-            Keep::Top => HASH * rows + COLUMNS * (VALUE << code.column_variables()) + 2 * VALUE * rows,
-        }
+    let second = plan.codes.get(1).map_or(0, |code| match Keep::of_challenges(code) {
+        Keep::Codeword => codeword(code, CHALLENGE, Keep::Codeword) + (HASH << code.log_rows()),
+        Keep::Top => encoding(code),
     });
     3 * (CHALLENGE << first.column_variables()) + again.max(second)
 }

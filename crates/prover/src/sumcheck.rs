@@ -65,16 +65,14 @@ mod tests {
     #[test]
     fn coefficients_are_those_of_the_polynomial_with_these_values() {
         let expected: Vec<Challenge> = [7, 11, 5, 900, 3].map(Challenge::from_u32).into();
-        let at =
-            |x: u32| expected.iter().rev().fold(Challenge::ZERO, |value, &own| value * Challenge::from_u32(x) + own);
         for degree in 1..=4 {
-            let low = |x: u32| {
+            let at = |x: u32| {
                 let polynomial = expected[..=degree].iter().rev();
                 polynomial.fold(Challenge::ZERO, |value, &own| value * Challenge::from_u32(x) + own)
             };
-            let values: Vec<Challenge> = (0..=degree as u32).filter(|&x| x != 1).map(low).collect();
-            assert_eq!(coefficients(&values, low(0) + low(1)), expected[..=degree]);
+            let values: Vec<Challenge> = (0..=degree as u32).filter(|&x| x != 1).map(at).collect();
+            assert_eq!(coefficients(&values, at(0) + at(1)), expected[..=degree]);
+            assert_eq!(at(1), expected[..=degree].iter().copied().sum());
         }
-        assert_eq!(at(1), expected.iter().copied().sum());
     }
 }

@@ -21,7 +21,7 @@ use p3_multilinear_util::point::Point;
 use p3_sumcheck::layout::{Layout, SuffixProver, Table};
 use p3_sumcheck::{OpeningBatch, OpeningProtocol, PrescribedPointPcs, TableShape, TableSpec};
 use p3_symmetric::{CompressionFunctionFromHasher, SerializingHasher};
-use p3_whir::parameters::{FoldingFactor, ProtocolParameters, SecurityAssumption, WhirConfig};
+use p3_whir::parameters::WhirConfig;
 use p3_whir::pcs::prover::WhirProver;
 
 type Transcript = SerializingChallenger32<Value, HashChallenger<u8, Blake3, 32>>;
@@ -106,14 +106,7 @@ fn security_of(commitments: &Commitments, protocol: &OpeningProtocol) -> f64 {
 
 /// Plonky3's scheme with the same schedule over the same code.
 fn scheme(schedule: &Schedule, variables: usize) -> Commitments {
-    let parameters = ProtocolParameters {
-        starting_log_inv_rate: schedule.log_inverse_rate,
-        round_log_inv_rates: schedule.later_rates.clone(),
-        folding_factor: FoldingFactor::PerRound(schedule.folds.clone()),
-        soundness_type: SecurityAssumption::UniqueDecoding,
-        security_level: schedule.term_security,
-        pow_bits: schedule.grinding,
-    };
+    let parameters = schedule.protocol_parameters();
     let config = WhirConfig::new_with_domain(variables, parameters, &CircleCode).expect("a supported size");
     let merkle = Merkle::new(SerializingHasher::new(Blake3), CompressionFunctionFromHasher::new(Blake3), 0);
     Commitments::new(config, CircleCode, merkle)

@@ -50,8 +50,7 @@ impl Backend for Cpu {
     }
 
     fn commit(&self, committed: &Committed, values: &Tensors) -> Result<(Digest, Codeword), DeviceError> {
-        let code = &committed.opening.codes[0];
-        let keep = Keep::of_size(code.variables + code.log_inverse_rate);
+        let keep = Keep::of_values(&committed.opening.codes[0]);
         let codeword = whir::commit(&committed.opening, &values.cells(committed), keep);
         Ok((codeword.root(), codeword))
     }

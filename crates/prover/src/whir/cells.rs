@@ -53,12 +53,11 @@ impl<C: Cells> Columns for StackColumns<'_, C> {
     fn read(&self, column: usize, from: usize, output: &mut [Value]) {
         output.fill(Value::ZERO);
         let to = from + output.len();
-        for &tile in self.stack.tiles_between(from, to) {
+        for (tile, places) in self.stack.tiles_between(from, to) {
             let stacked = &self.stack.tiles[tile];
             if column < stacked.columns(self.stack.fold) {
-                let (start, end) = (stacked.offset.max(from), (stacked.offset + stacked.length()).min(to));
-                let first = column * stacked.length() + start - stacked.offset;
-                self.cells.read(tile, first, &mut output[start - from..end - from]);
+                let output = &mut output[places.start - from..places.end - from];
+                self.cells.read(tile, stacked.cell(column, places.start), output);
             }
         }
     }
@@ -71,13 +70,12 @@ pub(crate) fn folded(stack: &Stack, cells: &impl Cells, weights: &[Challenge]) -
     sum.parts_mut(task).enumerate().for_each(|(part, mut target)| {
         let (from, to) = (part * task, (part + 1) * task);
         let mut buffer = vec![Value::ZERO; task];
-        for &tile in stack.tiles_between(from, to) {
+        for (tile, places) in stack.tiles_between(from, to) {
             let stacked = &stack.tiles[tile];
-            let (start, end) = (stacked.offset.max(from), (stacked.offset + stacked.length()).min(to));
             for (column, &weight) in weights.iter().enumerate().take(stacked.columns(stack.fold)) {
-                let values = &mut buffer[..end - start];
-                cells.read(tile, column * stacked.length() + start - stacked.offset, values);
-                let target = target.each_mut().map(|vector| &mut vector[start - from..end - from]);
+                let values = &mut buffer[..places.len()];
+                cells.read(tile, stacked.cell(column, places.start), values);
+                let target = target.each_mut().map(|vector| &mut vector[places.start - from..places.end - from]);
                 add_scaled(target, weight, values);
             }
         }

@@ -4,7 +4,8 @@
 use obelysk_statement::Value;
 use obelysk_statement::blake2s::BLOCK;
 use obelysk_statement::tree::Digest;
-use obelysk_statement::whir::Stack;
+use obelysk_statement::whir::{Code, Stack};
+use obelysk_statement::words::CHALLENGE_WORDS;
 use p3_field::PrimeCharacteristicRing;
 
 use super::cells::{Cells, StackColumns};
@@ -30,16 +31,26 @@ pub enum Keep {
     Top,
 }
 
-/// Binary logarithm of the cells of the longest codeword that is kept: 128 MiB.
-const LOG_KEPT: usize = 25;
+/// Words of the longest codeword that is kept: 128 MiB.
+const KEPT_WORDS: usize = 1 << 25;
 /// Levels of a tree that are not kept with [`Keep::Top`].
 const DROPPED_LEVELS: usize = 8;
 
 impl Keep {
-    /// What to keep of a codeword of `2^log_words` words that is opened soon: what memory would not miss.
+    /// What to keep of a codeword over the base field that is opened soon: what memory would not miss.
     #[must_use]
-    pub fn of_size(log_words: usize) -> Self {
-        if log_words <= LOG_KEPT { Self::Codeword } else { Self::Top }
+    pub fn of_values(code: &Code) -> Self {
+        Self::of_words(1 << code.log_entries())
+    }
+
+    /// The same over the challenges' field.
+    #[must_use]
+    pub fn of_challenges(code: &Code) -> Self {
+        Self::of_words(CHALLENGE_WORDS << code.log_entries())
+    }
+
+    fn of_words(words: usize) -> Self {
+        if words <= KEPT_WORDS { Self::Codeword } else { Self::Top }
     }
 }
 

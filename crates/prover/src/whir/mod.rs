@@ -12,7 +12,6 @@ pub use coordinates::Coordinates;
 use obelysk_statement::eq::{eq, eq_table};
 use obelysk_statement::fiat_shamir::{FiatShamir, Label};
 use obelysk_statement::whir::{ClaimGroup, Code, OpeningPlan, powers, row_coordinates};
-use obelysk_statement::words::CHALLENGE_WORDS;
 use obelysk_statement::{Challenge, Value};
 use obelysk_verifier::whir::{Fold, Opening, Rows};
 use p3_field::PrimeCharacteristicRing;
@@ -77,8 +76,7 @@ impl CommittedFold {
     fn new(values: &Coordinates, code: &Code) -> Self {
         let values = values.clone();
         let columns = ChallengeColumns { values: &values, fold: code.fold };
-        let words = values.len().trailing_zeros() as usize + CHALLENGE_WORDS.trailing_zeros() as usize;
-        let codeword = Codeword::new(&columns, code.log_inverse_rate, Keep::of_size(words + code.log_inverse_rate));
+        let codeword = Codeword::new(&columns, code.log_inverse_rate, Keep::of_challenges(code));
         Self { codeword, values, fold: code.fold }
     }
 

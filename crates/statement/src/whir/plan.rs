@@ -56,6 +56,12 @@ impl Code {
     pub fn log_rows(&self) -> usize {
         self.column_variables() + self.log_inverse_rate
     }
+
+    /// Binary logarithm of the number of entries of all rows.
+    #[must_use]
+    pub fn log_entries(&self) -> usize {
+        self.log_rows() + self.fold
+    }
 }
 
 impl OpeningPlan {
@@ -73,7 +79,9 @@ impl OpeningPlan {
     pub fn new(stack: Stack, schedule: &Schedule) -> Result<Self, CompileError> {
         let variables = stack.variables;
         let refuse = |reason: &str| CompileError::Unsupported(format!("an opening of 2^{variables} cells: {reason}"));
-        let config = whir_config(variables, schedule).map_err(|error| refuse(&error.to_string()))?;
+        let parameters = schedule.protocol_parameters();
+        let config = WhirConfig::<Challenge, Value, AnyTranscript>::new_with_domain(variables, parameters, &CircleCode)
+            .map_err(|error| refuse(&error.to_string()))?;
         let rounds = config.round_parameters();
         let mut left = variables;
         let mut codes = Vec::with_capacity(rounds.len() + 1);
@@ -109,17 +117,17 @@ impl OpeningPlan {
     }
 }
 
-fn whir_config(
-    variables: usize,
-    schedule: &Schedule,
-) -> Result<WhirConfig<Challenge, Value, AnyTranscript>, p3_whir::WhirConfigError> {
-    let parameters = ProtocolParameters {
-        starting_log_inv_rate: schedule.log_inverse_rate,
-        round_log_inv_rates: schedule.later_rates.clone(),
-        folding_factor: FoldingFactor::PerRound(schedule.folds.clone()),
-        soundness_type: SecurityAssumption::UniqueDecoding,
-        security_level: schedule.term_security,
-        pow_bits: schedule.grinding,
-    };
-    WhirConfig::new_with_domain(variables, parameters, &CircleCode)
+impl Schedule {
+    /// The schedule as Plonky3 has it.
+    #[must_use]
+    pub fn protocol_parameters(&self) -> ProtocolParameters {
+        ProtocolParameters {
+            starting_log_inv_rate: self.log_inverse_rate,
+            round_log_inv_rates: self.later_rates.clone(),
+            folding_factor: FoldingFactor::PerRound(self.folds.clone()),
+            soundness_type: SecurityAssumption::UniqueDecoding,
+            security_level: self.term_security,
+            pow_bits: self.grinding,
+        }
+    }
 }

@@ -6,6 +6,7 @@
 //! column holds an equal part of every tile, and a claim about a tile splits into one partial evaluation per column.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use p3_field::PrimeCharacteristicRing;
 
@@ -86,6 +87,18 @@ impl StackedTile {
         1 << self.column_arity
     }
 
+    /// The places of a column that hold its part.
+    #[must_use]
+    pub fn places(&self) -> Range<usize> {
+        self.offset..self.offset + self.length()
+    }
+
+    /// The cell of the tile that lies at a place of a column.
+    #[must_use]
+    pub fn cell(&self, column: usize, place: usize) -> usize {
+        column * self.length() + place - self.offset
+    }
+
     /// Columns that hold a part of it, from the first: fewer than all for a tile of fewer variables than are folded.
     #[must_use]
     pub fn columns(&self, fold: usize) -> usize {
@@ -112,13 +125,12 @@ impl Stack {
         Self { tiles, order, fold, variables }
     }
 
-    /// Tiles that have cells between two places of a column.
-    #[must_use]
-    pub fn tiles_between(&self, from: usize, to: usize) -> &[usize] {
-        let end = |&tile: &usize| self.tiles[tile].offset + self.tiles[tile].length();
-        let first = self.order.partition_point(|tile| end(tile) <= from);
-        let count = self.order[first..].partition_point(|&tile| self.tiles[tile].offset < to);
-        &self.order[first..first + count]
+    /// Tiles that have cells between two places of a column, each with the places of these.
+    pub fn tiles_between(&self, from: usize, to: usize) -> impl Iterator<Item = (usize, Range<usize>)> {
+        let first = self.order.partition_point(|&tile| self.tiles[tile].places().end <= from);
+        let tiles = self.order[first..].iter().map(|&tile| (tile, self.tiles[tile].places()));
+        let inside = tiles.take_while(move |(_, places)| places.start < to);
+        inside.map(move |(tile, places)| (tile, places.start.max(from)..places.end.min(to)))
     }
 
     /// Variables of a column.

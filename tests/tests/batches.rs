@@ -2,8 +2,7 @@
 
 use std::sync::LazyLock;
 
-use obelysk_statement::plan::Plan;
-use obelysk_statement::{Claim, CompileError, Inference, compile};
+use obelysk_statement::{Claim, Inference, compile};
 use obelysk_tests::subject::{Subject, fixture, prove_whatever, tiny_chat};
 use obelysk_verifier::verify;
 
@@ -66,19 +65,6 @@ fn batches_of_models_with_windows_and_caps_are_proven() {
         let subject = Subject::new(&fixture(name), &prompts.each_ref().map(Vec::as_slice), 2);
         let proof = subject.prove(&subject.witness).unwrap();
         subject.verify(&proof).unwrap_or_else(|error| panic!("{name}: {error}"));
-    }
-}
-
-#[test]
-fn more_lookups_than_the_field_counts_are_refused() {
-    let (subject, _) = &*SUBJECT;
-    let longest = subject.model.description.shape.positions;
-    let inference = Inference { prompt_tokens: vec![1; longest], output_tokens: vec![2] };
-    let statement = compile(&subject.model.description, &vec![inference; 1000]).unwrap();
-    match Plan::new(&statement) {
-        Err(CompileError::Unsupported(reason)) => assert!(reason.contains("lookups in one proof"), "{reason}"),
-        Err(error) => panic!("{error}"),
-        Ok(plan) => panic!("planned with 2^{} leaves", plan.log_leaves()),
     }
 }
 

@@ -1,14 +1,10 @@
 //! The accounting of a proof's soundness error, pinned: a term that is left out is a test that fails.
 
+use obelysk_statement::CompileError;
 use obelysk_statement::layout::Role;
-use obelysk_statement::plan::Plan;
-use obelysk_statement::relation::Linear;
 use obelysk_statement::schedule::{LOOKUP_GRINDING, Schedule, first_fold};
 use obelysk_statement::security::{Phase, SecurityReport, TARGET_BITS};
-use obelysk_statement::table::TableRows;
 use obelysk_statement::whir::{OpeningPlan, Stack, opening_error, terms};
-use obelysk_statement::{CompileError, Statement};
-use obelysk_tests::sketch::{Sketch, lookup};
 use obelysk_tests::small::{HEADER, Small};
 use obelysk_verifier::verify;
 
@@ -116,23 +112,4 @@ fn the_error_of_an_opening_has_these_terms() {
     let sum: f64 = terms(&plan, 100).iter().map(|term| term.count as f64 * (-term.bits).exp2()).sum();
     assert!((opening_error("opening", &plan, 100).bits + sum.log2()).abs() < 1e-9);
     assert!(terms(&plan, 1).iter().all(|term| term.name != "claims"));
-}
-
-/// A statement that looks a constant up at `2^bits` places.
-fn lookups(bits: usize) -> Statement {
-    let mut sketch = Sketch::default();
-    let axes = [bits / 2, bits - bits / 2].map(|bits| sketch.axis(1 << bits));
-    let table = sketch.table("range", TableRows::Range { bits: 1 });
-    sketch.relation("lookup", &axes, lookup(table, vec![Linear::default()], None));
-    sketch.statement
-}
-
-#[test]
-fn as_many_lookups_as_the_field_has_elements_are_refused() {
-    assert!(Plan::new(&lookups(30)).is_ok());
-    match Plan::new(&lookups(31)) {
-        Err(CompileError::Unsupported(reason)) => assert!(reason.contains("lookups in one proof"), "{reason}"),
-        Err(error) => panic!("{error}"),
-        Ok(_) => panic!("planned"),
-    }
 }

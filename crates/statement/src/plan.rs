@@ -1,5 +1,6 @@
 //! The shape of a proof: everything that follows from the statement alone, and that both sides must agree on.
 
+use crate::Statement;
 use crate::batch::{self, ProductBatch, ZerocheckBatch};
 use crate::fiat_shamir::FiatShamir;
 use crate::layout::{Layout, Role};
@@ -10,7 +11,6 @@ use crate::schedule::{Schedule, first_fold};
 use crate::security::{self, SecurityReport};
 use crate::statement::CompileError;
 use crate::whir::{OpeningPlan, Stack, opening_error};
-use crate::{MODULUS, Statement};
 
 /// Smallest commitment, in variables: below it, the code has no room for its queries.
 const SMALLEST: usize = 12;
@@ -62,13 +62,6 @@ impl<'a> Plan<'a> {
     /// # Errors
     /// [`CompileError::Unsupported`] for a size that the code cannot hold.
     pub fn new(statement: &'a Statement) -> Result<Self, CompileError> {
-        let blocks = blocks(statement);
-        // Lookups are counted in the field: a value that is in no table would not be missed as often as the modulus.
-        let leaves: u64 = blocks.iter().map(|block| 1u64 << block.log_size).sum();
-        if leaves >= MODULUS.unsigned_abs() {
-            let reason = format!("{leaves} lookups in one proof; the field counts {}", MODULUS - 1);
-            return Err(CompileError::Unsupported(reason));
-        }
         let mut commitments = Vec::new();
         for role in Role::ALL {
             commitments.extend(Committed::new(statement, role)?);
@@ -76,7 +69,7 @@ impl<'a> Plan<'a> {
         Ok(Self {
             statement,
             commitments,
-            blocks,
+            blocks: blocks(statement),
             products: batch::products(statement),
             zerochecks: batch::zerochecks(statement),
         })

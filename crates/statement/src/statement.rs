@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
+use crate::MODULUS;
 use crate::axis::{Axis, AxisId, AxisTile};
 use crate::relation::{Access, Index, NamedRelation, Relation, Tensor, TensorId, TensorKind};
-use crate::table::Table;
+use crate::table::{Table, TableId};
 
 /// Everything that prover and verifier must agree on about one proof, apart from the values.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -114,7 +115,34 @@ impl Statement {
             self.check_accesses(relation)?;
             self.check_intervals(relation)?;
         }
-        self.check_certificates()
+        self.check_certificates()?;
+        self.check_lookup_counts()
+    }
+
+    /// Lookups are counted in the field: a value that is in no table would not be missed as often as the modulus. Values of different
+    /// tables are never taken for each other, so each table is counted on its own.
+    fn check_lookup_counts(&self) -> Result<(), CompileError> {
+        for (position, table) in self.tables.iter().enumerate() {
+            let lookups = self.lookups_of(TableId(u16::try_from(position).expect("few tables")));
+            if lookups >= MODULUS.unsigned_abs() {
+                let reason = format!("{lookups} lookups in table `{}`; the field counts {}", table.name, MODULUS - 1);
+                return Err(CompileError::Unsupported(reason));
+            }
+        }
+        Ok(())
+    }
+
+    /// How often a table is looked up, whatever masks leave out.
+    #[must_use]
+    pub fn lookups_of(&self, table: TableId) -> u64 {
+        let own = |named: &&NamedRelation| matches!(&named.relation, Relation::Lookup(lookup) if lookup.table == table);
+        self.relations.iter().filter(own).map(|named| self.box_size(&named.axes)).sum()
+    }
+
+    /// Number of indices of a box.
+    #[must_use]
+    pub fn box_size(&self, axes: &[AxisId]) -> u64 {
+        axes.iter().map(|&axis| self.axis(axis).size as u64).product()
     }
 
     fn check_names(&self) -> Result<(), CompileError> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::MODULUS;
 use crate::axis::{Axis, AxisId};
 use crate::description::WeightBound;
 use crate::functions::at_clamped;
@@ -20,6 +21,8 @@ pub(crate) struct Builder {
     statement: Statement,
     ranges: BTreeMap<u32, TableId>,
     clamps: BTreeMap<(u32, i64, i64), TableId>,
+    /// Where lookups of a table go once it is looked up as often as the field counts: to a table of the same rows.
+    successors: BTreeMap<TableId, TableId>,
 }
 
 /// `tensor` addressed by `axes`, one per axis of its own.
@@ -246,7 +249,29 @@ impl Builder {
         columns: Vec<Linear>,
         mask: Option<Access>,
     ) {
+        let table = self.countable(table, axes);
         self.relation(name, axes, Relation::Lookup(Lookup { table, columns, mask }));
+    }
+
+    /// A table of the same rows that can be looked up at every index of a box without more lookups than the field counts.
+    fn countable(&mut self, table: TableId, axes: &[AxisId]) -> TableId {
+        let more = self.statement.box_size(axes);
+        let mut current = table;
+        for copy in 2.. {
+            let before = self.statement.lookups_of(current);
+            if before == 0 || before + more < MODULUS.unsigned_abs() {
+                break;
+            }
+            current = if let Some(&successor) = self.successors.get(&current) {
+                successor
+            } else {
+                let Table { name, rows, .. } = self.statement.tables[usize::from(table.0)].clone();
+                let successor = self.add_table(&format!("{name}, copy {copy}"), rows);
+                self.successors.insert(current, successor);
+                successor
+            };
+        }
+        current
     }
 
     pub(crate) fn product(

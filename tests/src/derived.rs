@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use obelysk_model::quantize::QuantizedModel;
 use obelysk_statement::description::{Branch, Rounding};
@@ -117,7 +118,7 @@ pub fn without_clamp_tables(mut model: QuantizedModel) -> QuantizedModel {
     ] {
         *rounding = Rounding::exact(rounding.shift);
     }
-    model
+    refitted(model)
 }
 
 /// A model of the plain precision with ranges so narrow that activations are clamped, whatever the quantiser chose. Its answers are worth
@@ -174,7 +175,12 @@ pub fn narrowed(mut model: QuantizedModel) -> QuantizedModel {
             narrow_branch(&mut norm.output);
         }
     }
-    model
+    refitted(model)
+}
+
+/// With the constants of its description.
+fn refitted(model: QuantizedModel) -> QuantizedModel {
+    QuantizedModel::new(Arc::unwrap_or_clone(model.weights), model.description)
 }
 
 fn copy_without_weights(source: &Path) -> TempDir {

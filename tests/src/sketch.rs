@@ -111,6 +111,19 @@ impl Sketch {
         TableId(u16::try_from(self.statement.tables.len() - 1).expect("few tables"))
     }
 
+    /// A table of a function of `2^bits` integers from `first` on; its values are the weight `NAME: value`.
+    pub fn function(&mut self, name: &str, (bits, first): (usize, i32), range: (i64, i64)) -> TableId {
+        let axis = self.axis(1 << bits);
+        let values = self.weight(&format!("{name}: value"), &[axis], range);
+        let multiplicity = self.unbounded(&format!("{name}: multiplicity"), &[axis]);
+        self.statement.tables.push(Table {
+            name: name.into(),
+            rows: TableRows::Function { bits, first, values },
+            multiplicity,
+        });
+        TableId(u16::try_from(self.statement.tables.len() - 1).expect("few tables"))
+    }
+
     /// A witness whose entries are looked up in a range.
     pub fn ranged(&mut self, name: &str, axes: &[AxisId], table: TableId) -> TensorId {
         let bounds = self.statement.tables[usize::from(table.0)].rows.bounds(0);

@@ -42,8 +42,7 @@ impl Small {
         let [row, k] = [ROWS, 2].map(|size| sketch.axis(size));
         let range = |sketch: &mut Sketch, bits| sketch.table(&format!("{bits} bits"), TableRows::Range { bits });
         let [two, four] = [2, 4].map(|bits| range(&mut sketch, bits));
-        let values = Arc::new((0..16).map(function).collect());
-        let functions = sketch.table("function", TableRows::Function { first: 0, values });
+        let functions = sketch.function("function", (4, 0), (0, 15));
         // The last one is so large that the opening has more than one codeword.
         let [five, seven, thirteen] = [5, 7, 13].map(|bits| range(&mut sketch, bits));
 
@@ -189,8 +188,11 @@ impl Small {
 }
 
 fn commit(statement: &Statement, weights: [(&str, [i16; 2]); 2]) -> Arc<CommittedModel> {
-    let weights: Weights =
+    let mut weights: Weights =
         weights.into_iter().map(|(name, entries)| (name.to_owned(), Entries::I16(entries.to_vec()))).collect();
+    let mut values = Entries::within(15);
+    values.extend_from_slice(&(0..16).map(function).collect::<Vec<i32>>());
+    weights.insert("function: value".into(), values);
     Arc::new(CommittedModel::new(statement, Arc::new(weights)).expect("a small size"))
 }
 

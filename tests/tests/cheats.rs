@@ -87,7 +87,7 @@ fn an_engine_of_other_weights_is_refused() {
     for trusted in [&*TRUSTED, &*WINDOWED] {
         let cheats = of_weights(trusted);
         // A weight that no cheat changes would be one that no relation reads.
-        assert_eq!(cheats.len(), trusted.model.weights.len());
+        assert_eq!(cheats.len(), trusted.model.description.weights.len());
         refuses(trusted, cheats);
     }
 }
@@ -209,7 +209,7 @@ fn there_are_more_than_two_hundred_attacks() {
         ("with one wrong entry of a tensor", TRUSTED.witness.len()),
         ("with one wrong step of an operation", ENTRIES.len()),
         ("with other constants", CONSTANTS.len() + CONSTANTS_OF_WINDOWS.len()),
-        ("with other weights", TRUSTED.model.weights.len() + WINDOWED.model.weights.len() + 1),
+        ("with other weights", TRUSTED.model.description.weights.len() + WINDOWED.model.description.weights.len() + 1),
         ("with other tokens", 2 + answers::LIES.len()),
         ("with a branch that is left out", 1),
     ];

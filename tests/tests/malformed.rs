@@ -94,6 +94,35 @@ fn a_constant_index_is_inside_of_its_axis() {
 }
 
 #[test]
+fn only_row_relations_address_the_first_indices_and_only_of_a_power_of_two() {
+    type Axis = fn(&Fixture) -> AxisId;
+    let first = |size: usize, index: Axis| {
+        move |f: &mut Fixture| {
+            let own = f.sketch.axis(size);
+            let y = f.sketch.weight("y", &[own], (0, 1));
+            by(y, &[Index::First(index(f))])
+        }
+    };
+    assert_eq!(reason(|f| rows(&[(1, &[&first(4, |f| f.first)(f)])])), None);
+    let wrong: [(usize, Axis); 3] = [(6, |f| f.first), (2, |f| f.first), (4, |f| f.longer)];
+    for (size, index) in wrong {
+        refuses("addressed by the wrong prefix", |f| rows(&[(1, &[&first(size, index)(f)])]));
+    }
+    refuses("addressed by the wrong prefix", |f| {
+        let other = f.sketch.axis(3);
+        let y = f.sketch.axis(4);
+        let y = f.sketch.weight("y", &[y], (0, 1));
+        rows(&[(1, &[&by(y, &[Index::First(other)])])])
+    });
+    refuses("addressed by the wrong prefix", |f| zero(form(&[(1, &first(4, |f| f.first)(f))], 0)));
+    refuses("addressed by the wrong prefix", |f| {
+        let axis = f.sketch.axis(4);
+        let y = f.sketch.weight("y", &[axis, axis], (0, 1));
+        rows(&[(1, &[&by(y, &[Index::First(f.first), Index::First(f.first)])])])
+    });
+}
+
+#[test]
 fn only_the_output_of_a_product_sums() {
     let summed = |f: &Fixture| by(f.x, &[Index::Axis(f.first), Index::Sum]);
     assert_eq!(reason(|f| zero(form(&[(1, &summed(f))], 0))), None);
@@ -149,13 +178,30 @@ fn a_monomial_has_at_most_three_factors() {
 fn a_lookup_has_as_many_columns_as_its_table() {
     let of = |columns: usize| {
         move |f: &mut Fixture| {
-            let table = f.sketch.table("function", TableRows::Function { first: 0, values: Arc::new(vec![0, 1]) });
+            let table = f.sketch.function("function", (1, 0), (0, 1));
             lookup(table, vec![form(&[(1, &at(f.x, &[f.first, f.second]))], 0); columns], None)
         }
     };
     assert_eq!(reason(of(2)), None);
     refuses("another number of columns", of(1));
     refuses("another number of columns", of(3));
+}
+
+#[test]
+fn the_values_of_a_function_are_a_weight_over_the_rows_of_its_table() {
+    let checked = |bits: usize, committed: bool| {
+        let Fixture { mut sketch, first, .. } = fixture();
+        let axis = sketch.axis(2);
+        let values = if committed { sketch.weight("v", &[axis], (0, 1)) } else { sketch.unbounded("v", &[axis]) };
+        let table = sketch.table("function", TableRows::Function { bits, first: 0, values });
+        sketch.relation("relation", &[first], lookup(table, vec![form(&[], 0); 2], None));
+        sketch.statement.check()
+    };
+    assert_eq!(checked(1, true), Ok(()));
+    let reason = "tensor `v` is not a weight over the table's rows".to_owned();
+    let malformed = Err(CompileError::Malformed { relation: "function".into(), reason });
+    assert_eq!(checked(2, true), malformed);
+    assert_eq!(checked(1, false), malformed);
 }
 
 #[test]

@@ -49,7 +49,7 @@ fn relation<'a>(statement: &'a mut Statement, name: &str) -> &'a mut Relation {
 #[test]
 fn a_challenge_depends_on_every_part_of_the_statement() {
     let honest = Small::new().statement;
-    let changes: [Change<Statement>; 25] = [
+    let changes: [Change<Statement>; 26] = [
         ("size of an axis", |statement| statement.axes[0].size += 1),
         ("number of axes", |statement| drop(statement.axes.pop())),
         ("axes of a tensor", |statement| statement.tensors[0].axes.clear()),
@@ -74,9 +74,13 @@ fn a_challenge_depends_on_every_part_of_the_statement() {
             let TableRows::Function { first, .. } = rows else { panic!("a function") };
             *first += 1;
         }),
-        ("value of a function", |statement| {
+        ("values of a function", |statement| {
             let TableRows::Function { values, .. } = &mut statement.tables[2].rows else { panic!("a function") };
-            Arc::make_mut(values)[3] += 1;
+            values.0 += 1;
+        }),
+        ("length of a function", |statement| {
+            let TableRows::Function { bits, .. } = &mut statement.tables[2].rows else { panic!("a function") };
+            *bits += 1;
         }),
         ("ends of a clamp", |statement| statement.tables[0].rows = TableRows::Clamp { bits: 2, low: -1, high: 1 }),
         ("number of tables", |statement| drop(statement.tables.pop())),

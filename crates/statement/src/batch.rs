@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::Statement;
 use crate::axis::AxisId;
-use crate::relation::{Access, Index, Relation};
+use crate::relation::{Access, Relation};
 
 /// Products that run in one sumcheck.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,8 +89,7 @@ pub fn challenged_axes(statement: &Statement) -> BTreeSet<AxisId> {
 }
 
 fn axes_of(access: &Access) -> BTreeSet<AxisId> {
-    let axis = |index: &Index| if let Index::Axis(axis) = index { Some(*axis) } else { None };
-    access.index.iter().filter_map(axis).collect()
+    access.axes().collect()
 }
 
 /// Variables of a list of axes.

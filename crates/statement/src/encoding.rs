@@ -47,10 +47,10 @@ impl Statement {
                     words.integer((*low).into());
                     words.integer((*high).into());
                 }
-                TableRows::Function { first, values } => {
-                    words.number(2);
+                TableRows::Function { bits, first, values } => {
+                    words.numbers(&[2, *bits]);
                     words.integer((*first).into());
-                    words.list(values, |words, &value| words.integer(value.into()));
+                    words.number(values.0 as usize);
                 }
             }
         });
@@ -123,6 +123,7 @@ impl Words {
             Index::Axis(axis) => words.numbers(&[0, axis.0.into()]),
             Index::Fixed(value) => words.numbers(&[1, *value]),
             Index::Sum => words.number(2),
+            Index::First(axis) => words.numbers(&[3, axis.0.into()]),
         });
     }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::relation::{
     Access, Certificate, Contraction, Index, Interval, Linear, Monomial, NamedRelation, Relation, TensorId, TensorKind,
 };
-use crate::{CompileError, MODULUS, Statement};
+use crate::{CompileError, MODULUS, Statement, TableRows};
 
 impl Statement {
     fn bounds(&self, relation: &str, access: &Access) -> Result<(i128, i128), CompileError> {
@@ -90,7 +90,7 @@ impl Statement {
                         continue;
                     }
                     let bounds = self.linear_bounds(name, form)?;
-                    let (low, high) = rows.bounds(column);
+                    let (low, high) = self.column_bounds(rows, column);
                     inside((bounds.0 - i128::from(high), bounds.1 - i128::from(low)))?;
                 }
                 Ok(())
@@ -132,6 +132,18 @@ impl Statement {
             && monomials[1].factors[0] == monomials[0].factors[0]
     }
 
+    /// Smallest and largest entry of a table's column, certified by its rule or by the model's digest.
+    #[must_use]
+    pub fn column_bounds(&self, rows: &TableRows, column: usize) -> (i64, i64) {
+        match rows.committed(column) {
+            Some(values) => {
+                let Interval { low, high } = self.tensor(values).interval;
+                (low, high)
+            }
+            None => rows.bounds(column),
+        }
+    }
+
     /// The tensor whose interval a lookup column certifies: a bare witness tensor plus a constant.
     fn certifies(&self, form: &Linear) -> Option<TensorId> {
         let [(1, access)] = form.terms.as_slice() else { return None };
@@ -153,7 +165,7 @@ impl Statement {
                 if form.terms[0].1.index.len() != named.axes.len() {
                     continue;
                 }
-                let (low, high) = rows.bounds(column);
+                let (low, high) = self.column_bounds(rows, column);
                 let (low, high) = (low - form.constant, high - form.constant);
                 let entry = certified.entry(tensor).or_insert(Interval::new(low, high));
                 *entry = Interval::new(entry.low.max(low), entry.high.min(high));

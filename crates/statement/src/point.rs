@@ -68,6 +68,10 @@ pub fn address(statement: &Statement, access: &Access, points: &AxisPoints) -> (
             let bits = statement.axis(own).bits();
             match *index {
                 Index::Axis(axis) => points[&axis].clone(),
+                Index::First(axis) => {
+                    let shorter = &points[&axis];
+                    [bits_of_index(0, bits - shorter.len()), shorter.clone()].concat()
+                }
                 Index::Fixed(value) => bits_of_index(value, bits),
                 Index::Sum => {
                     scale *= Challenge::from_u64(1 << bits);

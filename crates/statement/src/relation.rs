@@ -73,11 +73,25 @@ pub struct Tensor {
 pub enum Index {
     /// By an axis of the relation, of the same size as the tensor's own axis.
     Axis(AxisId),
+    /// By an axis of the relation that is shorter than the tensor's own, whose size is a power of two: its first indices. Only in
+    /// [`Relation::Rows`], where what lies between the axis and the next power of two is multiplied by zero.
+    First(AxisId),
     /// A constant index.
     Fixed(usize),
     /// Summed over. Only in [`Linear`] forms of a [`Relation::Product`]'s left side: the sum is `2^bits` times the
     /// evaluation at one half.
     Sum,
+}
+
+impl Index {
+    /// The axis of the relation that it depends on.
+    #[must_use]
+    pub fn axis(self) -> Option<AxisId> {
+        match self {
+            Self::Axis(axis) | Self::First(axis) => Some(axis),
+            Self::Fixed(_) | Self::Sum => None,
+        }
+    }
 }
 
 /// A tensor as it appears in a relation. Axes of the relation that it lacks are broadcast.
@@ -206,7 +220,7 @@ impl Interval {
 impl Access {
     /// The axes of the relation that it depends on.
     pub fn axes(&self) -> impl Iterator<Item = AxisId> + '_ {
-        self.index.iter().filter_map(|index| if let Index::Axis(axis) = index { Some(*axis) } else { None })
+        self.index.iter().filter_map(|index| index.axis())
     }
 
     /// Address every axis of `tensor` by the given axes.

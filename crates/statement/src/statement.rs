@@ -111,6 +111,7 @@ impl Statement {
     /// The first relation that could wrap, relies on an uncertified interval or is malformed.
     pub fn check(&self) -> Result<(), CompileError> {
         self.check_names()?;
+        self.check_tables()?;
         for relation in &self.relations {
             self.check_accesses(relation)?;
             self.check_intervals(relation)?;
@@ -159,12 +160,27 @@ impl Statement {
         Ok(())
     }
 
+    /// A column that no rule gives is a weight, whose entries the model's digest decides, over the rows of its table.
+    fn check_tables(&self) -> Result<(), CompileError> {
+        for table in &self.tables {
+            for values in (0..table.rows.width()).filter_map(|column| table.rows.committed(column)) {
+                let tensor = self.tensor(values);
+                if tensor.kind != TensorKind::Weight || self.shape(values) != [1 << table.rows.bits()] {
+                    let reason = format!("tensor `{}` is not a weight over the table's rows", tensor.name);
+                    return Err(CompileError::Malformed { relation: table.name.clone(), reason });
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn check_accesses(&self, named: &NamedRelation) -> Result<(), CompileError> {
         let malformed = |reason: String| CompileError::Malformed { relation: named.name.clone(), reason };
         let (summed, sums_allowed): (&[AxisId], bool) = match &named.relation {
             Relation::Product { summed, .. } => (summed, true),
             _ => (&[], false),
         };
+        let prefixes_allowed = matches!(named.relation, Relation::Rows { .. });
         for (access, contracted) in accesses(&named.relation) {
             let tensor = self.tensor(access.tensor);
             if tensor.axes.len() != access.index.len() {
@@ -191,6 +207,15 @@ impl Statement {
                             )));
                         }
                     }
+                    Index::First(axis) => {
+                        let fits = size.is_power_of_two() && self.axis(axis).size <= size;
+                        if !fits || !prefixes_allowed || !named.axes.contains(&axis) || !used.insert(axis) {
+                            return Err(malformed(format!(
+                                "tensor `{}` is addressed by the wrong prefix",
+                                tensor.name
+                            )));
+                        }
+                    }
                     Index::Fixed(value) if value < size => {}
                     Index::Sum if sums_allowed && !contracted => {}
                     _ => return Err(malformed(format!("tensor `{}` is addressed out of bounds", tensor.name))),
@@ -200,8 +225,7 @@ impl Statement {
         match &named.relation {
             Relation::Product { contractions, summed, .. } => {
                 for contraction in contractions {
-                    let covered: BTreeSet<AxisId> =
-                        axes_of(&contraction.left).chain(axes_of(&contraction.right)).collect();
+                    let covered: BTreeSet<AxisId> = contraction.left.axes().chain(contraction.right.axes()).collect();
                     if !summed.iter().chain(&named.axes).all(|axis| covered.contains(axis)) {
                         return Err(malformed("a contraction does not depend on every axis".into()));
                     }
@@ -249,11 +273,4 @@ pub fn accesses(relation: &Relation) -> Vec<(&Access, bool)> {
             .chain(lookup.mask.iter().map(|mask| (mask, false)))
             .collect(),
     }
-}
-
-fn axes_of(access: &Access) -> impl Iterator<Item = AxisId> + '_ {
-    access.index.iter().filter_map(|index| match index {
-        Index::Axis(axis) => Some(*axis),
-        _ => None,
-    })
 }

@@ -1,11 +1,8 @@
-//! Lookup tables: ranges and functions of small integers.
-
-use std::sync::Arc;
+//! Lookup tables: ranges, and functions of small integers.
 
 use p3_field::PrimeCharacteristicRing;
 use serde::Serialize;
 
-use crate::eq::eq_table;
 use crate::relation::TensorId;
 use crate::{Challenge, Value};
 
@@ -30,12 +27,14 @@ pub enum TableRows {
         /// The largest.
         high: i32,
     },
-    /// Two columns: integers from `first` on, and a function of them.
+    /// Two columns: integers from `first` on, and a function of them that the model's commitment holds.
     Function {
+        /// Binary logarithm of the number of rows.
+        bits: usize,
         /// The first argument.
         first: i32,
-        /// The function's values; their number is a power of two.
-        values: Arc<Vec<i32>>,
+        /// The function's values: a weight over one axis as long as the table.
+        values: TensorId,
     },
 }
 
@@ -55,8 +54,7 @@ impl TableRows {
     #[must_use]
     pub fn bits(&self) -> usize {
         match self {
-            Self::Range { bits } | Self::Clamp { bits, .. } => *bits,
-            Self::Function { values, .. } => values.len().trailing_zeros() as usize,
+            Self::Range { bits } | Self::Clamp { bits, .. } | Self::Function { bits, .. } => *bits,
         }
     }
 
@@ -79,32 +77,48 @@ impl TableRows {
         }
     }
 
-    /// Smallest and largest entry of a column.
+    /// The weight that holds a column, if no rule gives it.
+    #[must_use]
+    pub fn committed(&self, column: usize) -> Option<TensorId> {
+        match self {
+            Self::Function { values, .. } if column > 0 => Some(*values),
+            _ => None,
+        }
+    }
+
+    /// Smallest and largest entry of a column that a rule gives.
+    ///
+    /// # Panics
+    /// For a column that is committed.
     #[must_use]
     pub fn bounds(&self, column: usize) -> (i64, i64) {
+        assert!(self.committed(column).is_none(), "a rule gives the column");
         match self {
             Self::Clamp { low, high, .. } if column > 0 => (i64::from(*low), i64::from(*high)),
-            Self::Function { values, .. } if column > 0 => {
-                let extreme = |entry: Option<&i32>| i64::from(*entry.expect("a table is not empty"));
-                (extreme(values.iter().min()), extreme(values.iter().max()))
-            }
             _ => (self.first(), self.first() + (1 << self.bits()) - 1),
         }
     }
 
-    /// Entry of one row.
+    /// Entry of one row in a column that a rule gives.
+    ///
+    /// # Panics
+    /// For a column that is committed.
     #[must_use]
     pub fn value(&self, column: usize, row: usize) -> i64 {
+        assert!(self.committed(column).is_none(), "a rule gives the column");
         let argument = self.first() + i64::try_from(row).expect("tables are shorter than 2^31");
         match self {
             Self::Clamp { low, high, .. } if column > 0 => argument.clamp(i64::from(*low), i64::from(*high)),
-            Self::Function { values, .. } if column > 0 => i64::from(values[row]),
             _ => argument,
         }
     }
 
-    /// The multilinear extension of a column at a point, most significant variable first.
+    /// The multilinear extension of a column that a rule gives, at a point, most significant variable first.
+    ///
+    /// # Panics
+    /// For a column that is committed.
     pub fn evaluate(&self, column: usize, point: &[Challenge]) -> Challenge {
+        assert!(self.committed(column).is_none(), "a rule gives the column");
         match self {
             Self::Clamp { low, high, .. } if column > 0 => {
                 let (first, rows) = (self.first(), 1i64 << self.bits());
@@ -117,7 +131,6 @@ impl TableRows {
                 below[0] * Value::from_i32(*low) + argument(inside) - argument(below)
                     + (Challenge::ONE - inside[0]) * Value::from_i32(*high)
             }
-            Self::Function { values, .. } if column > 0 => extension(values, point),
             _ => counting(point) + Value::from_i64(self.first()),
         }
     }
@@ -143,40 +156,25 @@ fn sums_below(end: usize, point: &[Challenge]) -> [Challenge; 2] {
     [zero + bit * ones, zero * counting(rest) + bit * (ones * Value::from_usize(half) + numbers)]
 }
 
-/// The extension of explicit values.
-fn extension(values: &[i32], point: &[Challenge]) -> Challenge {
-    // Rows of a square: most products are by field elements of the base.
-    let (high, low) = point.split_at(point.len() / 2);
-    let low = eq_table(low);
-    let row = |row: &[i32]| -> Challenge {
-        // Where arguments are clamped rows are constant, and the weights of a row add up to one.
-        if row.iter().all(|&entry| entry == row[0]) {
-            return Challenge::from(Value::from_i32(row[0]));
-        }
-        row.iter().zip(&low).map(|(&entry, &weight)| weight * Value::from_i32(entry)).sum()
-    };
-    eq_table(high).into_iter().zip(values.chunks_exact(low.len())).map(|(weight, values)| weight * row(values)).sum()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::public::PublicTensor;
 
     #[test]
     fn the_extension_of_a_column_is_that_of_its_entries() {
-        let function = |values: Vec<i32>| TableRows::Function { first: -8, values: Arc::new(values) };
         let tables = [
             TableRows::Range { bits: 4 },
             TableRows::Clamp { bits: 4, low: -2, high: 5 },
             TableRows::Clamp { bits: 4, low: -8, high: 7 },
             TableRows::Clamp { bits: 4, low: -1, high: -1 },
-            function((0..16).map(|x| x * x - 40).collect()),
-            function((-8..8).map(|x: i32| x.clamp(-2, 1)).collect()),
+            TableRows::Function { bits: 4, first: -8, values: TensorId(0) },
         ];
         let point: Vec<Challenge> = (2..6).map(|x| Challenge::from(Value::from_u32(x * 7_654_321))).collect();
         for rows in tables {
-            for column in 0..rows.width() {
+            for column in (0..rows.width()).filter(|&column| rows.committed(column).is_none()) {
                 let values: Vec<i32> = (0..16).map(|row| i32::try_from(rows.value(column, row)).unwrap()).collect();
                 let (low, high) = rows.bounds(column);
                 let entries = values.iter().map(|&entry| i64::from(entry));

@@ -53,15 +53,21 @@ pub(crate) fn look_up(
     let columns: Vec<Vec<i64>> = lookup.columns.iter().map(|form| reader.values(form)).collect();
     let mask = lookup.mask.as_ref().map(|mask| reader.values(&Linear { terms: vec![(1, mask.clone())], constant: 0 }));
     let first = rows.first();
+    let committed = |column| rows.committed(column).map(|values| &weights[&statement.tensor(values).name]);
+    let values: Vec<_> = (0..columns.len()).map(committed).collect();
+    let value = |column: usize, row| match &values[column] {
+        Some(values) => values.get(row).into(),
+        None => rows.value(column, row),
+    };
     let mut miss = None;
     for place in 0..columns[0].len() {
         if mask.as_ref().is_some_and(|mask| mask[place] == 0) {
             continue;
         }
         // The first column counts, so it addresses the only row that can match.
-        let row = usize::try_from(columns[0][place] - first).ok().filter(|&row| {
-            row < size && (1..columns.len()).all(|column| rows.value(column, row) == columns[column][place])
-        });
+        let row = usize::try_from(columns[0][place] - first)
+            .ok()
+            .filter(|&row| row < size && (1..columns.len()).all(|column| value(column, row) == columns[column][place]));
         match row {
             Some(row) => visit(row),
             None if miss.is_none() => {

@@ -53,7 +53,7 @@ impl<'a> Reader<'a> {
         };
         let axes = access.index.iter().zip(&tensor.axes).map(|(&index, &own)| {
             let place = match index {
-                Index::Axis(axis) => {
+                Index::Axis(axis) | Index::First(axis) => {
                     self.axes.iter().position(|&known| known == axis).expect("a checked access uses known axes")
                 }
                 Index::Fixed(value) => value,
@@ -105,7 +105,7 @@ impl Cursor<'_> {
         let (mut start, mut stride, mut strides) = (0, 1, vec![0; sizes.len()]);
         for &(size, how, place) in self.axes.iter().rev() {
             match how {
-                Index::Axis(_) => strides[place] += stride,
+                Index::Axis(_) | Index::First(_) => strides[place] += stride,
                 _ => start += stride * place,
             }
             stride *= size;
@@ -132,7 +132,7 @@ impl Cursor<'_> {
 
     fn entry(&self, index: &[usize]) -> i64 {
         let coordinate = |&(_, how, place): &(usize, Index, usize)| match how {
-            Index::Axis(_) => index[place],
+            Index::Axis(_) | Index::First(_) => index[place],
             _ => place,
         };
         match &self.entries {
@@ -155,7 +155,7 @@ impl Cursor<'_> {
             };
         };
         let range = match how {
-            Index::Axis(_) => index[place]..index[place] + 1,
+            Index::Axis(_) | Index::First(_) => index[place]..index[place] + 1,
             Index::Fixed(_) => place..place + 1,
             Index::Sum => 0..size,
         };

@@ -137,9 +137,11 @@ pub fn of_weights(trusted: &Subject) -> Vec<(Cheat, Vec<&'static str>)> {
 pub fn of_layers_swapped(trusted: &Subject) -> Cheat {
     let mut other = trusted.model.clone();
     let layers = other.description.shape.layers;
-    for (name, entries) in Arc::make_mut(&mut other.weights) {
+    let weights = Arc::make_mut(&mut other.weights);
+    for name in other.description.weights.keys() {
         let is_stacked = !["embedding", "head_weight", "stream_top"].contains(&name.as_str());
         if is_stacked {
+            let entries = weights.get_mut(name).expect("a weight");
             let size = entries.len() / layers;
             let before: Vec<i32> = entries.iter().collect();
             let rotated = before.iter().cycle().skip(size).take(before.len());

@@ -123,11 +123,15 @@ impl<'a> Solver<'a> {
                     && let [(1, second)] = terms.as_slice()
                 {
                     let rows = &self.statement.tables[usize::from(lookup.table.0)].rows;
+                    let value = |row| match rows.committed(1) {
+                        Some(values) => self.values[values.0 as usize][row],
+                        None => rows.value(1, row),
+                    };
                     let arguments = self.form(named, first);
                     let mask = lookup.mask.as_ref().map(|mask| self.all(named, mask));
                     let of = |(place, argument): (usize, &i64)| {
                         let row = usize::try_from(argument - rows.first()).unwrap_or(0).min((1 << rows.bits()) - 1);
-                        if mask.as_ref().is_some_and(|mask| mask[place] == 0) { 0 } else { rows.value(1, row) }
+                        if mask.as_ref().is_some_and(|mask| mask[place] == 0) { 0 } else { value(row) }
                     };
                     let values = arguments.iter().enumerate().map(of).collect();
                     self.set(named, second, values);
@@ -156,7 +160,7 @@ impl<'a> Solver<'a> {
         let mut stride = 1;
         for (index, size) in access.index.iter().zip(&shape).rev() {
             match *index {
-                Index::Axis(axis) => {
+                Index::Axis(axis) | Index::First(axis) => {
                     strided.strides[axes.iter().position(|&own| own == axis).expect("an axis of the relation")] =
                         stride;
                 }

@@ -99,7 +99,7 @@ fn a_model_with_one_other_weight_is_refused() {
     let largest = weights.values_mut().max_by_key(|entries| entries.len()).expect("weights");
     let entry = largest.get(1000);
     largest.set(1000, if entry > 0 { entry - 1 } else { entry + 1 });
-    other.description.weights_digest = hex(&digest_of_weights(&other.weights));
+    other.description.weights_digest = hex(&digest_of_weights(&other));
     let shortest = Inference { prompt_tokens: vec![0], output_tokens: vec![0] };
     let statement = compile(&other.description, &[shortest]).unwrap();
     let root = CommittedModel::new(&statement, Arc::clone(&other.weights)).unwrap().root();

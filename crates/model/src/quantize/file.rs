@@ -7,7 +7,6 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::Arc;
 
 use obelysk_statement::ModelDescription;
 use obelysk_statement::compile::validate_description;
@@ -27,9 +26,10 @@ pub const WEIGHTS_FILE: &str = "weights.q";
 
 /// BLAKE3 of the weights: each tensor's name, length and 32-bit little-endian entries, in order of the names.
 #[must_use]
-pub fn digest_of_weights(weights: &Weights) -> [u8; 32] {
+pub fn digest_of_weights(model: &QuantizedModel) -> [u8; 32] {
     let mut digest = WeightsDigest::new();
-    for (name, entries) in weights {
+    for name in model.description.weights.keys() {
+        let entries = &model.weights[name];
         digest.begin(name, entries.len());
         for first in (0..entries.len()).step_by(READ_AT_ONCE) {
             let piece = entries.as_ref().slice(first..entries.len().min(first + READ_AT_ONCE));
@@ -96,8 +96,9 @@ impl QuantizedModel {
     #[must_use]
     pub fn weight_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        for (name, entries) in &*self.weights {
-            bytes.extend(encode(&self.description.weights[name], &entries.iter().collect::<Vec<i32>>()));
+        for (name, bound) in &self.description.weights {
+            let entries = &self.weights[name];
+            bytes.extend(encode(bound, &entries.iter().collect::<Vec<i32>>()));
         }
         bytes
     }
@@ -119,7 +120,7 @@ impl QuantizedModel {
     /// As there, but for the digest.
     pub fn load_unhashed(folder: &Path) -> Result<Self, ModelError> {
         let description = read_description(folder)?;
-        Ok(Self { weights: Arc::new(read_weights(folder, &description)?), description })
+        Ok(Self::new(read_weights(folder, &description)?, description))
     }
 
     /// Compare the weights, read from a folder, with the description's digest.
@@ -127,7 +128,7 @@ impl QuantizedModel {
     /// # Errors
     /// [`ModelError::Corrupt`].
     pub fn check_digest(&self, folder: &Path) -> Result<(), ModelError> {
-        if hex::encode(digest_of_weights(&self.weights)) == self.description.weights_digest {
+        if hex::encode(digest_of_weights(self)) == self.description.weights_digest {
             return Ok(());
         }
         let reason = "its contents do not have the digest that model.json states";

@@ -25,7 +25,7 @@ use obelysk_statement::description::{
     Activation, Attention, BranchNorms, FeedForward, ModelDescription, PROBABILITY_BITS, Rotary, RotaryScaling,
     SPECIFICATION, Shape, WeightBound,
 };
-use obelysk_statement::functions::STEP_FRACTION;
+use obelysk_statement::functions::{STEP_FRACTION, constants};
 use obelysk_witness::{Entries, Weights};
 
 use crate::calibration::Calibration;
@@ -50,11 +50,22 @@ pub use precision::Precision;
 pub struct QuantizedModel {
     /// What proofs are about.
     pub description: ModelDescription,
-    /// Entries of every weight tensor of the description, by name, last axis contiguous.
+    /// Entries of every weight tensor of the description and of its constants, by name, last axis contiguous.
     pub weights: Arc<Weights>,
 }
 
 impl QuantizedModel {
+    /// A model of these weight tensors. Its constants follow from the description.
+    #[must_use]
+    pub fn new(mut weights: Weights, description: ModelDescription) -> Self {
+        for constant in constants(&description) {
+            let mut entries = Entries::within(constant.range.magnitude());
+            entries.extend_from_slice(&constant.entries);
+            weights.insert(constant.tensor, entries);
+        }
+        Self { description, weights: Arc::new(weights) }
+    }
+
     /// What one unit of an integer logit is worth in the float engine's logits, before its cap if it has one.
     #[must_use]
     pub fn logit_unit(&self) -> f64 {
@@ -104,7 +115,7 @@ pub fn quantize(
         piece.append_to(&mut weights);
         Ok(())
     })?;
-    Ok(QuantizedModel { description, weights: Arc::new(weights) })
+    Ok(QuantizedModel::new(weights, description))
 }
 
 /// Quantise a checkpoint into memory at a precision, whatever it loses.
@@ -132,7 +143,7 @@ fn in_memory(
         piece.append_to(&mut weights);
         Ok(())
     })?;
-    Ok(QuantizedModel { description, weights: Arc::new(weights) })
+    Ok(QuantizedModel::new(weights, description))
 }
 
 /// Quantise a checkpoint, handing the integers of every weight tensor to `sink` in pieces, in order of the names.
@@ -148,9 +159,9 @@ pub fn quantize_into<E: From<ModelError>>(
     let sequences = calibration.sequences_for(config);
     let extremes = float::observe(config, checkpoint, &sequences)?;
     if let Some(model) = plain(config, checkpoint, &sequences, &extremes)? {
-        for (name, entries) in &*model.weights {
-            let entries: Vec<i32> = entries.iter().collect();
-            sink(Piece { name, bound: model.description.weights[name], entries: &entries })?;
+        for (name, &bound) in &model.description.weights {
+            let entries: Vec<i32> = model.weights[name].iter().collect();
+            sink(Piece { name, bound, entries: &entries })?;
         }
         return Ok(model.description);
     }

@@ -39,8 +39,10 @@ enum Numerators<'a> {
 enum Column<'a> {
     /// A linear form over a tile of a relation's box.
     Form { parts: &'a [AxisTile], terms: Vec<(Value, Walk<'a>)>, constant: Value },
-    /// A column of a table.
-    Table { rows: &'a TableRows, column: usize },
+    /// A column of a table that a rule gives.
+    Rule { rows: &'a TableRows, column: usize },
+    /// A column of a table that the model's commitment holds.
+    Committed(&'a [Value]),
 }
 
 /// Some leaves: coefficients of the denominators side by side.
@@ -57,7 +59,10 @@ impl<'a> Leaves<'a> {
             let (table, numerators, columns): (usize, _, Vec<Column>) = match &block.source {
                 Source::Table(position) => {
                     let table = &statement.tables[*position];
-                    let column = |column| Column::Table { rows: &table.rows, column };
+                    let column = |column| match table.rows.committed(column) {
+                        None => Column::Rule { rows: &table.rows, column },
+                        Some(values) => Column::Committed(tensors.of(values)),
+                    };
                     let counts = Numerators::MinusCounts(tensors.of(table.multiplicity));
                     (*position, counts, (0..table.rows.width()).map(column).collect())
                 }
@@ -89,13 +94,18 @@ impl<'a> Leaves<'a> {
         Self { blocks: plan.blocks.iter().map(block).collect(), variables: plan.log_leaves() }
     }
 
-    /// Two tables of the same rows, each with counts of its own.
+    /// Two tables of the same rows, whose second column is committed, each with counts of its own.
     #[cfg(test)]
-    pub(super) fn of_tables(rows: &'a TableRows, counts: [&'a [Value]; 2], base: Challenge) -> Self {
+    pub(super) fn of_tables(
+        rows: &'a TableRows,
+        entries: &'a [Value],
+        counts: [&'a [Value]; 2],
+        base: Challenge,
+    ) -> Self {
         let size = 1 << rows.bits();
         let block = |(place, counts)| {
-            let column = |column| Column::Table { rows, column };
-            let columns = vec![(Challenge::ONE, column(0)), (base * base, column(1))];
+            let arguments = Column::Rule { rows, column: 0 };
+            let columns = vec![(Challenge::ONE, arguments), (base * base, Column::Committed(entries))];
             Block { offset: place * size, size, numerators: Numerators::MinusCounts(counts), base, columns }
         };
         Self { blocks: counts.into_iter().enumerate().map(block).collect(), variables: rows.bits() + 1 }
@@ -233,11 +243,12 @@ impl Column<'_> {
                     walk.add_to(*coefficient, parts, first, values);
                 }
             }
-            Self::Table { rows, column } => {
+            Self::Rule { rows, column } => {
                 for (row, value) in values.iter_mut().enumerate() {
                     *value = Value::from_i64(rows.value(*column, first + row));
                 }
             }
+            Self::Committed(entries) => values.copy_from_slice(&entries[first..first + values.len()]),
         }
     }
 }

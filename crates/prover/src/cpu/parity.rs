@@ -1,8 +1,6 @@
 //! The tree of fractions beside its oracle, Plonky3's prover: with the same transcript it sends the same messages.
 
-use std::sync::Arc;
-
-use obelysk_statement::{Challenge, TableRows, Value};
+use obelysk_statement::{Challenge, TableRows, TensorId, Value};
 use p3_blake3::Blake3;
 use p3_challenger::{HashChallenger, SerializingChallenger32};
 use p3_field::{BasedVectorSpace, PrimeCharacteristicRing};
@@ -23,6 +21,7 @@ type Transcript = SerializingChallenger32<Value, HashChallenger<u8, Blake3, 32>>
 /// Two tables of `2^(variables - 1)` rows whose counts cancel.
 struct Sample {
     rows: TableRows,
+    entries: Vec<Value>,
     counts: [Vec<Value>; 2],
 }
 
@@ -32,13 +31,14 @@ impl Sample {
         let scrambled = |row: i32| row.wrapping_mul(0x1E37_79B1) >> 8;
         let counts: Vec<Value> = (0..size).map(|row| Value::from_i32(scrambled(row + 7))).collect();
         let negated = counts.iter().map(|&count| -count).collect();
-        let values = Arc::new((0..size).map(scrambled).collect());
-        Self { rows: TableRows::Function { first: -3, values }, counts: [counts, negated] }
+        let rows = TableRows::Function { bits: variables - 1, first: -3, values: TensorId(0) };
+        let entries = (0..size).map(|row| Value::from_i32(scrambled(row))).collect();
+        Self { rows, entries, counts: [counts, negated] }
     }
 
     fn leaves(&self) -> Leaves<'_> {
         let base = Challenge::from_basis_coefficients_fn(|place| Value::from_usize(77_777 * (place + 3)));
-        Leaves::of_tables(&self.rows, [&self.counts[0], &self.counts[1]], base)
+        Leaves::of_tables(&self.rows, &self.entries, [&self.counts[0], &self.counts[1]], base)
     }
 }
 

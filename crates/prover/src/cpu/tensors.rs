@@ -73,6 +73,8 @@ pub(super) type EqTables = BTreeMap<AxisId, Vec<Challenge>>;
 enum Along<'a> {
     /// Keep it, at this stride of the output.
     Keep(usize),
+    /// Keep so many of its first indices, at this stride.
+    KeepFirst(usize, usize),
     /// Sum it out with weights.
     Weigh(Cow<'a, [Challenge]>),
     /// Take one index.
@@ -131,11 +133,13 @@ impl<'a> Tensors<'a> {
         let strides: Vec<usize> = (0..axes.len()).map(|k| 1 << bits[k + 1..].iter().sum::<usize>()).collect();
         let shape = statement.shape(access.tensor);
         let mut output = vec![Value::ZERO; 1 << bits.iter().sum::<usize>()];
+        let place = |axis: &AxisId| axes.iter().position(|own| own == axis).expect("checked");
         let along: Vec<Along> = access
             .index
             .iter()
             .map(|index| match index {
-                Index::Axis(axis) => Along::Keep(strides[axes.iter().position(|own| own == axis).expect("checked")]),
+                Index::Axis(axis) => Along::Keep(strides[place(axis)]),
+                Index::First(axis) => Along::KeepFirst(1 << bits[place(axis)], strides[place(axis)]),
                 Index::Fixed(value) => Along::Fix(*value),
                 Index::Sum => unreachable!("row relations do not sum"),
             })
@@ -170,7 +174,7 @@ impl<'a> Tensors<'a> {
                     None => Along::Weigh(Cow::Borrowed(&tables[axis])),
                 },
                 Index::Fixed(value) => Along::Fix(*value),
-                Index::Sum => unreachable!("contractions do not sum inside of a factor"),
+                Index::First(_) | Index::Sum => unreachable!("factors of contractions are whole"),
             })
             .collect();
         let mut output = vec![Challenge::ZERO; 1 << bits.iter().sum::<usize>()];
@@ -189,6 +193,7 @@ impl<'a> Tensors<'a> {
                         true
                     }
                     Along::Fix(value) => *value == index,
+                    Along::KeepFirst(..) => unreachable!("factors of contractions are whole"),
                 });
                 if inside {
                     output[place] += weight;
@@ -228,7 +233,7 @@ impl<'a> Tensors<'a> {
                     walk.start += stride * tile[place].offset;
                 }
                 Index::Fixed(value) => walk.start += stride * value,
-                Index::Sum => unreachable!("only linear relations sum"),
+                Index::First(_) | Index::Sum => unreachable!("lookups read whole tensors"),
             }
             stride *= size;
         }
@@ -245,7 +250,8 @@ fn walked(statement: &Statement) -> BTreeSet<TensorId> {
             .map(|(access, _)| access.tensor)
             .collect()
     };
-    statement.relations.iter().flat_map(of).collect()
+    let of_tables = statement.tables.iter().flat_map(|table| table.rows.committed(1));
+    statement.relations.iter().flat_map(of).chain(of_tables).collect()
 }
 
 /// Where an access starts in a tile, and how far each axis of the tile moves it.
@@ -379,6 +385,11 @@ fn copy<T: Entry>(values: &[T], shape: &[usize], along: &[Along], depth: usize, 
                 copy(part, shape, along, depth + 1, output, place + i * stride);
             }
         }
+        Along::KeepFirst(count, stride) => {
+            for (i, part) in values.chunks_exact(run).take(count).enumerate() {
+                copy(part, shape, along, depth + 1, output, place + i * stride);
+            }
+        }
         Along::Fix(i) => copy(&values[i * run..][..run], shape, along, depth + 1, output, place),
         Along::Weigh(_) => unreachable!("copies weigh nothing"),
     }
@@ -425,6 +436,7 @@ fn accumulate<T: Entry>(
             }
         }
         Along::Fix(i) => accumulate(&values[i * run..][..run], inner, &along[1..], weight, output, place),
+        Along::KeepFirst(..) => unreachable!("factors of contractions are whole"),
     }
 }
 

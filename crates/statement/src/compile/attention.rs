@@ -37,7 +37,7 @@ impl Compiler<'_> {
         let output_axes = [layer, hidden, kv_head, group, channel];
         let output_weight = builder.weight("output_weight", &output_axes, bound("output_weight"));
 
-        let (cosine, sine) = self.rotary_tables();
+        let [cosine, sine] = self.rotary_tables();
         let query = Projection {
             name: "query",
             weight: query_weight,

@@ -1,12 +1,11 @@
 //! Short ways to write tensors and relations, each with the range checks that certify it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use crate::MODULUS;
 use crate::axis::{Axis, AxisId};
 use crate::description::WeightBound;
-use crate::functions::at_clamped;
+use crate::functions::FunctionTable;
 use crate::public::PublicTensor;
 use crate::relation::{
     Access, Certificate, Contraction, Index, Interval, Linear, Lookup, Monomial, NamedRelation, Relation, Tensor,
@@ -149,11 +148,16 @@ impl Builder {
 
     /// A weight whose entries are used one by one.
     pub(crate) fn weight_entries(&mut self, name: &str, axes: &[AxisId], bound: WeightBound) -> TensorId {
+        self.constant(name, axes, Interval::new(-bound.magnitude, bound.magnitude))
+    }
+
+    /// A tensor of the model's commitment.
+    pub(crate) fn constant(&mut self, name: &str, axes: &[AxisId], interval: Interval) -> TensorId {
         self.tensor(Tensor {
             name: name.into(),
             axes: axes.to_vec(),
             kind: TensorKind::Weight,
-            interval: Interval::new(-bound.magnitude, bound.magnitude),
+            interval,
             certificate: Certificate::Weight,
             row_mass: None,
             row_norm: None,
@@ -177,21 +181,20 @@ impl Builder {
         })
     }
 
-    /// A table of a function of the integers from `first` on.
-    pub(crate) fn function_table(&mut self, name: &str, first: i32, values: Vec<i32>) -> TableId {
-        assert!(values.len().is_power_of_two(), "a table has as many rows as a hypercube");
-        self.add_table(name, TableRows::Function { first, values: Arc::new(values) })
-    }
-
-    /// A table of a function of signed integers of `bits` bits, as [`at_clamped`] has it.
-    pub(crate) fn clamping_function_table(&mut self, name: &str, bits: u32, values: &[i32]) -> TableId {
-        let arguments = -(1 << (bits - 1))..1 << (bits - 1);
-        let values = arguments.clone().map(|argument| at_clamped(values, argument));
-        self.function_table(name, arguments.start, values.collect())
+    /// A table of a function, whose values the model's commitment holds.
+    pub(crate) fn function_table(&mut self, function: &FunctionTable) -> TableId {
+        let FunctionTable { name, first, bits, range, .. } = function;
+        let axis = self.axis(&format!("{name}: row"), 1 << bits);
+        let values = self.constant(&function.tensor(), &[axis], *range);
+        self.table_over(name, axis, TableRows::Function { bits: *bits as usize, first: *first, values })
     }
 
     fn add_table(&mut self, name: &str, rows: TableRows) -> TableId {
         let axis = self.axis(&format!("{name}: row"), 1 << rows.bits());
+        self.table_over(name, axis, rows)
+    }
+
+    fn table_over(&mut self, name: &str, axis: AxisId, rows: TableRows) -> TableId {
         // Multiplicities are counts of lookups; the LogUp identity needs no bound beyond fewer lookups than the modulus.
         let multiplicity = self.witness(
             &format!("{name}: multiplicity"),

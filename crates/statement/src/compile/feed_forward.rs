@@ -5,8 +5,8 @@ use super::output_projection::OutputProjection;
 use super::residual::Stream;
 use super::rounding::minus;
 use super::{Axes, Compiler};
-use crate::description::{Activation, Rounding, TABLE_BITS};
-use crate::functions;
+use crate::description::{Rounding, TABLE_BITS};
+use crate::functions::FunctionTable;
 use crate::relation::{Certificate, Interval, TensorId};
 use crate::table::TableId;
 
@@ -38,15 +38,9 @@ impl Compiler<'_> {
         let projection = contraction(1, &input, &at(up_weight, &inner_axes));
         builder.product("up: projection", &axes, output, vec![projection], &[hidden]);
 
-        let activations = match format.activation {
-            Activation::Silu => functions::silu(format.gate_fraction),
-            Activation::GeluTanh => functions::gelu_tanh(format.gate_fraction),
-        };
-        // The least of a table of activations is near zero: what it is matters where a product fills the field.
-        let least = activations.iter().copied().min().map_or(0, i64::from);
-        let range = Interval::new(least, Interval::signed(TABLE_BITS).high);
-        let table = builder.clamping_function_table("activation", gate_bits, &activations);
-        let activation = at(builder.witness("activation", &axes, range, Certificate::Lookup), &axes);
+        let activations = FunctionTable::activation(format);
+        let table = builder.function_table(&activations);
+        let activation = at(builder.witness("activation", &axes, activations.range, Certificate::Lookup), &axes);
         let columns = vec![linear(&[(1, &gate)], 0), linear(&[(1, &activation)], 0)];
         builder.lookup("activation: table", &axes, table, columns, None);
 

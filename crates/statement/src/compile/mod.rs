@@ -18,6 +18,7 @@ mod validate;
 
 use crate::axis::AxisId;
 use crate::description::{Inference, ModelDescription, WeightBound};
+use crate::functions::FunctionTable;
 use crate::statement::{CompileError, Statement};
 use builder::Builder;
 pub use entries::{Entries, padded_size};
@@ -80,8 +81,9 @@ pub fn compile(description: &ModelDescription, inferences: &[Inference]) -> Resu
         row: builder.axis("output row", entries.rows),
     };
     let mut compiler = Compiler { description, axes, builder };
-    let roots = compiler.reciprocal_root_table(&description.hidden_norm, "hidden");
-    let head_roots = description.head_norms.map(|norms| compiler.reciprocal_root_table(&norms.query, "head"));
+    let roots = compiler.builder.function_table(&FunctionTable::hidden_roots(&description.hidden_norm));
+    let head_roots =
+        description.head_norms.map(|norms| compiler.builder.function_table(&FunctionTable::head_roots(&norms.query)));
     let residual = compiler.residual(entries.inputs());
     let Axes { layer, entry, position, hidden, .. } = compiler.axes;
     let normed = compiler.norm(

@@ -12,7 +12,6 @@ use super::Compiler;
 use super::builder::{Builder, at, at_fixed, contraction, linear, monomial, summed_last};
 use crate::axis::AxisId;
 use crate::description::Norm;
-use crate::functions;
 use crate::relation::{Access, Certificate, Interval, TensorId};
 use crate::statement::CompileError;
 use crate::table::TableId;
@@ -161,12 +160,6 @@ pub fn output_norm(norm: &Norm, width: usize) -> i64 {
 }
 
 impl Compiler<'_> {
-    /// The table of windows and reciprocal roots that norms with this constant share.
-    pub(super) fn reciprocal_root_table(&mut self, norm: &Norm, width: &str) -> TableId {
-        let roots = functions::reciprocal_square_root(norm.constant);
-        self.builder.function_table(&format!("{width} reciprocal root"), 0, roots)
-    }
-
     /// Normalise `input`, of axes `rows` then `columns`, over `columns`.
     pub(super) fn norm(
         &mut self,

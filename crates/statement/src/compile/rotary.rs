@@ -1,7 +1,5 @@
 //! Queries and keys: projected, normalised where the model does so, and rotated by their position.
 
-use std::sync::Arc;
-
 use super::builder::{at, contraction, monomial};
 use super::norm::Limbs;
 use super::rounding::HighestLimb;
@@ -9,7 +7,6 @@ use super::{Axes, Compiler};
 use crate::axis::AxisId;
 use crate::description::{Norm, Rounding};
 use crate::functions;
-use crate::public::PublicTensor;
 use crate::relation::{Access, Index, Interval, TensorId};
 use crate::table::TableId;
 
@@ -39,19 +36,16 @@ enum Projected<'a> {
 }
 
 impl Compiler<'_> {
-    pub(super) fn rotary_tables(&mut self) -> (Access, Access) {
+    /// Cosines and sines of this inference's positions, the first of all that the model has.
+    pub(super) fn rotary_tables(&mut self) -> [Access; 2] {
         let Axes { position, pair, .. } = self.axes;
         let description = self.description;
-        let (positions, head_dim) = (self.builder.size(position), description.shape.head_dim);
-        let fraction = description.attention.rotary_fraction;
-        let (cosine, sine) = functions::rotary(&description.rotary, head_dim, positions, fraction);
-        let mut public = |name, values| {
-            let values = PublicTensor::Dense { shape: vec![positions, head_dim / 2], values: Arc::new(values) };
-            let tensor =
-                self.builder.public(name, &[position, pair], values, Interval::new(-1 << fraction, 1 << fraction));
-            at(tensor, &[position, pair])
-        };
-        (public("cosine", cosine), public("sine", sine))
+        let one = 1 << description.attention.rotary_fraction;
+        let longest = self.builder.axis("longest", functions::rotary_positions(&description.shape));
+        ["cosine", "sine"].map(|name| {
+            let tensor = self.builder.constant(name, &[longest, pair], Interval::new(-one, one));
+            Access { tensor, index: vec![Index::First(position), Index::Axis(pair)] }
+        })
     }
 
     /// Project, normalise and scale by the gain where the model does so, and rotate by the position.

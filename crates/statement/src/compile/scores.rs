@@ -6,7 +6,7 @@
 use super::builder::{at, linear};
 use super::{Axes, Compiler, denominator_shift};
 use crate::description::{ModelDescription, PROBABILITY_BITS, Rounding, ScoreCap, TABLE_BITS};
-use crate::functions;
+use crate::functions::{self, FunctionTable};
 use crate::relation::{Access, Certificate, Contraction, Interval, Linear};
 
 /// Largest magnitude of a score before the cap, rounded without a clamp.
@@ -29,13 +29,11 @@ pub fn score_bits(description: &ModelDescription) -> [u32; 2] {
 /// where the exponential there is not zero, so that an end would change a weight.
 #[must_use]
 pub fn difference_end(description: &ModelDescription) -> Option<i32> {
-    let (step, length) = (description.attention.score_step, 1 << TABLE_BITS);
+    let step = description.attention.score_step;
     let shift = denominator_shift(description.shape.positions);
-    let logarithms = functions::logarithm(step, PROBABILITY_BITS, shift, length);
-    let end = (1 << TABLE_BITS) - 1 - logarithms.iter().copied().max()?;
-    let exponential = functions::exponential(step, PROBABILITY_BITS, length);
-    let zero = exponential.get(usize::try_from(end).ok()?) == Some(&0);
-    zero.then_some(end)
+    let end = (1 << TABLE_BITS) - 1 - functions::most_logarithm(step, PROBABILITY_BITS, shift, TABLE_BITS);
+    let end = i32::try_from(end).ok()?;
+    functions::exponential_ends(step, PROBABILITY_BITS, end).then_some(end)
 }
 
 impl Compiler<'_> {
@@ -94,7 +92,7 @@ impl Compiler<'_> {
         let output = builder.rounded("score", &pairs, shift, &[(1, score.clone())]);
         builder.product("score: query times key", &pairs, output, vec![product], &[half, pair]);
 
-        let table = builder.clamping_function_table("soft cap", bits, &functions::soft_cap(cap));
+        let table = builder.function_table(&FunctionTable::soft_cap(cap, unclamped_bits));
         let peak = i64::from(cap.peak);
         let capped = builder.witness("capped_score", &pairs, Interval::new(-peak, peak), Certificate::Lookup);
         let capped = at(capped, &pairs);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::builder::{at, linear, summed_last};
 use super::{Axes, Compiler};
 use crate::description::{PROBABILITY_BITS, TABLE_BITS};
-use crate::functions;
+use crate::functions::FunctionTable;
 use crate::public::PublicTensor;
 use crate::relation::{Access, Certificate, Interval, Linear, TensorId};
 
@@ -37,9 +37,7 @@ impl Compiler<'_> {
         builder.vanishing("is_maximum: seen", &pairs, hidden.clone(), is_maximum.clone());
         builder.vanishing("is_maximum: no difference", &pairs, is_maximum, difference.clone());
 
-        let length = 1usize << TABLE_BITS;
-        let exponential = functions::exponential(step, PROBABILITY_BITS, length);
-        let exponential = builder.function_table("exponential", 0, exponential);
+        let exponential = builder.function_table(&FunctionTable::exponential(step));
         let interval = Interval::unsigned(PROBABILITY_BITS);
         let masked = Certificate::Lemma("masked lookup");
         let numerator = builder.witness("numerator", &pairs, interval, masked.clone());
@@ -62,11 +60,9 @@ impl Compiler<'_> {
             sum.terms.push((-1, at(low, &rows)));
         }
         builder.zero("denominator: sum of numerators", &rows, sum);
-        let logarithms = functions::logarithm(step, PROBABILITY_BITS, shift, length);
-        let largest = i64::from(logarithms.iter().copied().max().expect("a table is not empty"));
-        let logarithm = builder.function_table("logarithm", 0, logarithms);
-        let shift_index =
-            at(builder.witness("log_denominator", &rows, Interval::new(0, largest), Certificate::Lookup), &rows);
+        let logarithms = FunctionTable::logarithm(step, shift);
+        let logarithm = builder.function_table(&logarithms);
+        let shift_index = at(builder.witness("log_denominator", &rows, logarithms.range, Certificate::Lookup), &rows);
         builder.lookup(
             "log_denominator: table",
             &rows,

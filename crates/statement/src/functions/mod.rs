@@ -1,11 +1,14 @@
 //! The tables of the integer model, made by integer arithmetic alone, so that every machine makes the same ones.
 
 mod fixed_point;
+mod tables;
 
-use crate::description::{Rotary, RotaryScaling, ScoreCap, TABLE_BITS};
+use crate::description::{Activation, Rotary, RotaryScaling, ScoreCap, TABLE_BITS};
 use fixed_point::{
     FRACTION, ONE, PI, cosine_and_sine, divide, exponential_of_negative, logarithm_of, multiply, round_to,
 };
+
+pub use tables::{Constant, FunctionTable, constants, rotary_positions};
 
 /// Fractional bits of the steps that `model.json` states, such as the step of the exponential.
 pub const STEP_FRACTION: u32 = 40;
@@ -59,6 +62,37 @@ pub fn logarithm(step: u64, bits: u32, shift: u32, length: usize) -> Vec<i32> {
             moved
         })
         .collect()
+}
+
+/// What no entry of [`logarithm`] with `2^length_bits` arguments exceeds.
+#[must_use]
+pub fn most_logarithm(step: u64, bits: u32, shift: u32, length_bits: u32) -> i64 {
+    // The entry is a logarithm in units of the step, rounded; the table's own roundings lose less than one of them.
+    let largest = logarithm_of(1u128 << (length_bits + shift), bits);
+    i64::try_from(largest / fixed_step(step) + 2).expect("steps are not that fine")
+}
+
+/// Whether entry `index` of [`exponential`] is zero, and all that follow.
+#[must_use]
+pub fn exponential_ends(step: u64, bits: u32, index: i32) -> bool {
+    if index < 0 {
+        return false;
+    }
+    let peak = (1i128 << bits) - 1;
+    // The table rounds powers of the decay down: an entry is at most what is rounded here, but for the error of a series.
+    let value = exponential_of_negative(fixed_step(step) * i128::from(index)) + (1 << 8);
+    2 * peak * value < ONE
+}
+
+/// What no entry of the table of an activation falls below, near zero.
+#[must_use]
+pub fn least_activation(activation: Activation, fraction: u32) -> i64 {
+    // The least values are -0.278464.. and -0.170040..; rounding takes half a unit more at most.
+    let millionths: i64 = match activation {
+        Activation::Silu => 278_465,
+        Activation::GeluTanh => 170_041,
+    };
+    -((millionths << fraction) / 1_000_000 + 1)
 }
 
 /// `min(2^15 - 1, floor(constant / sqrt(window + 1)))` for every 16-bit window.
@@ -180,6 +214,42 @@ mod tests {
                 let denominator = (f64::from(index) + 0.5) * f64::from(1 << shift);
                 let scaled = f64::from(entries[moves[index as usize] as usize]);
                 assert!((scaled * denominator / 16383.0 / 16384.0 - 1.0).abs() < 2e-3, "index {index}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_logarithm_exceeds_its_bound_and_few_are_far_below() {
+        for step in [1u64 << 24, 1 << 30, 12_345_678_901, 1 << 39, 1 << 47] {
+            for shift in [0, 4, 11] {
+                let most = most_logarithm(step, 14, shift, 16);
+                let last = i64::from(*logarithm(step, 14, shift, 1 << 16).last().unwrap());
+                assert!((most - 3..=most).contains(&last), "step {step}, shift {shift}: {last}, at most {most}");
+            }
+        }
+    }
+
+    #[test]
+    fn where_an_exponential_ends_all_its_entries_are_zero() {
+        for step in [1u64 << 26, 1 << 30, 12_345_678_901, 1 << 39] {
+            let table = exponential(step, 14, 1 << 16);
+            let first = (0..1 << 16).find(|&index| exponential_ends(step, 14, index));
+            let zero = table.iter().position(|&entry| entry == 0).map(|index| i32::try_from(index).unwrap());
+            // The bound may be one entry late, never early.
+            assert!(first == zero || first == zero.map(|index| index + 1), "step {step}: {first:?}, {zero:?}");
+        }
+        assert!(!exponential_ends(1 << 47, 14, -1));
+    }
+
+    #[test]
+    fn no_activation_falls_below_its_bound() {
+        for fraction in 1..=16 {
+            for (activation, table) in [(Activation::Silu, silu(fraction)), (Activation::GeluTanh, gelu_tanh(fraction))]
+            {
+                let (bound, least) = (least_activation(activation, fraction), table.iter().copied().min().unwrap());
+                assert!(bound <= i64::from(least), "{activation:?} {fraction}: {least}, {bound}");
+                // With more fractional bits no gate reaches the least value.
+                assert!(fraction > 13 || i64::from(least) <= bound + 1, "{activation:?} {fraction}: {least}, {bound}");
             }
         }
     }

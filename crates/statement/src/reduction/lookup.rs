@@ -69,10 +69,16 @@ impl Claims<'_> {
         let coordinates = local.iter().map(|&value| Coordinate::Value(value)).collect();
         let points = AxisPoints::from([(multiplicity.axes[0], coordinates)]);
         let counts = self.access(&Access::new(table.multiplicity, &multiplicity.axes), &points);
-        let mut denominator = table_key(keys, position);
+        let mut denominator = Sum { terms: Vec::new(), constant: table_key(keys, position) };
         for (column, power) in (0..table.rows.width()).zip(column_powers(keys[1])) {
-            denominator -= power * table.rows.evaluate(column, local);
+            match table.rows.committed(column) {
+                None => denominator.constant -= power * table.rows.evaluate(column, local),
+                Some(values) => {
+                    let values = self.access(&Access::new(values, &multiplicity.axes), &points);
+                    denominator.add(values.scaled(-power));
+                }
+            }
         }
-        (counts.scaled(-Challenge::ONE), Sum { terms: Vec::new(), constant: denominator })
+        (counts.scaled(-Challenge::ONE), denominator)
     }
 }

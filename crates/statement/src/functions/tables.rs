@@ -1,0 +1,150 @@
+//! The functions that relations look up, as constants of a model: what the compiler says of their values, and the values, which are committed
+//! with the weights. The compiler states no value: a verifier makes no table.
+
+use super::{
+    exponential, gelu_tanh, least_activation, logarithm, most_logarithm, reciprocal_square_root, rotary, silu, soft_cap,
+};
+use crate::compile::denominator_shift;
+use crate::description::{
+    Activation, FeedForward, ModelDescription, Norm, PROBABILITY_BITS, ScoreCap, Shape, TABLE_BITS,
+};
+use crate::relation::Interval;
+
+/// A function of `2^bits` integers from `first` on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FunctionTable {
+    /// Unique in its model.
+    pub name: &'static str,
+    /// The first argument.
+    pub first: i32,
+    /// Binary logarithm of the number of arguments.
+    pub bits: u32,
+    /// What all values lie in.
+    pub range: Interval,
+    function: Function,
+}
+
+/// Which function, and its parameters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Function {
+    Exponential { step: u64 },
+    Logarithm { step: u64, shift: u32 },
+    ReciprocalRoot { constant: u64 },
+    Activation(Activation, u32),
+    SoftCap(ScoreCap),
+}
+
+impl FunctionTable {
+    /// [`exponential`] of a step.
+    pub(crate) fn exponential(step: u64) -> Self {
+        Self::of_unsigned("exponential", Interval::unsigned(PROBABILITY_BITS), Function::Exponential { step })
+    }
+
+    /// [`logarithm`] in units of a step, of denominators that lose `shift` low bits.
+    pub(crate) fn logarithm(step: u64, shift: u32) -> Self {
+        let range = Interval::new(0, most_logarithm(step, PROBABILITY_BITS, shift, TABLE_BITS));
+        Self::of_unsigned("logarithm", range, Function::Logarithm { step, shift })
+    }
+
+    /// [`reciprocal_square_root`] for norms over the hidden axis.
+    pub(crate) fn hidden_roots(norm: &Norm) -> Self {
+        Self::roots("hidden reciprocal root", norm)
+    }
+
+    /// [`reciprocal_square_root`] for norms over a head.
+    pub(crate) fn head_roots(norm: &Norm) -> Self {
+        Self::roots("head reciprocal root", norm)
+    }
+
+    fn roots(name: &'static str, norm: &Norm) -> Self {
+        Self::of_unsigned(name, Interval::unsigned(15), Function::ReciprocalRoot { constant: norm.constant })
+    }
+
+    /// The activation of gates, which it clamps besides.
+    pub(crate) fn activation(format: &FeedForward) -> Self {
+        let (activation, fraction) = (format.activation, format.gate_fraction);
+        let range = Interval::new(least_activation(activation, fraction), Interval::signed(TABLE_BITS).high);
+        let bits = format.gate_rounding.unclamped_bits.max(TABLE_BITS);
+        Self::of_signed("activation", bits, range, Function::Activation(activation, fraction))
+    }
+
+    /// The cap of scores, which it clamps besides; `unclamped_bits` are those of a score before.
+    pub(crate) fn soft_cap(cap: &ScoreCap, unclamped_bits: u32) -> Self {
+        let peak = i64::from(cap.peak);
+        let range = Interval::new(-peak, peak);
+        Self::of_signed("soft cap", unclamped_bits.max(TABLE_BITS), range, Function::SoftCap(*cap))
+    }
+
+    fn of_unsigned(name: &'static str, range: Interval, function: Function) -> Self {
+        Self { name, first: 0, bits: TABLE_BITS, range, function }
+    }
+
+    fn of_signed(name: &'static str, bits: u32, range: Interval, function: Function) -> Self {
+        Self { name, first: -(1 << (bits - 1)), bits, range, function }
+    }
+
+    /// Name of the tensor of its values.
+    #[must_use]
+    pub fn tensor(&self) -> String {
+        format!("{}: value", self.name)
+    }
+
+    /// The values.
+    #[must_use]
+    pub fn values(&self) -> Vec<i32> {
+        let length = 1 << TABLE_BITS;
+        let of_16_bits = match self.function {
+            Function::Exponential { step } => exponential(step, PROBABILITY_BITS, length),
+            Function::Logarithm { step, shift } => logarithm(step, PROBABILITY_BITS, shift, length),
+            Function::ReciprocalRoot { constant } => reciprocal_square_root(constant),
+            Function::Activation(Activation::Silu, fraction) => silu(fraction),
+            Function::Activation(Activation::GeluTanh, fraction) => gelu_tanh(fraction),
+            Function::SoftCap(cap) => soft_cap(&cap),
+        };
+        // Arguments of more bits are clamped to those of 16.
+        let outside = ((1usize << self.bits) - length) / 2;
+        let [lowest, highest] = [of_16_bits[0], of_16_bits[length - 1]];
+        [vec![lowest; outside], of_16_bits, vec![highest; outside]].concat()
+    }
+}
+
+/// A tensor that follows from a model's description, committed with its weights.
+pub struct Constant {
+    /// Name.
+    pub tensor: String,
+    /// What all entries lie in.
+    pub range: Interval,
+    /// In storage order.
+    pub entries: Vec<i32>,
+}
+
+/// Positions that a model has cosines and sines of.
+#[must_use]
+pub fn rotary_positions(shape: &Shape) -> usize {
+    shape.positions.next_power_of_two()
+}
+
+/// All constants of a model: values of the functions that relations look up, cosines and sines.
+#[must_use]
+pub fn constants(description: &ModelDescription) -> Vec<Constant> {
+    let ModelDescription { shape, attention, .. } = description;
+    let mut tables = vec![
+        FunctionTable::hidden_roots(&description.hidden_norm),
+        FunctionTable::exponential(attention.score_step),
+        FunctionTable::logarithm(attention.score_step, denominator_shift(shape.positions)),
+        FunctionTable::activation(&description.feed_forward),
+    ];
+    tables.extend(description.head_norms.iter().map(|norms| FunctionTable::head_roots(&norms.query)));
+    let cap = |cap| FunctionTable::soft_cap(cap, attention.score_rounding.unclamped_bits);
+    tables.extend(attention.score_cap.as_ref().map(cap));
+    let of_table =
+        |table: FunctionTable| Constant { tensor: table.tensor(), range: table.range, entries: table.values() };
+    let fraction = attention.rotary_fraction;
+    let (cosines, sines) = rotary(&description.rotary, shape.head_dim, rotary_positions(shape), fraction);
+    let of_rotary = |(name, entries): (&str, Vec<i32>)| Constant {
+        tensor: name.into(),
+        range: Interval::new(-1 << fraction, 1 << fraction),
+        entries,
+    };
+    tables.into_iter().map(of_table).chain([("cosine", cosines), ("sine", sines)].map(of_rotary)).collect()
+}

@@ -1,8 +1,9 @@
 //! From a model's description and the tokens of one inference to the list of tensors and relations. One file per
 //! operation of the decoder, with the same name as the integer engine's file that computes its witness.
 
+pub mod builder;
+
 mod attention;
-mod builder;
 mod entries;
 mod feed_forward;
 mod head;

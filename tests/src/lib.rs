@@ -7,6 +7,7 @@ pub mod generated;
 pub mod hostile;
 pub mod liar;
 pub mod messages;
+pub mod mlp;
 pub mod published;
 pub mod sketch;
 pub mod small;

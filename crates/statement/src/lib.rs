@@ -30,7 +30,7 @@ pub mod words;
 mod interval_rule;
 
 pub use axis::{Axis, AxisId, AxisTile};
-pub use compile::compile;
+pub use compile::{builder, compile};
 pub use description::{Claim, Inference, Mode, ModelDescription, Profile, SPECIFICATION};
 pub use public::PublicTensor;
 pub use relation::{

@@ -2,6 +2,7 @@
 
 mod batch;
 mod download;
+mod mlp;
 mod shapes;
 mod smollm2;
 mod tiny_chat;
@@ -34,8 +35,10 @@ pub struct Arguments {
 /// What is measured.
 #[derive(Clone, Copy, ValueEnum)]
 enum Name {
-    /// `tiny-chat`, `smollm2-135m`, `batch` and `qwen3-0.6b`, one after the other.
+    /// `mlp`, `tiny-chat`, `smollm2-135m`, `batch` and `qwen3-0.6b`, one after the other.
     All,
+    /// Goals Z1 and Z2: multilayer perceptrons of 2 x 256 and 4 x 1024.
+    Mlp,
     /// Goals Z7, Z8 and Q1, on the bundled model.
     TinyChat,
     /// Goals Z3 and Q1, on a real model: a prompt of 37 tokens and 8 more, and what a run spends outside of capture and proof.
@@ -59,11 +62,13 @@ enum Name {
 pub fn run(arguments: &Arguments) -> Result<()> {
     match arguments.name {
         Name::All => {
+            mlp::run(arguments.runs)?;
             tiny_chat::run(arguments.runs)?;
             smollm2::run(arguments.runs)?;
             batch::run(arguments.runs)?;
             shapes::run(&shapes::QWEN3_0_6B, arguments.layers)
         }
+        Name::Mlp => mlp::run(arguments.runs),
         Name::TinyChat => tiny_chat::run(arguments.runs),
         Name::SmolLm2 => smollm2::run(arguments.runs),
         Name::Batch => batch::run(arguments.runs),
@@ -74,15 +79,20 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
 }
 
-/// Build the programs that are measured; where they are.
+/// Build the programs that users run; where they are.
 fn programs() -> Result<PathBuf> {
-    let mut build = Command::new(env!("CARGO"));
-    build.current_dir(root()).args(["build", "--release", "--quiet"]);
-    for (package, program) in [
+    build(&[
         ("obelysk", "obelysk"),
         ("obelysk-verifier", "obelysk-verify"),
         ("obelysk-stand-in-hub", "obelysk-stand-in-hub"),
-    ] {
+    ])
+}
+
+/// Build programs of packages; where they are.
+fn build(programs: &[(&str, &str)]) -> Result<PathBuf> {
+    let mut build = Command::new(env!("CARGO"));
+    build.current_dir(root()).args(["build", "--release", "--quiet"]);
+    for (package, program) in programs {
         build.args(["--package", package, "--bin", program]);
     }
     process::run(&mut build)?;

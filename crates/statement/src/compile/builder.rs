@@ -1,11 +1,11 @@
-//! Short ways to write tensors and relations, each with the range checks that certify it.
+//! Short ways to write tensors and relations, each with the range checks that certify it: for the compiler, and for statements written by
+//! hand (`tests/src/mlp.rs` is one). Bounds of weights and of public tensors are the author's word; all others are checked.
 
 use std::collections::BTreeMap;
 
 use crate::MODULUS;
 use crate::axis::{Axis, AxisId};
 use crate::description::WeightBound;
-use crate::functions::FunctionTable;
 use crate::public::PublicTensor;
 use crate::relation::{
     Access, Certificate, Contraction, Index, Interval, Linear, Lookup, Monomial, NamedRelation, Relation, Tensor,
@@ -16,7 +16,7 @@ use crate::table::{Table, TableId, TableRows};
 
 /// A statement under construction.
 #[derive(Default)]
-pub(crate) struct Builder {
+pub struct Builder {
     statement: Statement,
     ranges: BTreeMap<u32, TableId>,
     clamps: BTreeMap<(u32, i64, i64), TableId>,
@@ -25,50 +25,53 @@ pub(crate) struct Builder {
 }
 
 /// `tensor` addressed by `axes`, one per axis of its own.
-pub(crate) fn at(tensor: TensorId, axes: &[AxisId]) -> Access {
+pub fn at(tensor: TensorId, axes: &[AxisId]) -> Access {
     Access::new(tensor, axes)
 }
 
 /// `tensor` addressed by `axes`, then by a constant on its last axis.
-pub(crate) fn at_fixed(tensor: TensorId, axes: &[AxisId], last: usize) -> Access {
+pub fn at_fixed(tensor: TensorId, axes: &[AxisId], last: usize) -> Access {
     let mut access = Access::new(tensor, axes);
     access.index.push(Index::Fixed(last));
     access
 }
 
 /// `tensor` addressed by `axes`, then summed over its last axis.
-pub(crate) fn summed_last(tensor: TensorId, axes: &[AxisId]) -> Access {
+pub fn summed_last(tensor: TensorId, axes: &[AxisId]) -> Access {
     let mut access = Access::new(tensor, axes);
     access.index.push(Index::Sum);
     access
 }
 
 /// `constant + sum coefficient * access`.
-pub(crate) fn linear(terms: &[(i64, &Access)], constant: i64) -> Linear {
+pub fn linear(terms: &[(i64, &Access)], constant: i64) -> Linear {
     Linear { terms: terms.iter().map(|&(coefficient, access)| (coefficient, access.clone())).collect(), constant }
 }
 
 /// `coefficient * product of factors`.
-pub(crate) fn monomial(coefficient: i64, factors: &[&Access]) -> Monomial {
+pub fn monomial(coefficient: i64, factors: &[&Access]) -> Monomial {
     Monomial { coefficient, factors: factors.iter().map(|&factor| factor.clone()).collect() }
 }
 
 /// `coefficient * sum left * right`.
-pub(crate) fn contraction(coefficient: i64, left: &Access, right: &Access) -> Contraction {
+pub fn contraction(coefficient: i64, left: &Access, right: &Access) -> Contraction {
     Contraction { coefficient, left: left.clone(), right: right.clone() }
 }
 
 impl Builder {
-    pub(crate) fn finish(self) -> Statement {
+    /// What was built. [`Statement::check`] says whether it is sound: the verifier asks before anything else.
+    pub fn finish(self) -> Statement {
         self.statement
     }
 
-    pub(crate) fn axis(&mut self, name: &str, size: usize) -> AxisId {
+    /// A new axis.
+    pub fn axis(&mut self, name: &str, size: usize) -> AxisId {
         self.statement.axes.push(Axis { name: name.into(), size });
         AxisId(u16::try_from(self.statement.axes.len() - 1).expect("few axes"))
     }
 
-    pub(crate) fn size(&self, axis: AxisId) -> usize {
+    /// Number of indices of an axis.
+    pub fn size(&self, axis: AxisId) -> usize {
         self.statement.axis(axis).size
     }
 
@@ -78,13 +81,7 @@ impl Builder {
     }
 
     /// A committed tensor whose bounds come from elsewhere.
-    pub(crate) fn witness(
-        &mut self,
-        name: &str,
-        axes: &[AxisId],
-        interval: Interval,
-        certificate: Certificate,
-    ) -> TensorId {
+    pub fn witness(&mut self, name: &str, axes: &[AxisId], interval: Interval, certificate: Certificate) -> TensorId {
         self.tensor(Tensor {
             name: name.into(),
             axes: axes.to_vec(),
@@ -97,23 +94,23 @@ impl Builder {
     }
 
     /// A committed tensor that needs no bounds: a one-hot selector.
-    pub(crate) fn selector(&mut self, name: &str, axes: &[AxisId]) -> TensorId {
+    pub fn selector(&mut self, name: &str, axes: &[AxisId]) -> TensorId {
         self.witness(name, axes, Interval::new(0, 1), Certificate::None)
     }
 
     /// A committed tensor of signed `bits`-bit integers, range-checked.
-    pub(crate) fn signed(&mut self, name: &str, axes: &[AxisId], bits: u32) -> TensorId {
+    pub fn signed(&mut self, name: &str, axes: &[AxisId], bits: u32) -> TensorId {
         self.within(name, axes, Interval::signed(bits))
     }
 
     /// A committed tensor of integers in `0..2^bits`, range-checked.
-    pub(crate) fn unsigned(&mut self, name: &str, axes: &[AxisId], bits: u32) -> TensorId {
+    pub fn unsigned(&mut self, name: &str, axes: &[AxisId], bits: u32) -> TensorId {
         self.within(name, axes, Interval::unsigned(bits))
     }
 
     /// A committed tensor of integers in an interval: one range check where its length is a power of two, else one from each
     /// end.
-    pub(crate) fn within(&mut self, name: &str, axes: &[AxisId], interval: Interval) -> TensorId {
+    pub fn within(&mut self, name: &str, axes: &[AxisId], interval: Interval) -> TensorId {
         let Interval { low, high } = interval;
         let bits = i64::BITS - (high - low).leading_zeros();
         let tensor = self.witness(name, axes, interval, Certificate::Lookup);
@@ -129,17 +126,17 @@ impl Builder {
     }
 
     /// State a better bound of the sum of absolute values over summed axes than the interval gives.
-    pub(crate) fn bound_row_mass(&mut self, tensor: TensorId, mass: i64) {
+    pub fn bound_row_mass(&mut self, tensor: TensorId, mass: i64) {
         self.statement.tensors[tensor.0 as usize].row_mass = Some(mass);
     }
 
     /// State a bound of the Euclidean norm over summed axes.
-    pub(crate) fn bound_row_norm(&mut self, tensor: TensorId, norm: i64) {
+    pub fn bound_row_norm(&mut self, tensor: TensorId, norm: i64) {
         self.statement.tensors[tensor.0 as usize].row_norm = Some(norm);
     }
 
     /// A weight whose product sums over its rows.
-    pub(crate) fn weight(&mut self, name: &str, axes: &[AxisId], bound: WeightBound) -> TensorId {
+    pub fn weight(&mut self, name: &str, axes: &[AxisId], bound: WeightBound) -> TensorId {
         let tensor = self.weight_entries(name, axes, bound);
         self.bound_row_mass(tensor, bound.row_mass);
         self.bound_row_norm(tensor, bound.row_norm);
@@ -147,12 +144,12 @@ impl Builder {
     }
 
     /// A weight whose entries are used one by one.
-    pub(crate) fn weight_entries(&mut self, name: &str, axes: &[AxisId], bound: WeightBound) -> TensorId {
+    pub fn weight_entries(&mut self, name: &str, axes: &[AxisId], bound: WeightBound) -> TensorId {
         self.constant(name, axes, Interval::new(-bound.magnitude, bound.magnitude))
     }
 
     /// A tensor of the model's commitment.
-    pub(crate) fn constant(&mut self, name: &str, axes: &[AxisId], interval: Interval) -> TensorId {
+    pub fn constant(&mut self, name: &str, axes: &[AxisId], interval: Interval) -> TensorId {
         self.tensor(Tensor {
             name: name.into(),
             axes: axes.to_vec(),
@@ -164,7 +161,8 @@ impl Builder {
         })
     }
 
-    pub(crate) fn public(&mut self, name: &str, axes: &[AxisId], values: PublicTensor, interval: Interval) -> TensorId {
+    /// A tensor that the verifier knows, and bounds that its entries keep.
+    pub fn public(&mut self, name: &str, axes: &[AxisId], values: PublicTensor, interval: Interval) -> TensorId {
         let row_mass = match &values {
             PublicTensor::OneHot { .. } | PublicTensor::Previous { .. } => Some(1),
             PublicTensor::Causal { size } | PublicTensor::Windowed { size, .. } => i64::try_from(*size).ok(),
@@ -181,12 +179,11 @@ impl Builder {
         })
     }
 
-    /// A table of a function, whose values the model's commitment holds.
-    pub(crate) fn function_table(&mut self, function: &FunctionTable) -> TableId {
-        let FunctionTable { name, first, bits, range, .. } = function;
+    /// A table of a function of `2^bits` integers from `first` on, whose values are the committed tensor `NAME: value`.
+    pub fn function_table(&mut self, name: &str, bits: u32, first: i32, range: Interval) -> TableId {
         let axis = self.axis(&format!("{name}: row"), 1 << bits);
-        let values = self.constant(&function.tensor(), &[axis], *range);
-        self.table_over(name, axis, TableRows::Function { bits: *bits as usize, first: *first, values })
+        let values = self.constant(&format!("{name}: value"), &[axis], range);
+        self.table_over(name, axis, TableRows::Function { bits: bits as usize, first, values })
     }
 
     fn add_table(&mut self, name: &str, rows: TableRows) -> TableId {
@@ -211,13 +208,13 @@ impl Builder {
     }
 
     /// `form` lies in `0..2^bits` at every index.
-    pub(crate) fn range(&mut self, name: &str, axes: &[AxisId], form: Linear, bits: u32) {
+    pub fn range(&mut self, name: &str, axes: &[AxisId], form: Linear, bits: u32) {
         let table = self.range_table(bits);
         self.lookup(name, axes, table, vec![form], None);
     }
 
     /// `form` lies in `0..2^bits` where the mask is one.
-    pub(crate) fn masked_range(&mut self, name: &str, axes: &[AxisId], form: Linear, bits: u32, mask: Access) {
+    pub fn masked_range(&mut self, name: &str, axes: &[AxisId], form: Linear, bits: u32, mask: Access) {
         let table = self.range_table(bits);
         self.lookup(name, axes, table, vec![form], Some(mask));
     }
@@ -232,7 +229,7 @@ impl Builder {
     }
 
     /// The table of what signed integers of `bits` bits become when they are clamped to an interval.
-    pub(crate) fn clamp_table(&mut self, bits: u32, interval: Interval) -> TableId {
+    pub fn clamp_table(&mut self, bits: u32, interval: Interval) -> TableId {
         let Interval { low, high } = interval;
         if let Some(&table) = self.clamps.get(&(bits, low, high)) {
             return table;
@@ -244,14 +241,8 @@ impl Builder {
         table
     }
 
-    pub(crate) fn lookup(
-        &mut self,
-        name: &str,
-        axes: &[AxisId],
-        table: TableId,
-        columns: Vec<Linear>,
-        mask: Option<Access>,
-    ) {
+    /// The columns form a row of the table at every index, or where the mask is one.
+    pub fn lookup(&mut self, name: &str, axes: &[AxisId], table: TableId, columns: Vec<Linear>, mask: Option<Access>) {
         let table = self.countable(table, axes);
         self.relation(name, axes, Relation::Lookup(Lookup { table, columns, mask }));
     }
@@ -277,7 +268,8 @@ impl Builder {
         current
     }
 
-    pub(crate) fn product(
+    /// `output = sum of contractions` at every index of the free axes.
+    pub fn product(
         &mut self,
         name: &str,
         axes: &[AxisId],
@@ -289,15 +281,17 @@ impl Builder {
     }
 
     /// `form = 0` at every index.
-    pub(crate) fn zero(&mut self, name: &str, axes: &[AxisId], form: Linear) {
+    pub fn zero(&mut self, name: &str, axes: &[AxisId], form: Linear) {
         self.product(name, axes, form, Vec::new(), &[]);
     }
 
-    pub(crate) fn rows(&mut self, name: &str, axes: &[AxisId], monomials: Vec<Monomial>) {
+    /// The monomials add up to zero at every index.
+    pub fn rows(&mut self, name: &str, axes: &[AxisId], monomials: Vec<Monomial>) {
         self.relation(name, axes, Relation::Rows { monomials });
     }
 
-    pub(crate) fn vanishing(&mut self, name: &str, axes: &[AxisId], left: Linear, right: Linear) {
+    /// One of two forms is zero at every index.
+    pub fn vanishing(&mut self, name: &str, axes: &[AxisId], left: Linear, right: Linear) {
         self.relation(name, axes, Relation::Vanishing { left, right });
     }
 }

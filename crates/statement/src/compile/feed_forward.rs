@@ -39,7 +39,7 @@ impl Compiler<'_> {
         builder.product("up: projection", &axes, output, vec![projection], &[hidden]);
 
         let activations = FunctionTable::activation(format);
-        let table = builder.function_table(&activations);
+        let table = activations.add_to(builder);
         let activation = at(builder.witness("activation", &axes, activations.range, Certificate::Lookup), &axes);
         let columns = vec![linear(&[(1, &gate)], 0), linear(&[(1, &activation)], 0)];
         builder.lookup("activation: table", &axes, table, columns, None);

@@ -1,8 +1,9 @@
 //! From a model's description and the tokens of one inference to the list of tensors and relations. One file per
 //! operation of the decoder, with the same name as the integer engine's file that computes its witness.
 
+pub mod builder;
+
 mod attention;
-mod builder;
 mod entries;
 mod feed_forward;
 mod head;
@@ -81,9 +82,9 @@ pub fn compile(description: &ModelDescription, inferences: &[Inference]) -> Resu
         row: builder.axis("output row", entries.rows),
     };
     let mut compiler = Compiler { description, axes, builder };
-    let roots = compiler.builder.function_table(&FunctionTable::hidden_roots(&description.hidden_norm));
+    let roots = FunctionTable::hidden_roots(&description.hidden_norm).add_to(&mut compiler.builder);
     let head_roots =
-        description.head_norms.map(|norms| compiler.builder.function_table(&FunctionTable::head_roots(&norms.query)));
+        description.head_norms.map(|norms| FunctionTable::head_roots(&norms.query).add_to(&mut compiler.builder));
     let residual = compiler.residual(entries.inputs());
     let Axes { layer, entry, position, hidden, .. } = compiler.axes;
     let normed = compiler.norm(

@@ -42,7 +42,7 @@ impl Builder {
     /// The left side of a relation whose right side, an accumulator, is rounded to `value`, before it is clamped:
     /// `2^shift value + remainder - 2^(shift - 1)`. With the remainder in `0..2^shift`, `value` is the nearest integer, halves
     /// upwards. A shift of zero leaves no remainder.
-    pub(crate) fn rounded(&mut self, name: &str, axes: &[AxisId], shift: u32, value: &[(i64, Access)]) -> Linear {
+    pub fn rounded(&mut self, name: &str, axes: &[AxisId], shift: u32, value: &[(i64, Access)]) -> Linear {
         let mut terms: Vec<(i64, Access)> =
             value.iter().map(|(coefficient, access)| (coefficient << shift, access.clone())).collect();
         if shift == 0 {

@@ -92,7 +92,7 @@ impl Compiler<'_> {
         let output = builder.rounded("score", &pairs, shift, &[(1, score.clone())]);
         builder.product("score: query times key", &pairs, output, vec![product], &[half, pair]);
 
-        let table = builder.function_table(&FunctionTable::soft_cap(cap, unclamped_bits));
+        let table = FunctionTable::soft_cap(cap, unclamped_bits).add_to(builder);
         let peak = i64::from(cap.peak);
         let capped = builder.witness("capped_score", &pairs, Interval::new(-peak, peak), Certificate::Lookup);
         let capped = at(capped, &pairs);

@@ -37,7 +37,7 @@ impl Compiler<'_> {
         builder.vanishing("is_maximum: seen", &pairs, hidden.clone(), is_maximum.clone());
         builder.vanishing("is_maximum: no difference", &pairs, is_maximum, difference.clone());
 
-        let exponential = builder.function_table(&FunctionTable::exponential(step));
+        let exponential = FunctionTable::exponential(step).add_to(builder);
         let interval = Interval::unsigned(PROBABILITY_BITS);
         let masked = Certificate::Lemma("masked lookup");
         let numerator = builder.witness("numerator", &pairs, interval, masked.clone());
@@ -61,7 +61,7 @@ impl Compiler<'_> {
         }
         builder.zero("denominator: sum of numerators", &rows, sum);
         let logarithms = FunctionTable::logarithm(step, shift);
-        let logarithm = builder.function_table(&logarithms);
+        let logarithm = logarithms.add_to(builder);
         let shift_index = at(builder.witness("log_denominator", &rows, logarithms.range, Certificate::Lookup), &rows);
         builder.lookup(
             "log_denominator: table",

@@ -4,11 +4,13 @@
 use super::{
     exponential, gelu_tanh, least_activation, logarithm, most_logarithm, reciprocal_square_root, rotary, silu, soft_cap,
 };
+use crate::builder::Builder;
 use crate::compile::denominator_shift;
 use crate::description::{
     Activation, FeedForward, ModelDescription, Norm, PROBABILITY_BITS, ScoreCap, Shape, TABLE_BITS,
 };
 use crate::relation::Interval;
+use crate::table::TableId;
 
 /// A function of `2^bits` integers from `first` on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,9 +85,13 @@ impl FunctionTable {
         Self { name, first: -(1 << (bits - 1)), bits, range, function }
     }
 
+    /// The table in a statement.
+    pub(crate) fn add_to(&self, builder: &mut Builder) -> TableId {
+        builder.function_table(self.name, self.bits, self.first, self.range)
+    }
+
     /// Name of the tensor of its values.
-    #[must_use]
-    pub fn tensor(&self) -> String {
+    fn tensor(&self) -> String {
         format!("{}: value", self.name)
     }
 

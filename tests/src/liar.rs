@@ -1,14 +1,13 @@
 //! A device that lies: it commits to one witness and computes with another. The prover's driver makes every round consistent by
 //! itself, so that a lie shows where it ends, and only there.
 
-use obelysk_prover::backend::{Fractions, Layer, Opened, ProductTerms, Rounds};
-use obelysk_prover::whir::{Coordinates, Evaluated, OpenedRows};
+use obelysk_prover::backend::{Evaluated, Fractions, Layer, Opened, OpenedRows, OpeningRounds, ProductTerms, Rounds};
 use obelysk_prover::{Backend, CommittedModel, Cpu, DeviceError, Rows};
 use obelysk_statement::plan::{Committed, Plan};
 use obelysk_statement::point::{AxisPoints, Coordinate};
 use obelysk_statement::reduction::constant;
 use obelysk_statement::tree::Digest;
-use obelysk_statement::whir::ClaimGroup;
+use obelysk_statement::whir::{ClaimGroup, Code};
 use obelysk_statement::{Challenge, Statement};
 use obelysk_witness::Assignment;
 use p3_field::{Field, PrimeCharacteristicRing};
@@ -154,23 +153,54 @@ impl Backend for Liar<'_> {
         Cpu.evaluate(committed, self.of(Lie::Claims, held), groups)
     }
 
-    fn folded(&self, committed: &Committed, held: &Tensors, weights: &[Challenge]) -> Result<Coordinates, DeviceError> {
-        Cpu.folded(committed, self.of(Lie::Columns, held), weights)
-    }
-
-    fn rows(
-        &self,
-        committed: &Committed,
-        opened: Opened<Self>,
-        held: &Tensors,
-        positions: &[usize],
-    ) -> Result<OpenedRows, DeviceError> {
+    fn opening<'a>(
+        &'a self,
+        committed: &'a Committed,
+        opened: Opened<'a, Self>,
+        held: &'a Tensors<'_>,
+        claims: &'a Evaluated,
+        alpha: Challenge,
+    ) -> Result<Box<dyn OpeningRounds + 'a>, DeviceError> {
         let opened = match opened {
             Opened::Model(model) => Opened::Model(model),
             Opened::Witness([_, told]) if self.does(Lie::Queries) => Opened::Witness(told),
             Opened::Witness([held, _]) => Opened::Witness(held),
         };
-        Cpu.rows(committed, opened, self.of(Lie::Queries, held), positions)
+        let rounds = Cpu.opening(committed, opened, self.of(Lie::Columns, held), claims, alpha)?;
+        let queried = Cpu.opening(committed, opened, self.of(Lie::Queries, held), claims, alpha)?;
+        Ok(Box::new(Opening { rounds, queried }))
+    }
+}
+
+/// An opening of one polynomial whose first rows are those of another.
+struct Opening<'a> {
+    rounds: Box<dyn OpeningRounds + 'a>,
+    queried: Box<dyn OpeningRounds + 'a>,
+}
+
+impl OpeningRounds for Opening<'_> {
+    fn polynomial(&mut self) -> Result<[Challenge; 2], DeviceError> {
+        self.rounds.polynomial()
+    }
+
+    fn fold(&mut self, challenge: Challenge) -> Result<(), DeviceError> {
+        self.rounds.fold(challenge)
+    }
+
+    fn encode(&mut self, code: &Code) -> Result<Digest, DeviceError> {
+        self.rounds.encode(code)
+    }
+
+    fn rows(&mut self, code: usize, positions: &[usize]) -> Result<OpenedRows, DeviceError> {
+        if code == 0 { self.queried.rows(0, positions) } else { self.rounds.rows(code, positions) }
+    }
+
+    fn weigh_rows(&mut self, code: &Code, positions: &[usize], gamma: Challenge) -> Result<(), DeviceError> {
+        self.rounds.weigh_rows(code, positions, gamma)
+    }
+
+    fn values(&mut self) -> Result<Vec<Challenge>, DeviceError> {
+        self.rounds.values()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use obelysk_prover::whir::{Codeword, CommittedTiles, Keep, Tiles, commit, evaluate, open};
+use obelysk_prover::cpu::whir::{Codeword, CommittedTiles, Keep, Tiles, commit, evaluate};
 use obelysk_statement::Challenge;
 use obelysk_statement::fiat_shamir::{FiatShamir, Label};
 use obelysk_statement::schedule::Schedule;
@@ -45,7 +45,7 @@ fn outcome(change: impl FnOnce(&mut [ClaimGroup])) -> Result<(), OpeningError> {
         transcript.absorb_challenges(Label::CLAIMS, &group.values);
     }
     let mut verifier = transcript.clone();
-    let opening = open(plan, &CommittedTiles { plan, codeword, cells: &cells }, &claims, &mut transcript);
+    let opening = CommittedTiles { plan, codeword, cells: &cells }.open(&claims, &mut transcript);
     let bytes = opening.expect("the processor opens anything").encode();
     verify(plan, codeword.root(), &claims.groups, &mut Reader::new(&bytes), &mut verifier)
 }

@@ -6,11 +6,10 @@ use obelysk_statement::plan::{Committed, Plan};
 use obelysk_statement::point::AxisPoints;
 use obelysk_statement::relation::Contraction;
 use obelysk_statement::tree::Digest;
-use obelysk_statement::whir::ClaimGroup;
-use obelysk_statement::{Challenge, Statement};
+use obelysk_statement::whir::{ClaimGroup, Code};
+use obelysk_statement::{Challenge, Statement, Value};
 use obelysk_witness::Assignment;
 
-use crate::whir::{Coordinates, Evaluated, OpenedRows};
 use crate::zerocheck::Rows;
 
 /// What a device could not do.
@@ -124,28 +123,18 @@ pub trait Backend: Sync {
         groups: Vec<ClaimGroup>,
     ) -> Result<Evaluated, DeviceError>;
 
-    /// The columns of a commitment, summed by weights.
+    /// The opening of a commitment at claims, summed by powers of a challenge.
     ///
     /// # Errors
     /// [`DeviceError`].
-    fn folded(
-        &self,
-        committed: &Committed,
-        values: &Self::Values<'_>,
-        weights: &[Challenge],
-    ) -> Result<Coordinates, DeviceError>;
-
-    /// Rows of a commitment's code word at sorted, distinct positions, with what leads from them to the root.
-    ///
-    /// # Errors
-    /// [`DeviceError`].
-    fn rows(
-        &self,
-        committed: &Committed,
-        opened: Opened<Self>,
-        values: &Self::Values<'_>,
-        positions: &[usize],
-    ) -> Result<OpenedRows, DeviceError>;
+    fn opening<'a>(
+        &'a self,
+        committed: &'a Committed,
+        opened: Opened<'a, Self>,
+        values: &'a Self::Values<'_>,
+        claims: &'a Evaluated,
+        alpha: Challenge,
+    ) -> Result<Box<dyn OpeningRounds + 'a>, DeviceError>;
 }
 
 /// Whose commitment is opened.
@@ -177,6 +166,63 @@ pub trait Rounds {
     /// # Errors
     /// [`DeviceError`].
     fn fold(&mut self, challenge: Challenge) -> Result<(), DeviceError>;
+}
+
+/// Claims with what their openings begin from.
+#[derive(Clone, Debug)]
+pub struct Evaluated {
+    /// The claims.
+    pub groups: Vec<ClaimGroup>,
+    /// One value per column for each claim of each group.
+    pub partial: Vec<Vec<Vec<Challenge>>>,
+}
+
+/// Opened rows of a code word.
+pub struct OpenedRows {
+    /// Entries, row after row.
+    pub entries: Vec<Value>,
+    /// What leads from them to the root.
+    pub siblings: Vec<Digest>,
+}
+
+/// An opening in progress: the sumcheck of what was committed times the weights of all claims. The first variable that is not bound yet is
+/// the most significant one: those of the columns' index, then those of their entries.
+pub trait OpeningRounds {
+    /// The round polynomial: its constant coefficient and that of the square.
+    ///
+    /// # Errors
+    /// [`DeviceError`].
+    fn polynomial(&mut self) -> Result<[Challenge; 2], DeviceError>;
+
+    /// Bind the variable.
+    ///
+    /// # Errors
+    /// [`DeviceError`].
+    fn fold(&mut self, challenge: Challenge) -> Result<(), DeviceError>;
+
+    /// Commit to what the folds left, as the next code word.
+    ///
+    /// # Errors
+    /// [`DeviceError`].
+    fn encode(&mut self, code: &Code) -> Result<Digest, DeviceError>;
+
+    /// Rows of a code word, of which the first is that of the commitment, at sorted, distinct positions. Asked once for each, in order.
+    ///
+    /// # Errors
+    /// [`DeviceError`].
+    fn rows(&mut self, code: usize, positions: &[usize]) -> Result<OpenedRows, DeviceError>;
+
+    /// Add the weights of queried rows of a code word: row `k` counts `gamma^(k + 1)`.
+    ///
+    /// # Errors
+    /// [`DeviceError`].
+    fn weigh_rows(&mut self, code: &Code, positions: &[usize], gamma: Challenge) -> Result<(), DeviceError>;
+
+    /// What the folds left.
+    ///
+    /// # Errors
+    /// [`DeviceError`].
+    fn values(&mut self) -> Result<Vec<Challenge>, DeviceError>;
 }
 
 /// A binary tree of fractions: a node's children are half a layer apart, and its fraction is their sum.

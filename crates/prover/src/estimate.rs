@@ -11,7 +11,7 @@ use obelysk_statement::{Challenge, CompileError, PublicTensor, Statement, Tensor
 use p3_field::PrimeCharacteristicRing;
 
 use crate::cpu;
-use crate::whir::Keep;
+use crate::cpu::whir::Keep;
 use crate::zerocheck::Rows;
 
 /// Sizes of a proof that was not made yet.

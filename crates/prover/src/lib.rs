@@ -13,7 +13,6 @@ mod packed;
 mod phases;
 mod product;
 mod sumcheck;
-pub mod tree;
 pub mod whir;
 mod zerocheck;
 
@@ -25,7 +24,6 @@ use obelysk_statement::plan::Plan;
 use obelysk_statement::schedule::LOOKUP_GRINDING;
 use obelysk_statement::{CompileError, SecurityReport, Statement};
 use obelysk_witness::{Assignment, misfit};
-use opening::OnDevice;
 use phases::Stopwatch;
 
 pub use backend::{Backend, DeviceError};
@@ -125,8 +123,9 @@ pub fn prove<B: Backend>(
             Role::Weight => Opened::Model(model),
             Role::Witness => Opened::Witness(witness.as_ref().expect("the witness was committed")),
         };
-        let on_device = OnDevice { backend, committed, opened, values: &values };
-        opening::open(&on_device, &claims, &mut messages)?;
+        let begin = |alpha| backend.opening(committed, opened, &values, &claims, alpha);
+        let opening = whir::open(&committed.opening, &claims.groups, begin, &mut messages.transcript)?;
+        messages.words.extend(opening.words());
         stopwatch.lap(committed.role.opening_name());
     }
     Ok(Proven { proof: messages.finish(), security, phases: stopwatch.finish() })

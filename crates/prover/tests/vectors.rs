@@ -3,8 +3,8 @@
 
 use std::path::PathBuf;
 
-use obelysk_prover::tree::Leaves;
-use obelysk_prover::whir::{CommittedTiles, Keep, Tiles, commit, evaluate, open};
+use obelysk_prover::cpu::tree::Leaves;
+use obelysk_prover::cpu::whir::{CommittedTiles, Keep, Tiles, commit, evaluate};
 use obelysk_statement::fiat_shamir::{FiatShamir, Label, Step};
 use obelysk_statement::schedule::Schedule;
 use obelysk_statement::tree::Digest;
@@ -116,7 +116,7 @@ fn an_opening_is_that_of_its_vectors() {
     transcript.absorb_challenges(Label::CLAIMS, &values);
     let mut verifier = transcript.clone();
     let committed = CommittedTiles { plan: &plan, codeword: &commitment, cells: &cells };
-    let opening = open(&plan, &committed, &claims, &mut transcript).expect("a processor");
+    let opening = committed.open(&claims, &mut transcript).expect("a processor");
     let bytes = opening.encode();
     let mut reader = Reader::new(&bytes);
     assert_eq!(verify(&plan, commitment.root(), groups, &mut reader, &mut verifier), Ok(()));

@@ -1,6 +1,7 @@
 //! Openings of stacked tiles: what the prover sends is accepted, and nothing else is.
 
-use obelysk_prover::whir::{Codeword, CommittedTiles, Evaluated, Keep, Tiles, commit, evaluate, open};
+use obelysk_prover::backend::Evaluated;
+use obelysk_prover::cpu::whir::{Codeword, CommittedTiles, Keep, Tiles, commit, evaluate};
 use obelysk_statement::fiat_shamir::{FiatShamir, Label, Step};
 use obelysk_statement::schedule::Schedule;
 use obelysk_statement::tree::Digest;
@@ -87,7 +88,7 @@ impl Case {
     fn prove_with(&self, codeword: &Codeword) -> Proof {
         let mut transcript = self.transcript(codeword.root());
         let committed = CommittedTiles { plan: &self.plan, codeword, cells: &self.cells() };
-        let opening = open(&self.plan, &committed, &self.claims, &mut transcript).expect("a processor");
+        let opening = committed.open(&self.claims, &mut transcript).expect("a processor");
         Proof { root: codeword.root(), opening, steps: transcript.steps().to_vec() }
     }
 

@@ -1,7 +1,8 @@
 //! Where the order of messages does not matter, an opening agrees with that of Plonky3: claimed values, codewords, query
 //! counts and security; and it is smaller.
 
-use obelysk_prover::whir::{Codeword, Columns, CommittedTiles, Evaluated, Keep, Tiles, commit, evaluate, open};
+use obelysk_prover::backend::Evaluated;
+use obelysk_prover::cpu::whir::{Codeword, Columns, CommittedTiles, Keep, Tiles, commit, evaluate};
 use obelysk_statement::circle::CircleCode;
 use obelysk_statement::eq::eq_table;
 use obelysk_statement::fiat_shamir::{FiatShamir, Label};
@@ -122,7 +123,7 @@ fn values_and_security_are_those_of_plonky3_and_the_opening_is_smaller() {
         let committed = CommittedTiles { plan: &case.plan, codeword: &commitment, cells: &case.cells() };
         let mut transcript = FiatShamir::default();
         transcript.absorb(Label::ROOT, &commitment.root().0);
-        let bytes = open(&case.plan, &committed, &claims, &mut transcript).expect("a processor").encode().len();
+        let bytes = committed.open(&claims, &mut transcript).expect("a processor").encode().len();
         let theirs = case.theirs();
         assert_eq!(own, theirs.values);
         let bits = opening_error("opening", &case.plan, own.len()).bits;

@@ -9,8 +9,8 @@ use obelysk_statement::{Statement, Value};
 use obelysk_witness::{Entries, Weights, misfit};
 
 use super::tensors::read_weights;
+use super::whir::{self, Codeword, Keep};
 use crate::ProveError;
-use crate::whir::{self, Codeword, Keep};
 
 /// A model's weights with the commitment to them, for any number of proofs.
 pub struct CommittedModel {

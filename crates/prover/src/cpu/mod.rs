@@ -9,7 +9,9 @@ mod parity;
 mod product;
 mod program;
 mod tensors;
+pub mod tree;
 mod weighted;
+pub mod whir;
 mod zerocheck;
 
 use obelysk_statement::plan::{Committed, Plan};
@@ -19,10 +21,10 @@ use obelysk_statement::whir::ClaimGroup;
 use obelysk_statement::{Challenge, Statement};
 use obelysk_witness::Assignment;
 
-use crate::backend::{Backend, DeviceError, Fractions, Opened, ProductTerms, Rounds};
-use crate::whir::{self, Codeword, Coordinates, Evaluated, Keep, OpenedRows};
+use crate::backend::{Backend, DeviceError, Evaluated, Fractions, Opened, OpeningRounds, ProductTerms, Rounds};
 use crate::zerocheck::Rows;
 use tensors::Tensors;
+use whir::{Codeword, Keep};
 
 pub use commitment::CommittedModel;
 pub(crate) use fractions::kept;
@@ -92,26 +94,18 @@ impl Backend for Cpu {
         Ok(whir::evaluate(&committed.opening, &values.cells(committed), groups))
     }
 
-    fn folded(
-        &self,
-        committed: &Committed,
-        values: &Tensors,
-        weights: &[Challenge],
-    ) -> Result<Coordinates, DeviceError> {
-        Ok(whir::folded(&committed.opening.stack, &values.cells(committed), weights))
-    }
-
-    fn rows(
-        &self,
-        committed: &Committed,
-        opened: Opened<Self>,
-        values: &Tensors,
-        positions: &[usize],
-    ) -> Result<OpenedRows, DeviceError> {
+    fn opening<'a>(
+        &'a self,
+        committed: &'a Committed,
+        opened: Opened<'a, Self>,
+        values: &'a Tensors<'_>,
+        claims: &'a Evaluated,
+        alpha: Challenge,
+    ) -> Result<Box<dyn OpeningRounds + 'a>, DeviceError> {
         let codeword = match opened {
             Opened::Model(model) => model.codeword(),
             Opened::Witness(codeword) => codeword,
         };
-        Ok(codeword.open_tiles(&committed.opening.stack, &values.cells(committed), positions))
+        Ok(Box::new(whir::Rounds::new(&committed.opening, codeword, values.cells(committed), claims, alpha)))
     }
 }

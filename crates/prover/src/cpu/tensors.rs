@@ -16,7 +16,7 @@ use p3_field::PrimeCharacteristicRing;
 use rayon::prelude::*;
 
 use super::weighted::weighted_rows;
-use crate::whir::Cells;
+use super::whir::Cells;
 
 /// Values of all tensors of a statement.
 pub struct Tensors<'a> {

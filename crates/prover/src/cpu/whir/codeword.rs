@@ -10,7 +10,8 @@ use p3_field::PrimeCharacteristicRing;
 
 use super::cells::{Cells, StackColumns};
 use super::transform::Transform;
-use crate::tree::{Leaves, Tree};
+use crate::backend::OpenedRows;
+use crate::cpu::tree::{Leaves, Tree};
 
 /// Columns over the base field, read one at a time.
 pub trait Columns: Sync {
@@ -61,14 +62,6 @@ pub struct Codeword {
     log_inverse_rate: usize,
     /// Blocks of every [`BLOCK`] columns, each row after row; none if they are encoded again.
     batches: Vec<Vec<Vec<Value>>>,
-}
-
-/// Opened rows.
-pub struct OpenedRows {
-    /// Entries, row after row.
-    pub entries: Vec<Value>,
-    /// What leads from them to the root.
-    pub siblings: Vec<Digest>,
 }
 
 impl Codeword {

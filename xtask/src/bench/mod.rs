@@ -3,6 +3,7 @@
 mod batch;
 mod download;
 mod mlp;
+mod peers;
 mod shapes;
 mod smollm2;
 mod tiny_chat;
@@ -39,6 +40,8 @@ enum Name {
     All,
     /// Goals Z1 and Z2: multilayer perceptrons of 2 x 256 and 4 x 1024.
     Mlp,
+    /// The same beside EZKL, fetched from the registry of Python packages, in turn.
+    Peers,
     /// Goals Z7, Z8 and Q1, on the bundled model.
     TinyChat,
     /// Goals Z3 and Q1, on a real model: a prompt of 37 tokens and 8 more, and what a run spends outside of capture and proof.
@@ -80,6 +83,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             shapes::run(&shapes::QWEN3_0_6B, arguments.layers)
         }
         Name::Mlp => mlp::run(arguments.runs),
+        Name::Peers => peers::run(arguments.runs),
         Name::TinyChat => tiny_chat::run(arguments.runs),
         Name::SmolLm2 => smollm2::run(arguments.runs),
         Name::Batch => batch::run(arguments.runs),

@@ -1,11 +1,11 @@
 //! Multilayer perceptrons, as provers of neural networks are compared by.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::{build, measure, report};
+use super::{Measured, build, measure, report};
 
 /// Layers of equal width: a matrix product and ReLU each.
 #[derive(Clone, Copy)]
@@ -14,7 +14,7 @@ pub(super) struct Shape {
     pub(super) width: usize,
 }
 
-/// Goals Z1 and Z2.
+/// Those of goals Z1 and Z2.
 pub(super) const SHAPES: [Shape; 2] = [Shape { layers: 2, width: 256 }, Shape { layers: 4, width: 1024 }];
 
 /// Figures of the program: field, name, units in one of the field's, unit.
@@ -32,34 +32,10 @@ impl Shape {
     pub(super) fn name(self) -> String {
         format!("mlp {}x{}", self.layers, self.width)
     }
-}
 
-/// What every run of a shape took.
-#[derive(Default)]
-pub(super) struct Runs {
-    figures: [Vec<f64>; FIGURES.len()],
-    /// Peak of the process that commits, proves and verifies, in MiB.
-    peaks: Vec<f64>,
-}
-
-impl Runs {
-    /// Prove a shape once.
-    pub(super) fn add(&mut self, program: &PathBuf, shape: Shape) -> Result<()> {
-        let measured = measure(Command::new(program).args([shape.layers.to_string(), shape.width.to_string()]))?;
-        let answer = measured.answer()?;
-        for ((field, _, scale, _), values) in FIGURES.iter().zip(&mut self.figures) {
-            values.push(answer[field].as_f64().context(*field)? * scale);
-        }
-        self.peaks.push(measured.peak_mebibytes);
-        Ok(())
-    }
-
-    /// Print all figures.
-    pub(super) fn report(&mut self, shape: Shape) {
-        for ((_, figure, _, unit), values) in FIGURES.iter().zip(&mut self.figures) {
-            report(&format!("{} {figure}", shape.name()), unit, values);
-        }
-        report(&format!("{} peak memory", shape.name()), "MiB", &mut self.peaks);
+    /// Commit to weights of this shape, prove and verify, in a process of its own.
+    pub(super) fn prove(self, program: &Path) -> Result<Measured> {
+        measure(Command::new(program).args([self.layers.to_string(), self.width.to_string()]))
     }
 }
 
@@ -68,15 +44,24 @@ pub(super) fn program() -> Result<PathBuf> {
     Ok(build(&[("obelysk-tests", "prove-mlp")])?.join("prove-mlp"))
 }
 
-/// Commit, prove and verify each shape.
+/// Goals Z1 and Z2.
 pub(super) fn run(runs: usize) -> Result<()> {
     let program = program()?;
     for shape in SHAPES {
-        let mut all = Runs::default();
+        let mut figures = FIGURES.map(|_| Vec::new());
+        let mut peaks = Vec::new();
         for _ in 0..runs {
-            all.add(&program, shape)?;
+            let measured = shape.prove(&program)?;
+            let answer = measured.answer()?;
+            for ((field, _, scale, _), values) in FIGURES.iter().zip(&mut figures) {
+                values.push(answer[field].as_f64().context(*field)? * scale);
+            }
+            peaks.push(measured.peak_mebibytes);
         }
-        all.report(shape);
+        for ((_, figure, _, unit), values) in FIGURES.iter().zip(&mut figures) {
+            report(&format!("{} {figure}", shape.name()), unit, values);
+        }
+        report(&format!("{} peak memory", shape.name()), "MiB", &mut peaks);
     }
     Ok(())
 }

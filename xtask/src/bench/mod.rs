@@ -3,6 +3,7 @@
 mod batch;
 mod download;
 mod mlp;
+mod peers;
 mod shapes;
 mod smollm2;
 mod tiny_chat;
@@ -35,10 +36,12 @@ pub struct Arguments {
 /// What is measured.
 #[derive(Clone, Copy, ValueEnum)]
 enum Name {
-    /// `mlp`, `tiny-chat`, `smollm2-135m`, `batch` and `qwen3-0.6b`, one after the other.
+    /// `mlp`, `tiny-chat`, `smollm2-135m`, `batch`, `qwen2-0.5b`, `gpt2-small` and `qwen3-0.6b`, one after the other.
     All,
     /// Goals Z1 and Z2: multilayer perceptrons of 2 x 256 and 4 x 1024.
     Mlp,
+    /// The same beside EZKL, fetched from the registry of Python packages, in turn.
+    Peers,
     /// Goals Z7, Z8 and Q1, on the bundled model.
     TinyChat,
     /// Goals Z3 and Q1, on a real model: a prompt of 37 tokens and 8 more, and what a run spends outside of capture and proof.
@@ -51,6 +54,15 @@ enum Name {
     /// The shapes of Qwen3-0.6B with random weights: validate, prepare, prove 16 tokens.
     #[value(name = "qwen3-0.6b")]
     Qwen3Small,
+    /// Goal Z9: the shapes of Qwen2-0.5B with random weights, a prompt of 9 tokens.
+    #[value(name = "qwen2-0.5b")]
+    Qwen2,
+    /// Goal Z4: the size of GPT-2-small in the form of Llama, with random weights, 16 positions.
+    #[value(name = "gpt2-small")]
+    Gpt2,
+    /// Goal Z4: the same with more and more positions, as far as lookups go.
+    #[value(name = "gpt2-small-long")]
+    Gpt2Long,
     /// The shapes of Qwen3-14B, two layers: validate and quantise.
     #[value(name = "qwen3-14b")]
     Qwen3Large,
@@ -66,14 +78,20 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             tiny_chat::run(arguments.runs)?;
             smollm2::run(arguments.runs)?;
             batch::run(arguments.runs)?;
+            shapes::run(&shapes::QWEN2_0_5B, arguments.layers)?;
+            shapes::run(&shapes::GPT2_SMALL, arguments.layers)?;
             shapes::run(&shapes::QWEN3_0_6B, arguments.layers)
         }
         Name::Mlp => mlp::run(arguments.runs),
+        Name::Peers => peers::run(arguments.runs),
         Name::TinyChat => tiny_chat::run(arguments.runs),
         Name::SmolLm2 => smollm2::run(arguments.runs),
         Name::Batch => batch::run(arguments.runs),
         Name::Download => download::run(arguments.runs),
         Name::Qwen3Small => shapes::run(&shapes::QWEN3_0_6B, arguments.layers),
+        Name::Qwen2 => shapes::run(&shapes::QWEN2_0_5B, arguments.layers),
+        Name::Gpt2 => shapes::run(&shapes::GPT2_SMALL, arguments.layers),
+        Name::Gpt2Long => shapes::run(&shapes::GPT2_SMALL_LONG, arguments.layers),
         Name::Qwen3Large => shapes::run(&shapes::QWEN3_14B, arguments.layers),
         Name::Llama => shapes::run(&shapes::LLAMA3_70B, arguments.layers),
     }

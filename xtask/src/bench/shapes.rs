@@ -6,7 +6,7 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 
 use super::{Measured, fresh_folder, measure, programs, report};
@@ -25,7 +25,50 @@ pub(super) struct Shapes {
     vocabulary: usize,
     tied: bool,
     head_norms: bool,
+    /// Biases on queries, keys and values.
+    biases: bool,
+    /// Tokens of the prompt and after it, of each proof.
+    lengths: &'static [(u32, u32)],
 }
+
+/// Goal Z9.
+pub(super) const QWEN2_0_5B: Shapes = Shapes {
+    name: "qwen2-0.5b",
+    architecture: "Qwen2ForCausalLM",
+    layers: 24,
+    hidden: 896,
+    intermediate: 4864,
+    heads: 14,
+    kv_heads: 2,
+    head_dim: 64,
+    vocabulary: 151_936,
+    tied: true,
+    head_norms: false,
+    biases: true,
+    lengths: &[(9, 1)],
+};
+
+/// Goal Z4. GPT-2 itself is not supported: these are its layers, widths, heads and vocabulary in the form of Llama, whose three
+/// matrices of 2,048 inner channels have as many weights as GPT-2's two of 3,072. Positions rotate queries and keys in place of
+/// GPT-2's table of 1,024 embeddings.
+pub(super) const GPT2_SMALL: Shapes = Shapes {
+    name: "gpt2-small-as-llama",
+    architecture: "LlamaForCausalLM",
+    layers: 12,
+    hidden: 768,
+    intermediate: 2048,
+    heads: 12,
+    kv_heads: 12,
+    head_dim: 64,
+    vocabulary: 50_257,
+    tied: true,
+    head_norms: false,
+    biases: false,
+    lengths: &[(15, 2)],
+};
+
+/// [`GPT2_SMALL`] with as many positions as a proof of it holds.
+pub(super) const GPT2_SMALL_LONG: Shapes = Shapes { lengths: &[(127, 2), (255, 2), (511, 2)], ..GPT2_SMALL };
 
 pub(super) const QWEN3_0_6B: Shapes = Shapes {
     name: "qwen3-0.6b",
@@ -39,6 +82,8 @@ pub(super) const QWEN3_0_6B: Shapes = Shapes {
     vocabulary: 151_936,
     tied: true,
     head_norms: true,
+    biases: false,
+    lengths: &[(15, 2)],
 };
 
 pub(super) const QWEN3_14B: Shapes = Shapes {
@@ -53,6 +98,8 @@ pub(super) const QWEN3_14B: Shapes = Shapes {
     vocabulary: 151_936,
     tied: false,
     head_norms: true,
+    biases: false,
+    lengths: &[(15, 2)],
 };
 
 pub(super) const LLAMA3_70B: Shapes = Shapes {
@@ -67,9 +114,11 @@ pub(super) const LLAMA3_70B: Shapes = Shapes {
     vocabulary: 128_256,
     tied: false,
     head_norms: false,
+    biases: false,
+    lengths: &[(15, 2)],
 };
 
-/// Validate, prepare, and prove 16 tokens.
+/// Validate, prepare, and prove.
 pub(super) fn run(shapes: &Shapes, layers: Option<usize>) -> Result<()> {
     let programs = programs()?;
     let folder = fresh_folder(shapes.name)?;
@@ -87,16 +136,25 @@ pub(super) fn run(shapes: &Shapes, layers: Option<usize>) -> Result<()> {
     if !told(shapes, "prepare", &obelysk(&["model", "prepare"])?) {
         return Ok(());
     }
-    let out = folder.join("proof");
-    let tokens = "5,6,7,8,9,10,11,12,13,14,15,16,17,18,19";
-    let run = ["run", "--tokens", tokens, "--max-new-tokens", "2", "--skip-inference", "--no-audit", "--out"];
-    let proven = obelysk(&[&run[..], &[&out.display().to_string()]].concat())?;
-    if told(shapes, "load, capture, prove and verify", &proven) {
-        let proof = proven.answer()?["proof"].take();
-        for (field, unit) in
-            [("provingSeconds", "s"), ("verifySeconds", "s"), ("sizeBytes", "bytes"), ("securityBits", "bits")]
-        {
-            report(&format!("{} {field}", shapes.name), unit, &mut [proof[field].as_f64().unwrap_or_default()]);
+    for &(prompt, outputs) in shapes.lengths {
+        let positions = prompt + outputs - 1;
+        let out = folder.join(format!("proof-{positions}"));
+        let tokens: Vec<String> = (5..5 + prompt).map(|token| token.to_string()).collect();
+        let (tokens, outputs) = (tokens.join(","), outputs.to_string());
+        let run = ["run", "--tokens", &tokens, "--max-new-tokens", &outputs, "--skip-inference", "--no-audit", "--out"];
+        let proven = obelysk(&[&run[..], &[&out.display().to_string()]].concat())?;
+        let step = format!("{positions} positions");
+        if told(shapes, &format!("{step}: load, capture, prove and verify"), &proven) {
+            let proof = proven.answer()?["proof"].take();
+            for (field, unit) in
+                [("provingSeconds", "s"), ("verifySeconds", "s"), ("sizeBytes", "bytes"), ("securityBits", "bits")]
+            {
+                let value = proof[field].as_f64().unwrap_or_default();
+                report(&format!("{} {step}: {field}", shapes.name), unit, &mut [value]);
+            }
+            let seconds = proof["provingSeconds"].as_f64().context("provingSeconds")?;
+            let rate = f64::from(positions) / seconds;
+            report(&format!("{} {step}: positions proven a second", shapes.name), "1/s", &mut [rate]);
         }
     }
     Ok(())
@@ -145,9 +203,10 @@ fn write(shapes: &Shapes, folder: &Path) -> Result<u64> {
     output.write_all(&(header.len() as u64).to_le_bytes())?;
     output.write_all(header.as_bytes())?;
     let mut state = 0x9E37_79B9_7F4A_7C15_u64;
-    for (_, shape) in &tensors {
+    for (name, shape) in &tensors {
+        let is_gain = name.contains("norm");
         for _ in 0..shape.iter().product::<usize>() {
-            let weight = if shape.len() == 1 { 1.0 } else { random_weight(&mut state) };
+            let weight = if is_gain { 1.0 } else { random_weight(&mut state) };
             output.write_all(&weight.to_bits().to_le_bytes()[2..])?;
         }
     }
@@ -189,6 +248,11 @@ fn tensors(shapes: &Shapes) -> Vec<(String, Vec<usize>)> {
         if shapes.head_norms {
             of_layer.push(("self_attn.q_norm", vec![shapes.head_dim]));
             of_layer.push(("self_attn.k_norm", vec![shapes.head_dim]));
+        }
+        if shapes.biases {
+            let biases = [("q_proj", queries), ("k_proj", keys), ("v_proj", keys)];
+            let name = |name| format!("model.layers.{layer}.self_attn.{name}.bias");
+            tensors.extend(biases.map(|(own, width)| (name(own), vec![width])));
         }
         tensors
             .extend(of_layer.into_iter().map(|(name, shape)| (format!("model.layers.{layer}.{name}.weight"), shape)));

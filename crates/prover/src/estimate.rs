@@ -126,11 +126,9 @@ fn codeword(code: &Code, entry: u64, keep: Keep) -> u64 {
     }
 }
 
-/// The layers of the tree that are kept, and what a larger one is folded to.
+/// The layers of the tree that are kept: what a larger one is folded to takes their place.
 fn lookups(plan: &Plan) -> u64 {
-    let kept = cpu::kept(plan.log_leaves());
-    let folded = if plan.log_leaves() > kept { CHALLENGE << (kept + 1) } else { 0 };
-    ((4 * CHALLENGE) << kept) + folded
+    (4 * CHALLENGE) << cpu::kept(plan.log_leaves())
 }
 
 /// `eq` and factors of a box, before and after the first fold.

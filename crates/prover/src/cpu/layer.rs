@@ -1,5 +1,5 @@
 //! The sumcheck of one layer of fractions. In place where the layer is kept; where it is not, the first rounds compute it again, until what
-//! is left after folding is as small as the layers that are kept.
+//! is left after folding is as small as the largest layer that was kept: by then its memory is free.
 
 use obelysk_statement::Challenge;
 use obelysk_statement::eq::eq_table;
@@ -143,7 +143,9 @@ impl<'t, 'a> LayerRounds<'t, 'a> {
         } else {
             State::Scalar(Children::of_layer(tree.scalar(level + 1).clone(), lambda), Weights::scalar(later))
         };
-        Self { tree, level, lambda, challenges: Vec::new(), state }
+        let mut rounds = Self { tree, level, lambda, challenges: Vec::new(), state };
+        rounds.store_if_small();
+        rounds
     }
 
     /// First or second children of the nodes from `start` on, folded by the challenges so far: the sum over the bits `c` of the bound
@@ -174,6 +176,16 @@ impl<'t, 'a> LayerRounds<'t, 'a> {
                 .map(|sum| sum * PackedChallenge::from(weight))
         };
         weights.high.par_iter().enumerate().map(sums).reduce(|| [PackedChallenge::ZERO; 2], add).map(total)
+    }
+
+    /// Store what is left of a layer that was computed again.
+    fn store_if_small(&mut self) {
+        if let State::Recomputed(weights) = &mut self.state
+            && self.level - self.challenges.len() <= self.tree.kept()
+        {
+            let weights = std::mem::take(weights);
+            self.state = State::Packed(self.stored(), weights);
+        }
     }
 
     fn stored(&self) -> Children<PackedChallenge> {
@@ -209,10 +221,7 @@ impl Layer for LayerRounds<'_, '_> {
         match &mut self.state {
             State::Recomputed(weights) => {
                 weights.shrink();
-                if left < self.tree.kept() {
-                    let weights = std::mem::take(weights);
-                    self.state = State::Packed(self.stored(), weights);
-                }
+                self.store_if_small();
             }
             State::Packed(children, weights) => {
                 children.fold(challenge.into());

@@ -72,10 +72,11 @@ impl Codeword {
         let block_rows = 1 << Transform::log_block(columns.variables());
         let mut leaves = Leaves::new(1 << (columns.variables() + log_inverse_rate), columns.count());
         let mut batches = Vec::new();
+        let mut halfway = Vec::new();
         for first in (0..columns.count()).step_by(BLOCK) {
             let width = BLOCK.min(columns.count() - first);
             let blocks = leaves.absorb(width, block_rows, |absorb| {
-                transform.encode(columns, first, width, |block, rows| {
+                transform.encode(columns, [first, width], None, &mut halfway, |block, rows| {
                     absorb(block, rows);
                     if keep == Keep::Codeword { rows.to_vec() } else { Vec::new() }
                 })
@@ -101,6 +102,7 @@ impl Codeword {
         let log_block = Transform::log_block(columns.variables());
         let mut rows = vec![Value::ZERO; positions.len() * count];
         let mut transform = None;
+        let mut halfway = Vec::new();
         for (batch, first) in (0..count).step_by(BLOCK).enumerate() {
             let width = BLOCK.min(count - first);
             // Queried rows of a block, one after the other.
@@ -114,7 +116,7 @@ impl Codeword {
                 Some(blocks) => blocks.iter().enumerate().map(|(block, own)| pick(block, own)).collect(),
                 None => transform
                     .get_or_insert_with(|| Transform::new(columns.variables() + self.log_inverse_rate))
-                    .encode(columns, first, width, pick),
+                    .encode(columns, [first, width], Some(positions), &mut halfway, pick),
             };
             let picked = picked.concat();
             for (row, own) in rows.chunks_exact_mut(count).zip(picked.chunks_exact(width)) {

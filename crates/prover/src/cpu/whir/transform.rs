@@ -1,5 +1,6 @@
 //! The circle transform (Haböck, Levit, Papini, Circle STARKs, ePrint 2024/278) of some columns at a time, in two passes that each stay in the
-//! cache. What leaves it is handed on block by block and stored nowhere, so that memory holds one pass of a few columns.
+//! cache. What leaves it is handed on block by block and stored nowhere, so that memory holds one pass of a few columns; where only some rows
+//! are asked for, neither pass computes what leads to none of them.
 //!
 //! A message of `2^v` rows at rate `2^-r` is repeated `2^r` times, and layer `l` of the transform acts on `2^l` blocks, each with a
 //! constant of its own: `(a, b)` from the two halves of a block become `(a + t b, a - t b)`.
@@ -14,8 +15,10 @@ use crate::packed::PackedValue;
 
 /// Layers of the first pass at most.
 const FIRST_LAYERS: usize = 9;
-/// Neighbouring rows that a task of the first pass takes along.
-const TOGETHER: usize = 64;
+/// Neighbouring entries that a task of the first pass takes along.
+const TOGETHER: usize = 256;
+/// Words between the passes at most, 1 GiB: longer columns take the first pass once for each part of the blocks.
+const HALFWAY_WORDS: usize = 1 << 28;
 /// Points that one task computes.
 const TASK: usize = 1 << 12;
 
@@ -58,45 +61,84 @@ impl Transform {
     }
 
     /// Encode `width` columns from `first` on, and map the blocks of the code word, row after row, in any order: the result of every block,
-    /// in order.
+    /// in order. With sorted, distinct `positions`, only the blocks that hold these rows, and in them only these rows. `halfway` is
+    /// memory that calls share.
     pub(super) fn encode<R: Send>(
         &self,
         columns: &impl Columns,
-        first: usize,
-        width: usize,
+        [first, width]: [usize; 2],
+        positions: Option<&[usize]>,
+        halfway: &mut Vec<Value>,
         each: impl Fn(usize, &[Value]) -> R + Sync,
     ) -> Vec<R> {
         let variables = columns.variables();
         let repeated = self.constants.len() - variables;
         let (outer, inner) = (first_layers(variables), Self::log_block(variables));
-        let together = TOGETHER.min(1 << inner);
-        let part = (together << outer) * width;
-        let mut halfway = vec![Value::ZERO; width << variables];
-        let mut results = Vec::with_capacity(1 << (repeated + outer));
-        for copy in 0..1usize << repeated {
-            // Rows that are `2^inner` apart meet first: a task takes such rows for a few neighbours.
-            halfway.par_chunks_mut(part).enumerate().for_each(|(task, rows)| {
-                let mut column = vec![Value::ZERO; together];
-                for (place, rows) in rows.chunks_exact_mut(together * width).enumerate() {
-                    for own in 0..width {
-                        columns.read(first + own, (place << inner) + task * together, &mut column);
-                        rows.iter_mut().skip(own).step_by(width).zip(&column).for_each(|(row, &entry)| *row = entry);
+        let mut wanted: Vec<usize> = match positions {
+            None => (0..1 << (repeated + outer)).collect(),
+            Some(positions) => positions.iter().map(|position| position >> inner).collect(),
+        };
+        wanted.dedup();
+        let mut results = Vec::with_capacity(wanted.len());
+        let at_once = (HALFWAY_WORDS / (width << inner)).clamp(1, 1 << outer);
+        for blocks in wanted.chunks(at_once) {
+            halfway.resize(blocks.len() * (width << inner), Value::ZERO);
+            self.first_pass(columns, first, blocks, halfway);
+            let mapped = halfway.par_chunks(width << inner).zip(blocks).map(|(by_column, &block)| {
+                let mut rows = transposed(by_column, width);
+                let (layer, own) = (repeated + outer, block << inner);
+                match positions {
+                    None => self.layers(&mut rows, layer, block, inner),
+                    Some(positions) => {
+                        let from = positions.partition_point(|&position| position < own);
+                        let to = positions.partition_point(|&position| position < own + (1 << inner));
+                        self.layers_to(&positions[from..to], own, &mut rows, layer, block, inner);
                     }
                 }
-                self.layers(rows, repeated, copy, outer);
-            });
-            let blocks = (0..1usize << outer).into_par_iter().map(|place| {
-                let mut rows = Vec::with_capacity(width << inner);
-                for task in halfway.chunks_exact(part) {
-                    rows.extend_from_slice(&task[place * together * width..][..together * width]);
-                }
-                let block = (copy << outer) + place;
-                self.layers(&mut rows, repeated + outer, block, inner);
                 each(block, &rows)
             });
-            results.extend(blocks.collect::<Vec<R>>());
+            results.extend(mapped.collect::<Vec<R>>());
         }
         results
+    }
+
+    /// The first layers of the columns from `first` on, for sorted blocks: `halfway` gets every block's part of one column after the other.
+    fn first_pass(&self, columns: &impl Columns, first: usize, blocks: &[usize], halfway: &mut [Value]) {
+        let variables = columns.variables();
+        let repeated = self.constants.len() - variables;
+        let (outer, inner) = (first_layers(variables), Self::log_block(variables));
+        let together = TOGETHER.min(1 << inner);
+        // Entries that are `2^inner` apart meet here: a task takes such entries of one column for a few neighbours.
+        let tasks = halfway.len() / (blocks.len() * together);
+        let mut targets: Vec<Vec<&mut [Value]>> = (0..tasks).map(|_| Vec::with_capacity(blocks.len())).collect();
+        for (place, part) in halfway.chunks_exact_mut(together).enumerate() {
+            targets[place % tasks].push(part);
+        }
+        targets.into_par_iter().enumerate().for_each(|(task, mut targets)| {
+            let entry = task * together;
+            let (column, from) = (first + (entry >> inner), entry & ((1 << inner) - 1));
+            let mut read = vec![Value::ZERO; together << outer];
+            for (place, entries) in read.chunks_exact_mut(together).enumerate() {
+                columns.read(column, (place << inner) + from, entries);
+            }
+            let mut done = 0;
+            for of_copy in blocks.chunk_by(|left, right| left >> outer == right >> outer) {
+                let copy = of_copy[0] >> outer;
+                let mut own;
+                let entries = if done + of_copy.len() == blocks.len() {
+                    &mut read
+                } else {
+                    own = read.clone();
+                    &mut own
+                };
+                self.layers_to(of_copy, copy << outer, entries, repeated, copy, outer);
+                for (block, target) in of_copy.iter().zip(&mut targets[done..]) {
+                    let place = block - (copy << outer);
+                    target.copy_from_slice(&entries[place * together..][..together]);
+                }
+                done += of_copy.len();
+            }
+        });
     }
 
     /// Transform one block of a layer, whose rows lie one after the other, through some layers.
@@ -123,6 +165,27 @@ impl Transform {
             }
         }
     }
+
+    /// As [`Transform::layers`], but only what leads to the sorted parts `wanted`, of which the block has `2^count` from `first` on.
+    fn layers_to(&self, wanted: &[usize], first: usize, rows: &mut [Value], layer: usize, block: usize, count: usize) {
+        if wanted.is_empty() {
+            return;
+        }
+        if wanted.len() == 1 << count {
+            return self.layers(rows, layer, block, count);
+        }
+        let half = first + (1 << (count - 1));
+        let (left, right) = wanted.split_at(wanted.partition_point(|&part| part < half));
+        let (low, high) = rows.split_at_mut(rows.len() / 2);
+        let constant = self.constants[layer][block];
+        match (left, right) {
+            (_, []) => low_butterflies(low, high, constant),
+            ([], _) => high_butterflies(low, high, constant),
+            _ => butterflies(low, high, constant),
+        }
+        self.layers_to(left, first, low, layer + 1, 2 * block, count - 1);
+        self.layers_to(right, half, high, layer + 1, 2 * block + 1, count - 1);
+    }
 }
 
 /// Layers of the first pass of a transform of `2^variables` rows.
@@ -143,6 +206,34 @@ fn butterflies(low: &mut [Value], high: &mut [Value], constant: Value) {
         let product = *b * constant;
         (*a, *b) = (*a + product, *a - product);
     }
+}
+
+/// `a` becomes `a + t b`.
+fn low_butterflies(low: &mut [Value], high: &[Value], constant: Value) {
+    let (packed, rest) = PackedValue::pack_slice_with_suffix_mut(low);
+    let (other, other_rest) = PackedValue::pack_slice_with_suffix(high);
+    let wide = PackedValue::from(constant);
+    packed.iter_mut().zip(other).for_each(|(a, &b)| *a += b * wide);
+    rest.iter_mut().zip(other_rest).for_each(|(a, &b)| *a += b * constant);
+}
+
+/// `b` becomes `a - t b`.
+fn high_butterflies(low: &[Value], high: &mut [Value], constant: Value) {
+    let (packed, rest) = PackedValue::pack_slice_with_suffix(low);
+    let (other, other_rest) = PackedValue::pack_slice_with_suffix_mut(high);
+    let wide = PackedValue::from(constant);
+    other.iter_mut().zip(packed).for_each(|(b, &a)| *b = a - *b * wide);
+    other_rest.iter_mut().zip(rest).for_each(|(b, &a)| *b = a - *b * constant);
+}
+
+/// Columns, one after the other, as rows.
+fn transposed(columns: &[Value], width: usize) -> Vec<Value> {
+    let length = columns.len() / width;
+    let mut rows = vec![Value::ZERO; columns.len()];
+    for (row, entries) in rows.chunks_exact_mut(width).enumerate() {
+        entries.iter_mut().zip(columns.chunks_exact(length)).for_each(|(entry, column)| *entry = column[row]);
+    }
+    rows
 }
 
 /// Two layers at once, on the four quarters of a block.
@@ -209,11 +300,25 @@ mod tests {
             }
             let expected = CircleCode.encode_batch(RowMajorMatrix::new(rows, count), rate).values;
             let transform = Transform::new(variables + rate);
-            let blocks = transform.encode(&columns, 0, count, |block, rows| (block, rows.to_vec()));
+            let mut halfway = Vec::new();
+            let keep = |block: usize, rows: &[Value]| (block, rows.to_vec());
+            let blocks = transform.encode(&columns, [0, count], None, &mut halfway, keep);
             assert!(blocks.iter().enumerate().all(|(place, (block, _))| *block == place));
             assert_eq!(blocks.len() << Transform::log_block(variables), 1 << (variables + rate));
             let actual: Vec<Value> = blocks.into_iter().flat_map(|(_, rows)| rows).collect();
             assert!(actual == expected, "2^{variables} rows at rate 2^-{rate}, {count} columns");
+
+            let log_block = Transform::log_block(variables);
+            for step in [1, 3, 1 + (1 << variables) / 5, (2 << variables) - 1] {
+                let positions: Vec<usize> = (0..1 << (variables + rate)).step_by(step).collect();
+                let blocks = transform.encode(&columns, [0, count], Some(&positions), &mut halfway, keep);
+                for position in positions {
+                    let holder = blocks.binary_search_by_key(&(position >> log_block), |(block, _)| *block);
+                    let (_, rows) = &blocks[holder.expect("the block of a row")];
+                    let row = position & ((1 << log_block) - 1);
+                    assert_eq!(rows[row * count..][..count], expected[position * count..][..count], "row {position}");
+                }
+            }
         }
     }
 }

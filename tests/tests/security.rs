@@ -56,14 +56,15 @@ fn schedules_of_commitments_are_these() {
         format!("{folds:?} {log_inverse_rate} {later_rates:?} {grinding} {term_security}")
     };
     assert_eq!(LOOKUP_GRINDING, 16);
-    let pinned: [(usize, Role, &str); 8] = [
+    let pinned: [(usize, Role, &str); 9] = [
         (12, Role::Weight, "[6] 3 [] 12 105"),
         (12, Role::Witness, "[6] 3 [] 12 105"),
         (18, Role::Witness, "[6, 4, 4] 3 [3, 3] 16 106"),
         (22, Role::Weight, "[6, 4, 4, 4] 3 [3, 3, 3] 16 106"),
         (23, Role::Weight, "[6, 4, 4, 4] 1 [3, 3, 3] 16 106"),
         (23, Role::Witness, "[5, 4, 4, 4] 1 [3, 3, 3] 16 106"),
-        (31, Role::Witness, "[5, 4, 4, 4, 4, 4] 1 [3, 3, 3, 3, 3] 16 107"),
+        (30, Role::Witness, "[5, 4, 4, 4, 4, 4] 1 [3, 3, 3, 3, 3] 16 107"),
+        (31, Role::Witness, "[8, 4, 4, 4, 4, 4] 1 [3, 3, 3, 3, 3] 20 107"),
         (32, Role::Witness, "[8, 4, 4, 4, 4, 4] 1 [3, 3, 3, 3, 3] 20 108"),
     ];
     let schedules: Vec<String> = pinned.iter().map(|&(variables, role, _)| shown(variables, role)).collect();

@@ -26,7 +26,7 @@ const LAST: usize = 6;
 /// Commitments up to here, in variables, have a low first rate: few queries of what is cheap to encode.
 const SMALL: usize = 22;
 /// Commitments from here on, in variables, fold more at first: less is left to commit to and to hash.
-const LARGE: usize = 32;
+const LARGE: usize = 31;
 
 /// The first fold of a commitment of a role to about `2^variables` cells.
 #[must_use]

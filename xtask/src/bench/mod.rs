@@ -60,7 +60,7 @@ enum Name {
     /// Goal Z4: the size of GPT-2-small in the form of Llama, with random weights, 16 positions.
     #[value(name = "gpt2-small")]
     Gpt2,
-    /// Goal Z4: the same with more and more positions, as far as lookups go.
+    /// Goal Z4: the same with 128 to 1,024 positions, as far as memory goes.
     #[value(name = "gpt2-small-long")]
     Gpt2Long,
     /// The shapes of Qwen3-14B, two layers: validate and quantise.

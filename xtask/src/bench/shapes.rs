@@ -67,8 +67,8 @@ pub(super) const GPT2_SMALL: Shapes = Shapes {
     lengths: &[(15, 2)],
 };
 
-/// [`GPT2_SMALL`] with as many positions as a proof of it holds.
-pub(super) const GPT2_SMALL_LONG: Shapes = Shapes { lengths: &[(127, 2), (255, 2), (511, 2)], ..GPT2_SMALL };
+/// [`GPT2_SMALL`] with more and more positions; what does not fit memory is refused.
+pub(super) const GPT2_SMALL_LONG: Shapes = Shapes { lengths: &[(127, 2), (255, 2), (511, 2), (1023, 2)], ..GPT2_SMALL };
 
 pub(super) const QWEN3_0_6B: Shapes = Shapes {
     name: "qwen3-0.6b",

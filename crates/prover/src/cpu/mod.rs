@@ -46,7 +46,9 @@ impl Backend for Cpu {
         model: &'a CommittedModel,
         witness: Assignment,
     ) -> Result<Tensors<'a>, DeviceError> {
-        Ok(Tensors::new(statement, model.weights(), witness))
+        let values = Tensors::new(statement, model.weights(), witness);
+        values.read(())?;
+        Ok(values)
     }
 
     fn commit(&self, committed: &Committed, values: &Tensors) -> Result<(Digest, Codeword), DeviceError> {
@@ -70,7 +72,7 @@ impl Backend for Cpu {
         terms: &ProductTerms,
         points: &AxisPoints,
     ) -> Result<(Challenge, Box<dyn Rounds + 'a>), DeviceError> {
-        let rounds = product::rounds(values, terms, points);
+        let rounds = values.read(product::rounds(values, terms, points))?;
         Ok((rounds.sum(), Box::new(rounds)))
     }
 
@@ -89,7 +91,7 @@ impl Backend for Cpu {
         values: &Tensors,
         groups: Vec<ClaimGroup>,
     ) -> Result<Evaluated, DeviceError> {
-        Ok(whir::evaluate(&committed.opening, &values.cells(committed), groups))
+        values.read(whir::evaluate(&committed.opening, &values.cells(committed), groups))
     }
 
     fn folded(
@@ -98,7 +100,7 @@ impl Backend for Cpu {
         values: &Tensors,
         weights: &[Challenge],
     ) -> Result<Coordinates, DeviceError> {
-        Ok(whir::folded(&committed.opening.stack, &values.cells(committed), weights))
+        values.read(whir::folded(&committed.opening.stack, &values.cells(committed), weights))
     }
 
     fn rows(
@@ -112,6 +114,6 @@ impl Backend for Cpu {
             Opened::Model(model) => model.codeword(),
             Opened::Witness(codeword) => codeword,
         };
-        Ok(codeword.open_tiles(&committed.opening.stack, &values.cells(committed), positions))
+        values.read(codeword.open_tiles(&committed.opening.stack, &values.cells(committed), positions))
     }
 }

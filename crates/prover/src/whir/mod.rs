@@ -22,6 +22,7 @@ use crate::bind::bind;
 pub(crate) use cells::folded;
 use cells::{ChallengeColumns, StackColumns, partial_evaluations};
 use coordinates::{add_product, add_scaled, round};
+pub(crate) use transform::halfway_bytes;
 
 /// Commit to the tiles of a plan's stack.
 #[must_use]

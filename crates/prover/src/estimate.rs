@@ -6,12 +6,13 @@ use obelysk_statement::batch::{ProductBatch, variables};
 use obelysk_statement::layout::Role;
 use obelysk_statement::plan::{Committed, Plan};
 use obelysk_statement::relation::{Relation, Tensor, TensorKind};
+use obelysk_statement::schedule::first_fold;
 use obelysk_statement::whir::{Code, OpeningPlan};
 use obelysk_statement::{Challenge, CompileError, PublicTensor, Statement, TensorId};
 use p3_field::PrimeCharacteristicRing;
 
 use crate::cpu;
-use crate::cpu::whir::Keep;
+use crate::cpu::whir::{self, Keep};
 use crate::zerocheck::Rows;
 
 /// Sizes of a proof that was not made yet.
@@ -35,8 +36,6 @@ const CHALLENGE: u64 = 4 * VALUE;
 const DIGEST: u64 = 28;
 /// Bytes of an unfinished hash.
 const HASH: u64 = 32;
-/// Columns that are encoded at once.
-const COLUMNS: u64 = 16;
 /// What a process takes before it proves anything: its program, its threads, its tokenizer.
 const PROCESS: u64 = 24 << 20;
 
@@ -53,12 +52,13 @@ pub fn estimate(statement: &Statement) -> Result<Estimate, CompileError> {
     Ok(Estimate { weight_cells, witness_cells, lookup_leaves, memory_bytes })
 }
 
-/// Peak memory of committing to as many weights of 16 bits, themselves included, in bytes: with rows of 64 cells at half rate, the
-/// hashes of all rows, 16 columns and the transform's constants take 9/4 bytes a cell of the code's message, whose length is a power of two.
+/// Peak memory of committing to as many weights, which stay in their file, in bytes: unfinished hashes of all rows, what lies between the
+/// passes of the transform, and its constants.
 #[must_use]
 pub fn commitment_bytes(weights: u64) -> u64 {
-    let cells = weights.checked_next_power_of_two().unwrap_or(u64::MAX / 4);
-    weights.saturating_mul(2).saturating_add(cells.saturating_mul(9) / 4)
+    let variables = weights.clamp(1, 1 << 48).next_power_of_two().trailing_zeros() as usize;
+    let columns = variables - first_fold(variables, Role::Weight).min(variables);
+    encoding(columns, columns + 1)
 }
 
 fn cells(committed: &Committed) -> u64 {
@@ -73,11 +73,6 @@ fn peak(plan: &Plan) -> u64 {
         let length = |position: usize| statement.len_of(TensorId(u32::try_from(position).expect("few tensors"))) as u64;
         tensors.map(|(position, tensor)| bytes(tensor) * length(position)).sum()
     };
-    let weights = of_kind(|tensor| match tensor.kind {
-        TensorKind::Weight if tensor.interval.magnitude() < 1 << 15 => VALUE / 2,
-        TensorKind::Weight => VALUE,
-        _ => 0,
-    });
     let values = of_kind(|tensor| match tensor.kind {
         TensorKind::Weight | TensorKind::Public(PublicTensor::OneHot { .. }) => 0,
         TensorKind::Witness | TensorKind::Public(_) => VALUE,
@@ -87,17 +82,17 @@ fn peak(plan: &Plan) -> u64 {
     for committed in &plan.commitments {
         let code = &committed.opening.codes[0];
         let held = match committed.role {
-            Role::Weight => weights,
-            Role::Witness => weights + values,
+            Role::Weight => 0,
+            Role::Witness => values,
         };
         let keep = match committed.role {
             Role::Weight => Keep::Top,
             Role::Witness => Keep::of_values(code),
         };
-        steps.push(held + kept + encoding(code) + codeword(code, VALUE, keep));
+        steps.push(held + kept + encoding(code.column_variables(), code.log_rows()) + codeword(code, VALUE, keep));
         kept += codeword(code, VALUE, keep);
     }
-    let proving = weights + values + kept;
+    let proving = values + kept;
     steps.push(proving + lookups(plan));
     steps.extend(plan.products.iter().map(|batch| {
         let factors = product_factors(statement, batch);
@@ -112,9 +107,8 @@ fn peak(plan: &Plan) -> u64 {
 }
 
 /// Unfinished hashes of all rows, a few columns half transformed, and the transform's constants.
-fn encoding(code: &Code) -> u64 {
-    let (column, rows) = (1u64 << code.column_variables(), 1u64 << code.log_rows());
-    HASH * rows + COLUMNS * VALUE * column + 2 * VALUE * rows
+fn encoding(column_variables: usize, log_rows: usize) -> u64 {
+    (HASH << log_rows) + whir::halfway_bytes(column_variables) + ((2 * VALUE) << log_rows)
 }
 
 /// What is kept of a codeword whose entries take some bytes each.
@@ -148,10 +142,10 @@ fn product_factors(statement: &Statement, batch: &ProductBatch) -> usize {
 fn opening(plan: &OpeningPlan) -> u64 {
     let first = &plan.codes[0];
     let queried = (first.queries as u64) * (VALUE << (8 + first.fold));
-    let again = COLUMNS * (VALUE << first.column_variables()) + 2 * (VALUE << first.log_rows()) + queried;
+    let again = whir::halfway_bytes(first.column_variables()) + 2 * (VALUE << first.log_rows()) + queried;
     let second = plan.codes.get(1).map_or(0, |code| match Keep::of_challenges(code) {
         Keep::Codeword => codeword(code, CHALLENGE, Keep::Codeword) + (HASH << code.log_rows()),
-        Keep::Top => encoding(code),
+        Keep::Top => encoding(code.column_variables(), code.log_rows()),
     });
     3 * (CHALLENGE << first.column_variables()) + again.max(second)
 }

@@ -6,6 +6,7 @@ pub mod multiplicities;
 
 mod entries;
 mod reader;
+mod stored;
 
 use std::collections::BTreeMap;
 
@@ -13,8 +14,9 @@ use obelysk_statement::layout::Role;
 use obelysk_statement::{Statement, TensorId, TensorKind};
 
 pub use check::{Unsatisfied, check, check_relation};
-pub use entries::{Entries, EntriesRef, Weights};
+pub use entries::{Entries, EntriesRef, Loaded, Weights, unreadable};
 pub use multiplicities::{Miss, fill_multiplicities};
+pub use stored::{Stored, WeightsFile};
 
 /// Entries of witness tensors by name, in storage order, as signed integers.
 pub type Assignment = BTreeMap<String, Vec<i32>>;

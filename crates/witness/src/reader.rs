@@ -4,7 +4,7 @@ use obelysk_statement::axis::AxisId;
 use obelysk_statement::relation::{Access, Index, Linear, TensorKind};
 use obelysk_statement::{PublicTensor, Statement};
 
-use crate::{Assignment, EntriesRef, Weights};
+use crate::{Assignment, EntriesRef, Loaded, Weights};
 
 /// Values of accesses at indices of a list of axes.
 pub(crate) struct Reader<'a> {
@@ -16,7 +16,7 @@ pub(crate) struct Reader<'a> {
 }
 
 enum Source<'a> {
-    Stored(EntriesRef<'a>),
+    Stored(Loaded<'a>),
     Public(&'a PublicTensor),
 }
 
@@ -48,8 +48,8 @@ impl<'a> Reader<'a> {
         let tensor = self.statement.tensor(access.tensor);
         let entries = match &tensor.kind {
             TensorKind::Public(public) => Source::Public(public),
-            TensorKind::Weight => Source::Stored(self.weights[&tensor.name].as_ref()),
-            TensorKind::Witness => Source::Stored(EntriesRef::I32(&self.witness[&tensor.name])),
+            TensorKind::Weight => Source::Stored(self.weights[&tensor.name].as_ref().load()),
+            TensorKind::Witness => Source::Stored(EntriesRef::I32(&self.witness[&tensor.name]).load()),
         };
         let axes = access.index.iter().zip(&tensor.axes).map(|(&index, &own)| {
             let place = match index {

@@ -190,7 +190,10 @@ fn commit(model: &QuantizedModel) -> Result<CommittedModel, Failure> {
     compile(&model.description, &[shortest])
         .map_err(ProveError::from)
         .and_then(|statement| CommittedModel::new(&statement, Arc::clone(&model.weights)))
-        .map_err(|error| Failure::new(ExitCode::Unsupported, error.to_string(), "use a smaller model"))
+        .map_err(|error| match error {
+            ProveError::Device(_) => Failure::new(ExitCode::Cache, error.to_string(), "prepare the model again"),
+            _ => Failure::new(ExitCode::Unsupported, error.to_string(), "use a smaller model"),
+        })
 }
 
 /// Refuse to commit to what does not fit memory, before the system ends this process for it.

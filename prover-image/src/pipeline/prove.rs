@@ -98,11 +98,9 @@ fn statement(prepared: &Prepared, inferences: &[Inference]) -> Result<(Statement
         .map_err(|error| Failure::new(ExitCode::Unsupported, error.to_string(), "use a shorter prompt or answer"))
 }
 
-/// The weights are in memory already.
 fn require_memory(estimate: &Estimate) -> Result<(), Failure> {
-    let needed = estimate.memory_bytes.saturating_sub(size_of::<i16>() as u64 * estimate.weight_cells);
     let hint = "use a machine with more memory, a shorter prompt, or fewer layers (--layers)";
-    memory::require("the proof", needed, hint)
+    memory::require("the proof", estimate.memory_bytes, hint)
 }
 
 /// An answer that was proven, and the logits that its tokens were chosen from, shape [tokens, vocabulary].

@@ -1,32 +1,50 @@
 //! Matrix products, exact roundings and limbs.
 
-use obelysk_witness::EntriesRef;
+use std::ops::Range;
+
+use obelysk_witness::{EntriesRef, Loaded};
 use rayon::prelude::*;
+
+/// Weights that are taken along at once: they stay in the cache for all rows.
+const AT_ONCE: usize = 1 << 18;
 
 /// `input [rows, width]` times the transpose of `weight [channels, width]`: accumulators of shape [rows, channels].
 /// The model's bounds keep every sum inside 31 bits, so wrapping arithmetic is exact.
 pub(super) fn project(input: &[i32], weight: EntriesRef, width: usize) -> Vec<i32> {
-    match weight {
-        EntriesRef::I16(weight) => project_by(input, weight, width),
-        EntriesRef::I32(weight) => project_by(input, weight, width),
-    }
-}
-
-fn project_by<T: Copy + Into<i32> + Sync>(input: &[i32], weight: &[T], width: usize) -> Vec<i32> {
     let channels = weight.len() / width;
     let mut output = vec![0; input.len() / width * channels];
+    let at_once = (AT_ONCE / width).max(1);
+    for first in (0..channels).step_by(at_once) {
+        let own = first..channels.min(first + at_once);
+        match weight.slice(own.start * width..own.end * width).load() {
+            Loaded::I16(weight) => project_by(input, &weight, width, &mut output, own, channels),
+            Loaded::I32(weight) => project_by(input, &weight, width, &mut output, own, channels),
+        }
+    }
+    output
+}
+
+/// The accumulators of some channels.
+fn project_by<T: Copy + Into<i32> + Sync>(
+    input: &[i32],
+    weight: &[T],
+    width: usize,
+    output: &mut [i32],
+    own: Range<usize>,
+    channels: usize,
+) {
     output.par_chunks_mut(channels).zip(input.par_chunks(width)).for_each(|(output, row)| {
-        for (sum, weights) in output.iter_mut().zip(weight.chunks_exact(width)) {
+        for (sum, weights) in output[own.clone()].iter_mut().zip(weight.chunks_exact(width)) {
             *sum = dot(row, weights);
         }
     });
-    output
 }
 
 /// Add a bias to every row of `accumulators`, shape [rows, channels].
 pub(super) fn add_bias(accumulators: &mut [i32], bias: EntriesRef) {
+    let bias: Vec<i32> = bias.iter().collect();
     for row in accumulators.chunks_exact_mut(bias.len()) {
-        row.iter_mut().zip(bias.iter()).for_each(|(sum, added)| *sum += added);
+        row.iter_mut().zip(&bias).for_each(|(sum, added)| *sum += added);
     }
 }
 

@@ -16,15 +16,17 @@ mod rounding;
 mod scores;
 mod softmax;
 
+use std::path::Path;
+
 use obelysk_statement::compile::{Entries, difference_end, padded_size};
 use obelysk_statement::description::{Activation, PROBABILITY_BITS};
 use obelysk_statement::functions;
 use obelysk_statement::{Inference, ModelDescription};
-use obelysk_witness::{Assignment, EntriesRef, Weights};
+use obelysk_witness::{Assignment, EntriesRef, Weights, unreadable};
 
 use crate::error::ModelError;
 use crate::float::check_prompt;
-use crate::quantize::QuantizedModel;
+use crate::quantize::{QuantizedModel, WEIGHTS_FILE};
 use attention::KeysAndValues;
 use record::Recorder;
 use residual::Block;
@@ -204,6 +206,7 @@ impl<'a> IntegerModel<'a> {
             output.push(token);
             next = vec![token];
         }
+        self.check_read()?;
         Ok(output)
     }
 
@@ -237,7 +240,10 @@ impl<'a> IntegerModel<'a> {
         let mut logits = Vec::new();
         for (inference, reading) in entries.iter().zip(&readings) {
             let outputs: Vec<usize> = entries.outputs_of(inference).collect();
-            let mut rows = self.claim(inference, &outputs, &reading.stream, &mut recorder)?;
+            let claimed = self.claim(inference, &outputs, &reading.stream, &mut recorder);
+            // An answer that does not follow from weights that were not read says nothing.
+            self.check_read()?;
+            let mut rows = claimed?;
             rows.truncate(inference.output_tokens.len() * shape.vocabulary);
             logits.push(rows);
         }
@@ -283,6 +289,12 @@ impl<'a> IntegerModel<'a> {
             cache.positions += stream.len() / shape.hidden;
             recorder.see_stream(stream);
         }
+    }
+
+    /// Whether all weights could be read that were read so far.
+    fn check_read(&self) -> Result<(), ModelError> {
+        let failed = |reason: &str| ModelError::corrupt(Path::new(WEIGHTS_FILE), reason);
+        unreadable(self.weights).map_or(Ok(()), |reason| Err(failed(reason)))
     }
 
     /// One layer's share of a stacked weight.

@@ -42,14 +42,14 @@ impl IntegerModel<'_> {
                 record_limbs(name, &projected, norm, recorder);
                 let row = NormRow { norm, width: shape.head_dim, roots: &self.head_roots };
                 let unit = self.norm(&format!("{name}_norm"), &row, &projected, recorder);
-                (unit, Some(self.weight(&format!("{name}_gain"), layer)))
+                (unit, Some(self.weight(&format!("{name}_gain"), layer).load()))
             }
             None => {
                 recorder.record(name, &projected);
                 (projected, None)
             }
         };
-        let gain = |channel: usize| gain.map_or(1, |gain| i64::from(gain.get(channel)));
+        let gain = |channel: usize| gain.as_ref().map_or(1, |gain| i64::from(gain.get(channel)));
 
         let pairs = shape.head_dim / 2;
         let heads = unit.len() / (normed.len() / shape.hidden) / shape.head_dim;

@@ -4,15 +4,13 @@
 //! allows it, else 32-bit. Their lengths follow from the description's shape; nothing else is in the file.
 
 use std::fs::{self, File};
-use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use obelysk_statement::ModelDescription;
 use obelysk_statement::compile::validate_description;
 use obelysk_statement::description::WeightBound;
-use obelysk_witness::{Entries, Weights};
-use rayon::prelude::*;
+use obelysk_witness::{Entries, Weights, WeightsFile, unreadable};
 
 use super::QuantizedModel;
 use crate::error::ModelError;
@@ -128,20 +126,23 @@ impl QuantizedModel {
     /// # Errors
     /// [`ModelError::Corrupt`].
     pub fn check_digest(&self, folder: &Path) -> Result<(), ModelError> {
-        if hex::encode(digest_of_weights(self)) == self.description.weights_digest {
-            return Ok(());
-        }
-        let reason = "its contents do not have the digest that model.json states";
+        let matches = hex::encode(digest_of_weights(self)) == self.description.weights_digest;
+        let reason = match unreadable(&self.weights) {
+            None if matches => return Ok(()),
+            None => "its contents do not have the digest that model.json states",
+            Some(failure) => failure,
+        };
         Err(ModelError::corrupt(&folder.join(WEIGHTS_FILE), reason))
     }
 }
 
-/// The weights of a description, whatever their digest is.
+/// The weights of a description, whatever their digest is. They stay in the file, which is as long as they are.
 fn read_weights(folder: &Path, description: &ModelDescription) -> Result<Weights, ModelError> {
     let path = folder.join(WEIGHTS_FILE);
-    let unreadable = |error| ModelError::io(&path, error);
-    let file = File::open(&path).map_err(unreadable)?;
-    let length = file.metadata().map_err(unreadable)?.len();
+    let failed = |error| ModelError::io(&path, error);
+    let file = File::open(&path).map_err(failed)?;
+    let length = file.metadata().map_err(failed)?.len();
+    let file = Arc::new(WeightsFile::new(file));
     let mut offset = 0u64;
     let mut weights = Weights::new();
     let shapes = description.weight_shapes();
@@ -155,31 +156,9 @@ fn read_weights(folder: &Path, description: &ModelDescription) -> Result<Weights
         let (Some(size), Some(bytes)) = (size, bytes.filter(|&bytes| bytes <= length - offset)) else {
             return Err(ModelError::corrupt(&path, format!("it ends inside of tensor `{name}`")));
         };
-        let entries = match width {
-            2 => read_entries(&file, offset, size, i16::from_le_bytes).map(Entries::I16),
-            _ => read_entries(&file, offset, size, i32::from_le_bytes).map(Entries::I32),
-        };
-        let entries = entries.map_err(unreadable)?;
+        let entries = Entries::Stored { file: Arc::clone(&file), offset, length: size, is_wide: width == 4 };
         offset += bytes;
         weights.insert(name.clone(), entries);
     }
     if offset == length { Ok(weights) } else { Err(ModelError::corrupt(&path, "it is longer than its tensors")) }
-}
-
-/// Read entries of `N` bytes.
-fn read_entries<T: Copy + Default + Send, const N: usize>(
-    file: &File,
-    offset: u64,
-    size: usize,
-    entry: impl Fn([u8; N]) -> T + Sync,
-) -> io::Result<Vec<T>> {
-    let mut entries = vec![T::default(); size];
-    entries.par_chunks_mut(READ_AT_ONCE).enumerate().try_for_each(|(place, piece)| {
-        let mut bytes = vec![0; piece.len() * N];
-        file.read_exact_at(&mut bytes, offset + (place * READ_AT_ONCE * N) as u64)?;
-        let (bytes, _) = bytes.as_chunks::<N>();
-        piece.iter_mut().zip(bytes).for_each(|(own, &bytes)| *own = entry(bytes));
-        io::Result::Ok(())
-    })?;
-    Ok(entries)
 }

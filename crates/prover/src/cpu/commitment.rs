@@ -6,11 +6,12 @@ use obelysk_statement::layout::Role;
 use obelysk_statement::plan::Committed;
 use obelysk_statement::tree::Digest;
 use obelysk_statement::{Statement, Value};
-use obelysk_witness::{Entries, Weights, misfit};
+use obelysk_witness::{Entries, Weights, misfit, unreadable};
 
 use super::tensors::read_weights;
 use super::whir::{self, Codeword, Keep};
 use crate::ProveError;
+use crate::backend::DeviceError;
 
 /// A model's weights with the commitment to them, for any number of proofs.
 pub struct CommittedModel {
@@ -24,6 +25,7 @@ impl CommittedModel {
     /// lowest levels of its tree.
     ///
     /// # Errors
+    /// [`DeviceError::Lost`] for weights in a file that cannot be read to its end,
     /// [`ProveError::Misfit`] for weights of another model, [`obelysk_statement::CompileError::Unsupported`] for a size that the code cannot hold.
     pub fn new(statement: &Statement, weights: Arc<Weights>) -> Result<Self, ProveError> {
         if let Some(misfit) = misfit(statement, Role::Weight, |name| weights.get(name).map(Entries::len)) {
@@ -37,6 +39,7 @@ impl CommittedModel {
             };
             whir::commit(&committed.opening, &cells, Keep::Top)
         });
+        check_read(&weights)?;
         Ok(Self { weights, codeword })
     }
 
@@ -55,4 +58,10 @@ impl CommittedModel {
     pub(super) fn codeword(&self) -> &Codeword {
         self.codeword.as_ref().expect("a statement with weights has a commitment")
     }
+}
+
+/// Whether all weights could be read that were read so far.
+pub(super) fn check_read(weights: &Weights) -> Result<(), DeviceError> {
+    let lost = |reason: &str| DeviceError::Lost { device: "the file of weights".into(), reason: reason.into() };
+    unreadable(weights).map_or(Ok(()), |reason| Err(lost(reason)))
 }

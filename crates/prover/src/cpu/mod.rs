@@ -48,7 +48,9 @@ impl Backend for Cpu {
         model: &'a CommittedModel,
         witness: Assignment,
     ) -> Result<Tensors<'a>, DeviceError> {
-        Ok(Tensors::new(statement, model.weights(), witness))
+        let values = Tensors::new(statement, model.weights(), witness);
+        values.read(())?;
+        Ok(values)
     }
 
     fn commit(&self, committed: &Committed, values: &Tensors) -> Result<(Digest, Codeword), DeviceError> {
@@ -72,7 +74,7 @@ impl Backend for Cpu {
         terms: &ProductTerms,
         points: &AxisPoints,
     ) -> Result<(Challenge, Box<dyn Rounds + 'a>), DeviceError> {
-        let rounds = product::rounds(values, terms, points);
+        let rounds = values.read(product::rounds(values, terms, points))?;
         Ok((rounds.sum(), Box::new(rounds)))
     }
 
@@ -91,7 +93,7 @@ impl Backend for Cpu {
         values: &Tensors,
         groups: Vec<ClaimGroup>,
     ) -> Result<Evaluated, DeviceError> {
-        Ok(whir::evaluate(&committed.opening, &values.cells(committed), groups))
+        values.read(whir::evaluate(&committed.opening, &values.cells(committed), groups))
     }
 
     fn opening<'a>(

@@ -1,6 +1,7 @@
 //! Tensor values in the field, and the ways in which sumchecks read them.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use obelysk_statement::axis::{AxisId, AxisTile};
@@ -11,16 +12,24 @@ use obelysk_statement::point::{AxisPoints, Coordinate};
 use obelysk_statement::relation::{Access, Index, NamedRelation, TensorKind};
 use obelysk_statement::statement::accesses;
 use obelysk_statement::{Challenge, PublicTensor, Statement, TensorId, Value};
-use obelysk_witness::{Assignment, EntriesRef, Weights};
+use obelysk_witness::{Assignment, EntriesRef, Loaded, Stored as StoredEntries, Weights};
 use p3_field::PrimeCharacteristicRing;
 use rayon::prelude::*;
 
+use super::commitment::check_read;
 use super::weighted::weighted_rows;
 use super::whir::Cells;
+use crate::backend::DeviceError;
+
+/// Runs of a tile are read from a file together if all that lies between the first and the last is not more than so many times as long.
+const SPAN: usize = 12;
+/// Weights that are taken into memory at once.
+const AT_ONCE: usize = 1 << 22;
 
 /// Values of all tensors of a statement.
 pub struct Tensors<'a> {
     pub(super) statement: &'a Statement,
+    weights: &'a Weights,
     values: Vec<Stored<'a>>,
 }
 
@@ -31,6 +40,27 @@ enum Stored<'a> {
     Field(Vec<Value>),
     /// One-hot rows are read through their rule, never entry by entry.
     Rule,
+}
+
+/// The cells of a commitment to tensors.
+pub(super) struct TensorCells<'a> {
+    tensors: &'a Tensors<'a>,
+    committed: &'a Committed,
+}
+
+impl Cells for TensorCells<'_> {
+    fn read(&self, tile: usize, first: usize, output: &mut [Value]) {
+        let (tensors, tile) = (self.tensors, &self.committed.layout.tiles[tile]);
+        match &tensors.values[tile.tensor.0 as usize] {
+            Stored::Field(values) => read_tile(tensors.statement, values, tile, first, output),
+            Stored::Integers(entries) => read_weights(tensors.statement, *entries, tile, first, output),
+            Stored::Rule => unreachable!("public tensors are not committed"),
+        }
+    }
+
+    fn check(&self) -> Result<(), DeviceError> {
+        self.tensors.read(())
+    }
 }
 
 /// A number as it is stored.
@@ -81,6 +111,17 @@ enum Along<'a> {
     Fix(usize),
 }
 
+impl Along<'_> {
+    fn borrowed(&self) -> Along<'_> {
+        match self {
+            Self::Keep(stride) => Along::Keep(*stride),
+            Self::KeepFirst(count, stride) => Along::KeepFirst(*count, *stride),
+            Self::Weigh(table) => Along::Weigh(Cow::Borrowed(table)),
+            Self::Fix(index) => Along::Fix(*index),
+        }
+    }
+}
+
 impl<'a> Tensors<'a> {
     /// Takes the witness, which is turned into field elements in place.
     pub(super) fn new(statement: &'a Statement, weights: &'a Weights, mut witness: Assignment) -> Self {
@@ -103,7 +144,12 @@ impl<'a> Tensors<'a> {
                 }
             })
             .collect();
-        Self { statement, values }
+        Self { statement, weights, values }
+    }
+
+    /// What was computed from the weights, if all could be read that were read so far.
+    pub(super) fn read<T>(&self, computed: T) -> Result<T, DeviceError> {
+        check_read(self.weights).map(|()| computed)
     }
 
     /// Values that are read as field elements.
@@ -115,15 +161,8 @@ impl<'a> Tensors<'a> {
     }
 
     /// The cells of a commitment.
-    pub(super) fn cells(&self, committed: &Committed) -> impl Cells {
-        |tile: usize, first: usize, output: &mut [Value]| {
-            let tile = &committed.layout.tiles[tile];
-            match &self.values[tile.tensor.0 as usize] {
-                Stored::Field(values) => read_tile(self.statement, values, tile, first, output),
-                Stored::Integers(entries) => read_weights(self.statement, *entries, tile, first, output),
-                Stored::Rule => unreachable!("public tensors are not committed"),
-            }
-        }
+    pub(super) fn cells<'b>(&'b self, committed: &'b Committed) -> TensorCells<'b> {
+        TensorCells { tensors: self, committed }
     }
 
     /// The value of an access at one index of `axes`, `None` if it needs an axis that is not there.
@@ -146,8 +185,10 @@ impl<'a> Tensors<'a> {
             .collect();
         match &self.values[access.tensor.0 as usize] {
             Stored::Field(values) => copy(values, &shape, &along, 0, &mut output, 0),
-            Stored::Integers(EntriesRef::I16(values)) => copy(values, &shape, &along, 0, &mut output, 0),
-            Stored::Integers(EntriesRef::I32(values)) => copy(values, &shape, &along, 0, &mut output, 0),
+            Stored::Integers(entries) => match entries.load() {
+                Loaded::I16(values) => copy(&values, &shape, &along, 0, &mut output, 0),
+                Loaded::I32(values) => copy(&values, &shape, &along, 0, &mut output, 0),
+            },
             Stored::Rule => unreachable!("one-hot rows are read through their rule"),
         }
         for (k, &axis) in axes.iter().enumerate() {
@@ -203,11 +244,8 @@ impl<'a> Tensors<'a> {
             let (shape, along) = merged(shape, along);
             match &self.values[access.tensor.0 as usize] {
                 Stored::Field(values) => accumulate(values, &shape, &along, Challenge::ONE, &mut output, 0),
-                Stored::Integers(EntriesRef::I16(values)) => {
-                    accumulate(values, &shape, &along, Challenge::ONE, &mut output, 0);
-                }
-                Stored::Integers(EntriesRef::I32(values)) => {
-                    accumulate(values, &shape, &along, Challenge::ONE, &mut output, 0);
+                Stored::Integers(entries) => {
+                    accumulate_in_parts(*entries, &shape, &along, Challenge::ONE, &mut output, 0);
                 }
                 Stored::Rule => unreachable!("one-hot rows are read through their rule"),
             }
@@ -306,15 +344,53 @@ pub(super) fn read_weights(
     match weights {
         EntriesRef::I16(entries) => read_tile(statement, entries, tile, first, output),
         EntriesRef::I32(entries) => read_tile(statement, entries, tile, first, output),
+        EntriesRef::Stored(entries) => read_stored(statement, entries, tile, first, output),
+    }
+}
+
+/// As [`read_tile`], with one call for runs that lie near each other: a call costs as much as reading a thousand entries.
+fn read_stored(statement: &Statement, entries: StoredEntries, tile: &Tile, first: usize, output: &mut [Value]) {
+    let span = Cell::new((usize::MAX, 0));
+    runs(statement, tile, first, output, |offset, own| {
+        let (start, end) = span.get();
+        span.set((start.min(offset), end.max(offset + own.len())));
+    });
+    let (start, end) = span.get();
+    if end - start == output.len() || end - start > SPAN * output.len() {
+        return runs(statement, tile, first, output, |offset, own| {
+            entries.slice(offset..offset + own.len()).read(own, Value::from_i32);
+        });
+    }
+    match EntriesRef::Stored(entries.slice(start..end)).load() {
+        Loaded::I16(near) => {
+            runs(statement, tile, first, output, |offset, own| copy_values(&near[offset - start..], own))
+        }
+        Loaded::I32(near) => {
+            runs(statement, tile, first, output, |offset, own| copy_values(&near[offset - start..], own))
+        }
     }
 }
 
 /// Read entries of a tile of a tensor's values from `first` on, in the order of the tile's variables.
-fn read_tile<T: Entry>(statement: &Statement, values: &[T], tile: &Tile, first: usize, mut output: &mut [Value]) {
+fn read_tile<T: Entry>(statement: &Statement, values: &[T], tile: &Tile, first: usize, output: &mut [Value]) {
+    runs(statement, tile, first, output, |offset, own| copy_values(&values[offset..], own));
+}
+
+fn copy_values<T: Entry>(values: &[T], output: &mut [Value]) {
+    output.iter_mut().zip(values).for_each(|(own, entry)| *own = entry.value());
+}
+
+/// Entries of a tile from `first` on, by runs that lie one after the other: `each` gets where one begins in the tensor, and its output.
+fn runs(
+    statement: &Statement,
+    tile: &Tile,
+    first: usize,
+    mut output: &mut [Value],
+    each: impl Fn(usize, &mut [Value]),
+) {
     let shape = statement.shape(tile.tensor);
     let Some((last, outer)) = tile.parts.split_last() else {
-        output[0] = values[0].value();
-        return;
+        return each(0, &mut output[..1]);
     };
     let run = 1 << last.log_size;
     let (mut row, mut skipped) = (first / run, first % run);
@@ -329,7 +405,7 @@ fn read_tile<T: Entry>(statement: &Statement, values: &[T], tile: &Tile, first: 
             stride *= shape[axis];
         }
         let (own, later) = output.split_at_mut(output.len().min(run - skipped));
-        own.iter_mut().zip(&values[offset..]).for_each(|(own, entry)| *own = entry.value());
+        each(offset, own);
         (row, skipped, output) = (row + 1, 0, later);
     }
 }
@@ -392,6 +468,58 @@ fn copy<T: Entry>(values: &[T], shape: &[usize], along: &[Along], depth: usize, 
         }
         Along::Fix(i) => copy(&values[i * run..][..run], shape, along, depth + 1, output, place),
         Along::Weigh(_) => unreachable!("copies weigh nothing"),
+    }
+}
+
+/// As [`accumulate`], taking weights into memory some at a time.
+fn accumulate_in_parts(
+    entries: EntriesRef,
+    shape: &[usize],
+    along: &[Along],
+    weight: Challenge,
+    output: &mut [Challenge],
+    place: usize,
+) {
+    let Some((&size, inner)) = shape.split_first() else {
+        return accumulate_loaded(entries, shape, along, weight, output, place);
+    };
+    let run = entries.len() / size;
+    let at_once = (AT_ONCE / run).max(1);
+    for first in (0..size).step_by(at_once) {
+        let end = size.min(first + at_once);
+        let own = entries.slice(first * run..end * run);
+        let (own_along, place) = match &along[0] {
+            Along::Keep(stride) => (Along::Keep(*stride), place + first * stride),
+            Along::Weigh(table) => (Along::Weigh(Cow::Borrowed(&table[first..end])), place),
+            Along::Fix(index) if (first..end).contains(index) => (Along::Fix(index - first), place),
+            Along::Fix(_) => continue,
+            Along::KeepFirst(..) => unreachable!("factors of contractions are whole"),
+        };
+        match own_along {
+            Along::Weigh(table) if run > AT_ONCE => {
+                accumulate_in_parts(own, inner, &along[1..], weight * table[0], output, place);
+            }
+            _ if run > AT_ONCE => accumulate_in_parts(own, inner, &along[1..], weight, output, place),
+            own_along => {
+                let shape = [&[end - first], inner].concat();
+                let along: Vec<Along> = [own_along].into_iter().chain(along[1..].iter().map(Along::borrowed)).collect();
+                accumulate_loaded(own, &shape, &along, weight, output, place);
+            }
+        }
+    }
+}
+
+fn accumulate_loaded(
+    entries: EntriesRef,
+    shape: &[usize],
+    along: &[Along],
+    weight: Challenge,
+    output: &mut [Challenge],
+    place: usize,
+) {
+    match entries.load() {
+        Loaded::I16(values) => accumulate(&values, shape, along, weight, output, place),
+        Loaded::I32(values) => accumulate(&values, shape, along, weight, output, place),
     }
 }
 

@@ -8,11 +8,20 @@ use rayon::prelude::*;
 
 use super::codeword::Columns;
 use super::coordinates::{Coordinates, TASK, add_scaled, dot};
+use crate::backend::DeviceError;
 
 /// Entries of tiles.
 pub trait Cells: Sync {
     /// Entries of a tile from `first` on.
     fn read(&self, tile: usize, first: usize, output: &mut [Value]);
+
+    /// Whether all could be read that were read so far.
+    ///
+    /// # Errors
+    /// [`DeviceError`] with what could not.
+    fn check(&self) -> Result<(), DeviceError> {
+        Ok(())
+    }
 }
 
 impl<F: Fn(usize, usize, &mut [Value]) + Sync> Cells for F {

@@ -21,6 +21,7 @@ use crate::backend::{DeviceError, Evaluated};
 use crate::whir::open;
 use cells::{StackColumns, partial_evaluations};
 pub(super) use rounds::Rounds;
+pub(crate) use transform::halfway_bytes;
 
 /// Commit to the tiles of a plan's stack.
 #[must_use]

@@ -99,6 +99,7 @@ impl<C: Cells> OpeningRounds for Rounds<'_, C> {
                 self.point.push(challenge);
                 if self.point.len() == self.plan.stack.fold {
                     let values = folded(&self.plan.stack, &self.cells, &eq_table(&self.point));
+                    self.cells.check()?;
                     let weights = column_weights(self.plan, self.groups, self.alpha, &self.point);
                     self.state = State::Entries(values, weights);
                 }
@@ -122,7 +123,8 @@ impl<C: Cells> OpeningRounds for Rounds<'_, C> {
 
     fn rows(&mut self, code: usize, positions: &[usize]) -> Result<OpenedRows, DeviceError> {
         let Some(before) = code.checked_sub(1) else {
-            return Ok(self.codeword.open_tiles(&self.plan.stack, &self.cells, positions));
+            let rows = self.codeword.open_tiles(&self.plan.stack, &self.cells, positions);
+            return self.cells.check().map(|()| rows);
         };
         let CommittedFold { codeword, values, fold } = self.folds[before].take().expect("a code word is queried once");
         Ok(codeword.open(&ChallengeColumns { values: &values, fold }, positions))

@@ -6,6 +6,7 @@
 //! constant of its own: `(a, b)` from the two halves of a block become `(a + t b, a - t b)`.
 
 use obelysk_statement::Value;
+use obelysk_statement::blake2s::BLOCK;
 use p3_circle::Point;
 use p3_field::{PackedValue as _, PrimeCharacteristicRing};
 use rayon::prelude::*;
@@ -186,6 +187,11 @@ impl Transform {
         self.layers_to(left, first, low, layer + 1, 2 * block, count - 1);
         self.layers_to(right, half, high, layer + 1, 2 * block + 1, count - 1);
     }
+}
+
+/// Bytes between the passes of a transform of columns of `2^variables` entries, a block of a row's hash at a time.
+pub(crate) fn halfway_bytes(variables: usize) -> u64 {
+    4 * (BLOCK << variables).min(HALFWAY_WORDS) as u64
 }
 
 /// Layers of the first pass of a transform of `2^variables` rows.

@@ -124,7 +124,7 @@ fn the_second_best_token_is_refused() {
 fn a_branch_that_is_left_out_of_the_stream_is_refused() {
     // What the first feed-forward block reads is what the first attention read.
     let trusted = &*TRUSTED;
-    let first_layer = trusted.witness["attention_input.low"].len() / trusted.model.description.shape.layers;
+    let first_layer = trusted.witness["attention_input.low"].len() / trusted.model.description.shape.padded_layers();
     let change = |tensor: &str, place: usize, value: i64| match tensor.strip_prefix("feed_forward_input.") {
         Some(limb) if place < first_layer => trusted.witness[&format!("attention_input.{limb}")][place].into(),
         _ => value,

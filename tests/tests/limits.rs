@@ -151,12 +151,12 @@ fn a_proof_has_more_lookups_than_the_field_counts() {
 #[test]
 fn a_commitment_has_34_billion_cells_at_most() {
     let honest = model("Qwen3-14B");
-    let with = |layers| {
-        let description = with_shape(&honest, Shape { layers, ..honest.shape });
+    let with = |intermediate| {
+        let description = with_shape(&honest, Shape { layers: 64, intermediate, ..honest.shape });
         compile(&description, &[inference(1)]).unwrap()
     };
-    let deepest = largest(128, |layers| Plan::new(&with(layers)).is_ok());
-    let [inside, outside] = [deepest, deepest + 1].map(with);
+    let widest = largest(1 << 16, |intermediate| Plan::new(&with(intermediate)).is_ok());
+    let [inside, outside] = [widest, widest + 1].map(with);
     assert!(((31 << 30)..=1 << 35).contains(&cells(&inside, Role::Weight)), "{}", cells(&inside, Role::Weight));
     assert!(security(&Plan::new(&inside).unwrap()).unwrap().bits() >= 100.0);
     let reason = unsupported(Plan::new(&outside).map(drop));

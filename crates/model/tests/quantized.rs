@@ -65,7 +65,7 @@ fn a_sabotaged_layer_misses_the_gate_and_is_named() {
         for layer in 0..sound.description.shape.layers {
             let mut model = sound.clone();
             let entries = Arc::make_mut(&mut model.weights).get_mut(weight).unwrap();
-            let size = entries.len() / sound.description.shape.layers;
+            let size = entries.len() / sound.description.shape.padded_layers();
             // Another scale than the description states.
             (layer * size..(layer + 1) * size).for_each(|place| entries.set(place, entries.get(place) / 4));
             let measured = quality::measure(&float, &model, &tokenizer, Some(&template)).unwrap();

@@ -136,7 +136,7 @@ pub fn of_weights(trusted: &Subject) -> Vec<(Cheat, Vec<&'static str>)> {
 #[must_use]
 pub fn of_layers_swapped(trusted: &Subject) -> Cheat {
     let mut other = trusted.model.clone();
-    let layers = other.description.shape.layers;
+    let layers = other.description.shape.padded_layers();
     let weights = Arc::make_mut(&mut other.weights);
     for name in other.description.weights.keys() {
         let is_stacked = !["embedding", "head_weight", "stream_top"].contains(&name.as_str());

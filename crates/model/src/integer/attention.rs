@@ -77,7 +77,7 @@ impl IntegerModel<'_> {
             for row in 0..rows {
                 let query = &query[(row * heads + head) * dim..][..dim];
                 let end = start + row + 1;
-                let first = self.description.windows[layer].map_or(0, |window| end.saturating_sub(window));
+                let first = self.window(layer).map_or(0, |window| end.saturating_sub(window));
                 // Scores of unseen keys are part of the statement, behind its mask; generation has no need of them.
                 let computed = if recorder.is_on() { 0..keys } else { first..end };
                 let scores = computed.clone().map(|key| {

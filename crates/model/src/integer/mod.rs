@@ -120,7 +120,7 @@ impl<'a> IntegerModel<'a> {
     /// A cache that has read nothing.
     #[must_use]
     pub fn cache(&self) -> Cache {
-        Cache { layers: vec![KeysAndValues::default(); self.description.shape.layers], positions: 0 }
+        Cache { layers: vec![KeysAndValues::default(); self.description.shape.padded_layers()], positions: 0 }
     }
 
     /// Read `tokens` and return the logits of the last `rows` of them, shape [rows, vocabulary].
@@ -271,19 +271,28 @@ impl<'a> IntegerModel<'a> {
             input: ("feed_forward_hidden", feed_forward.hidden_limbs),
             weight: ("down_weight", shape.intermediate),
         };
+        let run = |layer, Reading { cache, stream }: &mut Reading, recorder: &mut Recorder| {
+            self.enter("attention_input", stream, recorder);
+            recorder.see_stream(stream);
+            let normed = self.norm("attention_norm", &hidden_norm, stream, recorder);
+            let mean = self.attention(layer, cache.positions, &mut cache.layers[layer], &normed, recorder);
+            self.add_branch(&attention, layer, stream, &mean, recorder);
+            recorder.see_stream(stream);
+            self.record_middle("feed_forward_input", stream, recorder);
+            let normed = self.norm("feed_forward_norm", &hidden_norm, stream, recorder);
+            let inner = self.feed_forward(layer, &normed, recorder);
+            self.add_branch(&feed_forward, layer, stream, &inner, recorder);
+        };
         for layer in 0..shape.layers {
-            for Reading { cache, stream } in &mut *entries {
-                self.enter("attention_input", stream, recorder);
-                recorder.see_stream(stream);
-                let normed = self.norm("attention_norm", &hidden_norm, stream, recorder);
-                let mean = self.attention(layer, cache.positions, &mut cache.layers[layer], &normed, recorder);
-                self.add_branch(&attention, layer, stream, &mean, recorder);
-                recorder.see_stream(stream);
-                self.record_middle("feed_forward_input", stream, recorder);
-                let normed = self.norm("feed_forward_norm", &hidden_norm, stream, recorder);
-                let inner = self.feed_forward(layer, &normed, recorder);
-                self.add_branch(&feed_forward, layer, stream, &inner, recorder);
+            entries.iter_mut().for_each(|entry| run(layer, entry, recorder));
+        }
+        if recorder.is_on() {
+            // Only a witness has idle layers, and what leaves them is read by nobody.
+            let left: Vec<Vec<i32>> = entries.iter().map(|entry| entry.stream.clone()).collect();
+            for layer in shape.layers..shape.padded_layers() {
+                entries.iter_mut().for_each(|entry| run(layer, entry, recorder));
             }
+            entries.iter_mut().zip(left).for_each(|(entry, left)| entry.stream = left);
         }
         for Reading { cache, stream } in entries {
             cache.positions += stream.len() / shape.hidden;
@@ -297,10 +306,15 @@ impl<'a> IntegerModel<'a> {
         unreadable(self.weights).map_or(Ok(()), |reason| Err(failed(reason)))
     }
 
+    /// How many positions a layer sees, its own included; `None` sees all, as idle layers do.
+    fn window(&self, layer: usize) -> Option<usize> {
+        self.description.windows.get(layer).copied().flatten()
+    }
+
     /// One layer's share of a stacked weight.
     fn weight(&self, name: &str, layer: usize) -> EntriesRef<'_> {
         let entries = self.weights[name].as_ref();
-        let size = entries.len() / self.description.shape.layers;
+        let size = entries.len() / self.description.shape.padded_layers();
         entries.slice(layer * size..(layer + 1) * size)
     }
 }

@@ -92,7 +92,7 @@ impl Piece<'_> {
 }
 
 /// The kinds of quantisation that give other integers for the same checkpoint count up.
-pub const QUANTIZER: u32 = 5;
+pub const QUANTIZER: u32 = 6;
 
 /// Largest mean divergence on the calibration texts with which the plain precision is good enough, in nats.
 const PLAIN_DIVERGENCE: f64 = 1e-3;

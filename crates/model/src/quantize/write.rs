@@ -17,6 +17,9 @@ pub(super) struct WeightTensors<'a> {
     tensors: BTreeMap<String, (WeightBound, Source<'a>)>,
 }
 
+/// Entries that are written at once.
+const ZEROS: [i32; 1 << 12] = [0; 1 << 12];
+
 enum Source<'a> {
     /// A stack at a scale, with significant bits per channel.
     Scaled(&'a Stack<'a>, u32),
@@ -65,10 +68,13 @@ impl<'a> WeightTensors<'a> {
         assert!(self.tensors.keys().eq(shapes.keys()), "every weight of the statement is quantised");
         let mut digest = WeightsDigest::new();
         for (name, (bound, source)) in &self.tensors {
-            digest.begin(name, shapes[name.as_str()].iter().product());
+            let length: usize = shapes[name.as_str()].iter().product();
+            digest.begin(name, length);
+            let mut written = 0;
             let mut each = |entries: &[i32]| {
                 let largest = entries.iter().map(|&entry| i64::from(entry).abs()).max().unwrap_or(0);
                 assert!(largest <= bound.magnitude, "the bound of `{name}` holds");
+                written += entries.len();
                 digest.update(entries);
                 sink(Piece { name, bound: *bound, entries })
             };
@@ -76,6 +82,13 @@ impl<'a> WeightTensors<'a> {
                 Source::Scaled(stack, fraction) => stack.write(*fraction, &mut each)?,
                 Source::Plain(stack, fraction) => stack.write_plain(*fraction, &mut each)?,
                 Source::Entries(entries) => each(entries)?,
+            }
+            // Idle layers.
+            while written < length {
+                let zeros = &ZEROS[..ZEROS.len().min(length - written)];
+                written += zeros.len();
+                digest.update(zeros);
+                sink(Piece { name, bound: *bound, entries: zeros })?;
             }
         }
         Ok(digest.finish())

@@ -66,8 +66,8 @@ pub fn compile(description: &ModelDescription, inferences: &[Inference]) -> Resu
     let entries = Entries::new(inferences);
     let mut builder = Builder::default();
     let axes = Axes {
-        layer: builder.axis("layer", shape.layers),
-        source_layer: builder.axis("source layer", shape.layers),
+        layer: builder.axis("layer", shape.padded_layers()),
+        source_layer: builder.axis("source layer", shape.padded_layers()),
         entry: builder.axis("entry", entries.count()),
         position: builder.axis("position", entries.positions),
         key_position: builder.axis("key position", entries.positions),

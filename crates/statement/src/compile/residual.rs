@@ -91,7 +91,7 @@ impl Compiler<'_> {
         let stream = Stream { attention, feed_forward, attention_branch, feed_forward_branch, top };
 
         let builder = &mut self.builder;
-        let layers = description.shape.layers;
+        let layers = description.shape.padded_layers();
         let previous = PublicTensor::Previous { size: layers };
         let previous = builder.public("previous layer", &[layer, source_layer], previous, Interval::new(0, 1));
         let previous = at(previous, &[layer, source_layer]);

@@ -100,8 +100,9 @@ impl Compiler<'_> {
         let builder = &mut self.builder;
         let size = builder.size(position);
         let bits = Interval::new(0, 1);
-        let windows: Vec<usize> =
+        let mut windows: Vec<usize> =
             self.description.windows.iter().map(|window| window.map_or(size, |window| window.min(size))).collect();
+        windows.resize(builder.size(layer), size);
         if windows.iter().all(|&window| window == size) {
             let axes = [position, key_position];
             return at(builder.public("causal", &axes, PublicTensor::Causal { size }, bits), &axes);

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::compile::padded_size;
+
 /// Frequencies of rotary positions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -52,6 +54,15 @@ pub struct Shape {
     pub vocabulary: usize,
     /// Longest sequence.
     pub positions: usize,
+}
+
+impl Shape {
+    /// Layers of a statement: the model's, then idle ones up to a number with at most two set bits. The weights of an idle layer are zero, and
+    /// nobody reads what leaves it: an axis of few tiles is worth more than the layers cost.
+    #[must_use]
+    pub fn padded_layers(&self) -> usize {
+        padded_size(self.layers)
+    }
 }
 
 /// The residual stream: the embedding, to which every layer adds two branches.

@@ -65,7 +65,8 @@ impl ModelDescription {
     /// neighbours merged.
     #[must_use]
     pub fn weight_shapes(&self) -> BTreeMap<&'static str, Vec<usize>> {
-        let Shape { layers, hidden, intermediate, kv_heads, group, head_dim, vocabulary, .. } = self.shape;
+        let Shape { hidden, intermediate, kv_heads, group, head_dim, vocabulary, .. } = self.shape;
+        let layers = self.shape.padded_layers();
         let (queries, keys) = (kv_heads * group * head_dim, kv_heads * head_dim);
         let mut shapes = BTreeMap::from([
             ("embedding", vec![vocabulary, hidden]),

@@ -178,8 +178,9 @@ pub fn narrowed(mut model: QuantizedModel) -> QuantizedModel {
     refitted(model)
 }
 
-/// With the constants of its description.
-fn refitted(model: QuantizedModel) -> QuantizedModel {
+/// The same weights with the constants of the description as it is now.
+#[must_use]
+pub fn refitted(model: QuantizedModel) -> QuantizedModel {
     QuantizedModel::new(Arc::unwrap_or_clone(model.weights), model.description)
 }
 

@@ -7,6 +7,7 @@ use obelysk_statement::ModelDescription;
 use obelysk_statement::description::{Activation, Inference};
 
 use super::Cheat;
+use crate::derived::refitted;
 use crate::subject::Subject;
 
 /// A change of a description that leaves all shapes as they are, and the relations that then do not hold.
@@ -110,7 +111,7 @@ pub const READERS: [(&str, &[&str]); 15] = [
 pub fn of_constants(trusted: &Subject, (name, change, _): &Constant) -> Cheat {
     let mut other = trusted.model.clone();
     change(&mut other.description);
-    Cheat::of_engine(name, trusted, &other)
+    Cheat::of_engine(name, trusted, &refitted(other))
 }
 
 /// For every weight: an engine that reads it backwards, and the relations that then do not hold. Its bounds are the same, and so is

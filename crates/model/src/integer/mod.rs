@@ -18,9 +18,8 @@ mod softmax;
 
 use std::path::Path;
 
-use obelysk_statement::compile::{Entries, difference_end, padded_size};
-use obelysk_statement::description::{Activation, PROBABILITY_BITS};
-use obelysk_statement::functions;
+use obelysk_statement::compile::{Entries, difference_end};
+use obelysk_statement::functions::FunctionTable;
 use obelysk_statement::{Inference, ModelDescription};
 use obelysk_witness::{Assignment, EntriesRef, Weights, unreadable};
 
@@ -74,40 +73,27 @@ struct Reading<'a> {
 }
 
 impl<'a> IntegerModel<'a> {
-    /// Prepare the tables.
+    /// Take the model's constants into memory.
     #[must_use]
     pub fn new(model: &'a QuantizedModel) -> Self {
         let description = &model.description;
-        let attention = &description.attention;
-        let table = 1usize << obelysk_statement::description::TABLE_BITS;
-        let shift = obelysk_statement::compile::denominator_shift(description.shape.positions);
-        let (cosine, sine) = functions::rotary(
-            &description.rotary,
-            description.shape.head_dim,
-            padded_size(description.shape.positions),
-            attention.rotary_fraction,
-        );
+        let constant = |name: &str| -> Vec<i32> { model.weights[name].iter().collect() };
+        let values = |table: FunctionTable| constant(&table.tensor());
         Self {
             description,
             weights: &model.weights,
-            hidden_roots: functions::reciprocal_square_root(description.hidden_norm.constant),
-            head_roots: description
-                .head_norms
-                .map(|norms| functions::reciprocal_square_root(norms.query.constant))
-                .unwrap_or_default(),
-            exponential: functions::exponential(attention.score_step, PROBABILITY_BITS, table),
-            logarithm: functions::logarithm(attention.score_step, PROBABILITY_BITS, shift, table),
-            activation: match description.feed_forward.activation {
-                Activation::Silu => functions::silu(description.feed_forward.gate_fraction),
-                Activation::GeluTanh => functions::gelu_tanh(description.feed_forward.gate_fraction),
-            },
-            soft_cap: attention.score_cap.as_ref().map(functions::soft_cap),
-            difference_end: match attention.score_cap {
+            hidden_roots: values(FunctionTable::hidden_roots(description)),
+            head_roots: FunctionTable::head_roots(description).map(values).unwrap_or_default(),
+            exponential: values(FunctionTable::exponential(description)),
+            logarithm: values(FunctionTable::logarithm(description)),
+            activation: values(FunctionTable::activation(description)),
+            soft_cap: FunctionTable::soft_cap(description).map(values),
+            difference_end: match description.attention.score_cap {
                 None => difference_end(description),
                 Some(_) => None,
             },
-            cosine,
-            sine,
+            cosine: constant("cosine"),
+            sine: constant("sine"),
         }
     }
 

@@ -5,7 +5,7 @@ use super::output_projection::OutputProjection;
 use super::residual::Stream;
 use super::rounding::minus;
 use super::{Axes, Compiler};
-use crate::description::{Rounding, TABLE_BITS};
+use crate::description::Rounding;
 use crate::functions::FunctionTable;
 use crate::relation::{Certificate, Interval, TensorId};
 use crate::table::TableId;
@@ -27,8 +27,8 @@ impl Compiler<'_> {
         let axes = [layer, entry, position, intermediate];
         let input = at(normed, &[layer, entry, position, hidden]);
         // The table of activations clamps gates besides.
-        let gate_bits = format.gate_rounding.unclamped_bits.max(TABLE_BITS);
-        let gate = at(builder.witness("gate", &axes, Interval::signed(gate_bits), Certificate::Lookup), &axes);
+        let activations = FunctionTable::activation(description);
+        let gate = at(builder.witness("gate", &axes, Interval::signed(activations.bits), Certificate::Lookup), &axes);
         let output = builder.rounded("gate", &axes, format.gate_rounding.shift, &[(1, gate.clone())]);
         let projection = contraction(1, &input, &at(gate_weight, &inner_axes));
         builder.product("gate: projection", &axes, output, vec![projection], &[hidden]);
@@ -38,7 +38,6 @@ impl Compiler<'_> {
         let projection = contraction(1, &input, &at(up_weight, &inner_axes));
         builder.product("up: projection", &axes, output, vec![projection], &[hidden]);
 
-        let activations = FunctionTable::activation(format);
         let table = activations.add_to(builder);
         let activation = at(builder.witness("activation", &axes, activations.range, Certificate::Lookup), &axes);
         let columns = vec![linear(&[(1, &gate)], 0), linear(&[(1, &activation)], 0)];

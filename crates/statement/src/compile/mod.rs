@@ -82,9 +82,8 @@ pub fn compile(description: &ModelDescription, inferences: &[Inference]) -> Resu
         row: builder.axis("output row", entries.rows),
     };
     let mut compiler = Compiler { description, axes, builder };
-    let roots = FunctionTable::hidden_roots(&description.hidden_norm).add_to(&mut compiler.builder);
-    let head_roots =
-        description.head_norms.map(|norms| FunctionTable::head_roots(&norms.query).add_to(&mut compiler.builder));
+    let roots = FunctionTable::hidden_roots(description).add_to(&mut compiler.builder);
+    let head_roots = FunctionTable::head_roots(description).map(|roots| roots.add_to(&mut compiler.builder));
     let residual = compiler.residual(entries.inputs());
     let Axes { layer, entry, position, hidden, .. } = compiler.axes;
     let normed = compiler.norm(

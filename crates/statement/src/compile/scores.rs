@@ -5,7 +5,7 @@
 
 use super::builder::{at, linear};
 use super::{Axes, Compiler, denominator_shift};
-use crate::description::{ModelDescription, PROBABILITY_BITS, Rounding, ScoreCap, TABLE_BITS};
+use crate::description::{ModelDescription, PROBABILITY_BITS, TABLE_BITS};
 use crate::functions::{self, FunctionTable};
 use crate::relation::{Access, Certificate, Contraction, Interval, Linear};
 
@@ -40,9 +40,9 @@ impl Compiler<'_> {
     /// How far each score, a product rounded, is below the largest that its position sees. Of scores that a position does not see,
     /// it says nothing.
     pub(super) fn differences(&mut self, product: Contraction, seen: &Access) -> Linear {
-        match &self.description.attention.score_cap {
+        match FunctionTable::soft_cap(self.description) {
             None => self.ended_differences(product, seen),
-            Some(cap) => self.capped_differences(cap, product),
+            Some(cap) => self.capped_differences(&cap, product),
         }
     }
 
@@ -80,21 +80,19 @@ impl Compiler<'_> {
     }
 
     /// `maximum - Cap(score)`.
-    fn capped_differences(&mut self, cap: &ScoreCap, product: Contraction) -> Linear {
+    fn capped_differences(&mut self, cap: &FunctionTable, product: Contraction) -> Linear {
         let Axes { layer, entry, kv_head, group, position, key_position, half, pair, .. } = self.axes;
-        let Rounding { shift, unclamped_bits } = self.description.attention.score_rounding;
+        let shift = self.description.attention.score_rounding.shift;
         let rows = [layer, entry, kv_head, group, position];
         let pairs = [layer, entry, kv_head, group, position, key_position];
         let builder = &mut self.builder;
         // The table clamps scores besides.
-        let bits = unclamped_bits.max(TABLE_BITS);
-        let score = at(builder.witness("score", &pairs, Interval::signed(bits), Certificate::Lookup), &pairs);
+        let score = at(builder.witness("score", &pairs, Interval::signed(cap.bits), Certificate::Lookup), &pairs);
         let output = builder.rounded("score", &pairs, shift, &[(1, score.clone())]);
         builder.product("score: query times key", &pairs, output, vec![product], &[half, pair]);
 
-        let table = FunctionTable::soft_cap(cap, unclamped_bits).add_to(builder);
-        let peak = i64::from(cap.peak);
-        let capped = builder.witness("capped_score", &pairs, Interval::new(-peak, peak), Certificate::Lookup);
+        let table = cap.add_to(builder);
+        let capped = builder.witness("capped_score", &pairs, cap.range, Certificate::Lookup);
         let capped = at(capped, &pairs);
         let columns = vec![linear(&[(1, &score)], 0), linear(&[(1, &capped)], 0)];
         builder.lookup("capped_score: table", &pairs, table, columns, None);

@@ -24,7 +24,6 @@ impl Compiler<'_> {
     pub(super) fn softmax(&mut self, difference: Linear, seen: &Access) -> TensorId {
         let Axes { layer, entry, position, key_position, kv_head, group, .. } = self.axes;
         let description = self.description;
-        let step = description.attention.score_step;
         let rows = [layer, entry, kv_head, group, position];
         let pairs = [layer, entry, kv_head, group, position, key_position];
         let builder = &mut self.builder;
@@ -37,7 +36,7 @@ impl Compiler<'_> {
         builder.vanishing("is_maximum: seen", &pairs, hidden.clone(), is_maximum.clone());
         builder.vanishing("is_maximum: no difference", &pairs, is_maximum, difference.clone());
 
-        let exponential = FunctionTable::exponential(step).add_to(builder);
+        let exponential = FunctionTable::exponential(description).add_to(builder);
         let interval = Interval::unsigned(PROBABILITY_BITS);
         let masked = Certificate::Lemma("masked lookup");
         let numerator = builder.witness("numerator", &pairs, interval, masked.clone());
@@ -60,7 +59,7 @@ impl Compiler<'_> {
             sum.terms.push((-1, at(low, &rows)));
         }
         builder.zero("denominator: sum of numerators", &rows, sum);
-        let logarithms = FunctionTable::logarithm(step, shift);
+        let logarithms = FunctionTable::logarithm(description);
         let logarithm = logarithms.add_to(builder);
         let shift_index = at(builder.witness("log_denominator", &rows, logarithms.range, Certificate::Lookup), &rows);
         builder.lookup(

@@ -13,13 +13,15 @@ pub use tables::{Constant, FunctionTable, constants, rotary_positions};
 /// Fractional bits of the steps that `model.json` states, such as the step of the exponential.
 pub const STEP_FRACTION: u32 = 40;
 
-/// The value of a function of signed integers of [`TABLE_BITS`], given by its values, at an argument that is clamped to these.
+/// The value of a function of signed integers, given by its values, at an argument that is clamped to these.
 #[must_use]
 pub fn at_clamped(values: &[i32], argument: i32) -> i32 {
-    values[(clamped_argument(argument) + (1 << (TABLE_BITS - 1))) as usize]
+    let end = values.len() / 2;
+    let last = i64::try_from(values.len() - 1).expect("tables are shorter than 2^31");
+    values[(i64::from(argument) + end as i64).clamp(0, last) as usize]
 }
 
-/// What such a function takes an argument for.
+/// What a function of signed integers of [`TABLE_BITS`] takes an argument for.
 #[must_use]
 pub fn clamped_argument(argument: i32) -> i32 {
     let end = 1 << (TABLE_BITS - 1);

@@ -6,9 +6,7 @@ use super::{
 };
 use crate::builder::Builder;
 use crate::compile::denominator_shift;
-use crate::description::{
-    Activation, FeedForward, ModelDescription, Norm, PROBABILITY_BITS, ScoreCap, Shape, TABLE_BITS,
-};
+use crate::description::{Activation, ModelDescription, Norm, PROBABILITY_BITS, ScoreCap, Shape, TABLE_BITS};
 use crate::relation::Interval;
 use crate::table::TableId;
 
@@ -37,25 +35,31 @@ enum Function {
 }
 
 impl FunctionTable {
-    /// [`exponential`] of a step.
-    pub(crate) fn exponential(step: u64) -> Self {
+    /// [`exponential`] of the step of scores.
+    #[must_use]
+    pub fn exponential(description: &ModelDescription) -> Self {
+        let step = description.attention.score_step;
         Self::of_unsigned("exponential", Interval::unsigned(PROBABILITY_BITS), Function::Exponential { step })
     }
 
-    /// [`logarithm`] in units of a step, of denominators that lose `shift` low bits.
-    pub(crate) fn logarithm(step: u64, shift: u32) -> Self {
+    /// [`logarithm`] in units of that step, of denominators that lose some low bits.
+    #[must_use]
+    pub fn logarithm(description: &ModelDescription) -> Self {
+        let (step, shift) = (description.attention.score_step, denominator_shift(description.shape.positions));
         let range = Interval::new(0, most_logarithm(step, PROBABILITY_BITS, shift, TABLE_BITS));
         Self::of_unsigned("logarithm", range, Function::Logarithm { step, shift })
     }
 
     /// [`reciprocal_square_root`] for norms over the hidden axis.
-    pub(crate) fn hidden_roots(norm: &Norm) -> Self {
-        Self::roots("hidden reciprocal root", norm)
+    #[must_use]
+    pub fn hidden_roots(description: &ModelDescription) -> Self {
+        Self::roots("hidden reciprocal root", &description.hidden_norm)
     }
 
-    /// [`reciprocal_square_root`] for norms over a head.
-    pub(crate) fn head_roots(norm: &Norm) -> Self {
-        Self::roots("head reciprocal root", norm)
+    /// [`reciprocal_square_root`] for norms over a head, where the model has them.
+    #[must_use]
+    pub fn head_roots(description: &ModelDescription) -> Option<Self> {
+        description.head_norms.as_ref().map(|norms| Self::roots("head reciprocal root", &norms.query))
     }
 
     fn roots(name: &'static str, norm: &Norm) -> Self {
@@ -63,18 +67,24 @@ impl FunctionTable {
     }
 
     /// The activation of gates, which it clamps besides.
-    pub(crate) fn activation(format: &FeedForward) -> Self {
+    #[must_use]
+    pub fn activation(description: &ModelDescription) -> Self {
+        let format = &description.feed_forward;
         let (activation, fraction) = (format.activation, format.gate_fraction);
         let range = Interval::new(least_activation(activation, fraction), Interval::signed(TABLE_BITS).high);
         let bits = format.gate_rounding.unclamped_bits.max(TABLE_BITS);
         Self::of_signed("activation", bits, range, Function::Activation(activation, fraction))
     }
 
-    /// The cap of scores, which it clamps besides; `unclamped_bits` are those of a score before.
-    pub(crate) fn soft_cap(cap: &ScoreCap, unclamped_bits: u32) -> Self {
-        let peak = i64::from(cap.peak);
-        let range = Interval::new(-peak, peak);
-        Self::of_signed("soft cap", unclamped_bits.max(TABLE_BITS), range, Function::SoftCap(*cap))
+    /// The cap of scores, which it clamps besides, where the model has one.
+    #[must_use]
+    pub fn soft_cap(description: &ModelDescription) -> Option<Self> {
+        let attention = &description.attention;
+        let bits = attention.score_rounding.unclamped_bits.max(TABLE_BITS);
+        attention.score_cap.map(|cap| {
+            let peak = i64::from(cap.peak);
+            Self::of_signed("soft cap", bits, Interval::new(-peak, peak), Function::SoftCap(cap))
+        })
     }
 
     fn of_unsigned(name: &'static str, range: Interval, function: Function) -> Self {
@@ -91,7 +101,8 @@ impl FunctionTable {
     }
 
     /// Name of the tensor of its values.
-    fn tensor(&self) -> String {
+    #[must_use]
+    pub fn tensor(&self) -> String {
         format!("{}: value", self.name)
     }
 
@@ -134,15 +145,14 @@ pub fn rotary_positions(shape: &Shape) -> usize {
 #[must_use]
 pub fn constants(description: &ModelDescription) -> Vec<Constant> {
     let ModelDescription { shape, attention, .. } = description;
-    let mut tables = vec![
-        FunctionTable::hidden_roots(&description.hidden_norm),
-        FunctionTable::exponential(attention.score_step),
-        FunctionTable::logarithm(attention.score_step, denominator_shift(shape.positions)),
-        FunctionTable::activation(&description.feed_forward),
+    let tables = [
+        Some(FunctionTable::hidden_roots(description)),
+        Some(FunctionTable::exponential(description)),
+        Some(FunctionTable::logarithm(description)),
+        Some(FunctionTable::activation(description)),
+        FunctionTable::head_roots(description),
+        FunctionTable::soft_cap(description),
     ];
-    tables.extend(description.head_norms.iter().map(|norms| FunctionTable::head_roots(&norms.query)));
-    let cap = |cap| FunctionTable::soft_cap(cap, attention.score_rounding.unclamped_bits);
-    tables.extend(attention.score_cap.as_ref().map(cap));
     let of_table =
         |table: FunctionTable| Constant { tensor: table.tensor(), range: table.range, entries: table.values() };
     let fraction = attention.rotary_fraction;
@@ -152,5 +162,5 @@ pub fn constants(description: &ModelDescription) -> Vec<Constant> {
         range: Interval::new(-1 << fraction, 1 << fraction),
         entries,
     };
-    tables.into_iter().map(of_table).chain([("cosine", cosines), ("sine", sines)].map(of_rotary)).collect()
+    tables.into_iter().flatten().map(of_table).chain([("cosine", cosines), ("sine", sines)].map(of_rotary)).collect()
 }

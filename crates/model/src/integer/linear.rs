@@ -1,43 +1,39 @@
 //! Matrix products, exact roundings and limbs.
 
-use std::ops::Range;
-
 use obelysk_witness::{EntriesRef, Loaded};
 use rayon::prelude::*;
 
-/// Weights that are taken along at once: they stay in the cache for all rows.
-const AT_ONCE: usize = 1 << 18;
+/// Weights that a task takes along: they stay in its cache for all rows.
+const AT_ONCE: usize = 1 << 16;
 
 /// `input [rows, width]` times the transpose of `weight [channels, width]`: accumulators of shape [rows, channels].
 /// The model's bounds keep every sum inside 31 bits, so wrapping arithmetic is exact.
 pub(super) fn project(input: &[i32], weight: EntriesRef, width: usize) -> Vec<i32> {
     let channels = weight.len() / width;
-    let mut output = vec![0; input.len() / width * channels];
     let at_once = (AT_ONCE / width).max(1);
-    for first in (0..channels).step_by(at_once) {
-        let own = first..channels.min(first + at_once);
-        match weight.slice(own.start * width..own.end * width).load() {
-            Loaded::I16(weight) => project_by(input, &weight, width, &mut output, own, channels),
-            Loaded::I32(weight) => project_by(input, &weight, width, &mut output, own, channels),
+    let parts: Vec<Vec<i32>> = (0..channels)
+        .into_par_iter()
+        .step_by(at_once)
+        .map(|first| {
+            let end = channels.min(first + at_once);
+            match weight.slice(first * width..end * width).load() {
+                Loaded::I16(weight) => project_by(input, &weight, width),
+                Loaded::I32(weight) => project_by(input, &weight, width),
+            }
+        })
+        .collect();
+    let mut output = vec![0; input.len() / width * channels];
+    for (row, output) in output.chunks_exact_mut(channels).enumerate() {
+        for (part, output) in parts.iter().zip(output.chunks_mut(at_once)) {
+            output.copy_from_slice(&part[row * output.len()..][..output.len()]);
         }
     }
     output
 }
 
-/// The accumulators of some channels.
-fn project_by<T: Copy + Into<i32> + Sync>(
-    input: &[i32],
-    weight: &[T],
-    width: usize,
-    output: &mut [i32],
-    own: Range<usize>,
-    channels: usize,
-) {
-    output.par_chunks_mut(channels).zip(input.par_chunks(width)).for_each(|(output, row)| {
-        for (sum, weights) in output[own.clone()].iter_mut().zip(weight.chunks_exact(width)) {
-            *sum = dot(row, weights);
-        }
-    });
+fn project_by<T: Copy + Into<i32>>(input: &[i32], weight: &[T], width: usize) -> Vec<i32> {
+    let of_row = |row| weight.chunks_exact(width).map(move |weights| dot(row, weights));
+    input.chunks_exact(width).flat_map(of_row).collect()
 }
 
 /// Add a bias to every row of `accumulators`, shape [rows, channels].

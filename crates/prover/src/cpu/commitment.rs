@@ -8,7 +8,7 @@ use obelysk_statement::tree::Digest;
 use obelysk_statement::{Statement, Value};
 use obelysk_witness::{Entries, Weights, misfit, unreadable};
 
-use super::tensors::read_weights;
+use super::tiles::read_weights;
 use super::whir::{self, Codeword, Keep};
 use crate::ProveError;
 use crate::backend::DeviceError;

@@ -1,5 +1,6 @@
 //! The processor as a device: the exact field loops behind every verb, on all threads of the pool that calls.
 
+mod along;
 mod commitment;
 mod fractions;
 mod layer;
@@ -9,6 +10,7 @@ mod parity;
 mod product;
 mod program;
 mod tensors;
+mod tiles;
 pub mod tree;
 mod weighted;
 pub mod whir;

@@ -1,30 +1,24 @@
 //! Tensor values in the field, and the ways in which sumchecks read them.
 
 use std::borrow::Cow;
-use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use obelysk_statement::axis::{AxisId, AxisTile};
 use obelysk_statement::eq::eq_table;
-use obelysk_statement::layout::Tile;
 use obelysk_statement::plan::Committed;
 use obelysk_statement::point::{AxisPoints, Coordinate};
 use obelysk_statement::relation::{Access, Index, NamedRelation, TensorKind};
 use obelysk_statement::statement::accesses;
 use obelysk_statement::{Challenge, PublicTensor, Statement, TensorId, Value};
-use obelysk_witness::{Assignment, EntriesRef, Loaded, Stored as StoredEntries, Weights};
+use obelysk_witness::{Assignment, EntriesRef, Loaded, Weights};
 use p3_field::PrimeCharacteristicRing;
 use rayon::prelude::*;
 
+use super::along::{Along, accumulate, accumulate_in_parts, broadcast, copy, merged};
 use super::commitment::check_read;
-use super::weighted::weighted_rows;
+use super::tiles::{read_tile, read_weights};
 use super::whir::Cells;
 use crate::backend::DeviceError;
-
-/// Runs of a tile are read from a file together if all that lies between the first and the last is not more than so many times as long.
-const SPAN: usize = 12;
-/// Weights that are taken into memory at once.
-const AT_ONCE: usize = 1 << 22;
 
 /// Values of all tensors of a statement.
 pub struct Tensors<'a> {
@@ -63,64 +57,8 @@ impl Cells for TensorCells<'_> {
     }
 }
 
-/// A number as it is stored.
-pub(super) trait Entry: Copy + Sync {
-    /// As a field element.
-    fn value(self) -> Value;
-
-    /// `sum over rows of weight * row`, where there is a way that is faster than one by one.
-    fn weighted_rows(_: &[Self], _: &[Challenge]) -> Option<Vec<Challenge>> {
-        None
-    }
-}
-
-impl Entry for i16 {
-    fn value(self) -> Value {
-        Value::from_i16(self)
-    }
-
-    fn weighted_rows(entries: &[Self], weights: &[Challenge]) -> Option<Vec<Challenge>> {
-        Some(weighted_rows(entries, weights))
-    }
-}
-
-impl Entry for i32 {
-    fn value(self) -> Value {
-        Value::from_i32(self)
-    }
-}
-
-impl Entry for Value {
-    fn value(self) -> Value {
-        self
-    }
-}
-
 /// `eq` of each axis' challenge point, cut to the axis' size.
 pub(super) type EqTables = BTreeMap<AxisId, Vec<Challenge>>;
-
-/// What a restriction does along one axis of a tensor.
-enum Along<'a> {
-    /// Keep it, at this stride of the output.
-    Keep(usize),
-    /// Keep so many of its first indices, at this stride.
-    KeepFirst(usize, usize),
-    /// Sum it out with weights.
-    Weigh(Cow<'a, [Challenge]>),
-    /// Take one index.
-    Fix(usize),
-}
-
-impl Along<'_> {
-    fn borrowed(&self) -> Along<'_> {
-        match self {
-            Self::Keep(stride) => Along::Keep(*stride),
-            Self::KeepFirst(count, stride) => Along::KeepFirst(*count, *stride),
-            Self::Weigh(table) => Along::Weigh(Cow::Borrowed(table)),
-            Self::Fix(index) => Along::Fix(*index),
-        }
-    }
-}
 
 impl<'a> Tensors<'a> {
     /// Takes the witness, which is turned into field elements in place.
@@ -177,8 +115,9 @@ impl<'a> Tensors<'a> {
             .index
             .iter()
             .map(|index| match index {
-                Index::Axis(axis) => Along::Keep(strides[place(axis)]),
-                Index::First(axis) => Along::KeepFirst(1 << bits[place(axis)], strides[place(axis)]),
+                Index::Axis(axis) => Along::Keep { count: statement.axis(*axis).size, stride: strides[place(axis)] },
+                // What the tensor holds past the axis' end is multiplied by zero.
+                Index::First(axis) => Along::Keep { count: 1 << bits[place(axis)], stride: strides[place(axis)] },
                 Index::Fixed(value) => Along::Fix(*value),
                 Index::Sum => unreachable!("row relations do not sum"),
             })
@@ -211,7 +150,7 @@ impl<'a> Tensors<'a> {
             .iter()
             .map(|index| match index {
                 Index::Axis(axis) => match keep.iter().position(|own| own == axis) {
-                    Some(k) => Along::Keep(strides[k]),
+                    Some(k) => Along::Keep { count: statement.axis(*axis).size, stride: strides[k] },
                     None => Along::Weigh(Cow::Borrowed(&tables[axis])),
                 },
                 Index::Fixed(value) => Along::Fix(*value),
@@ -225,7 +164,7 @@ impl<'a> Tensors<'a> {
                 let mut place = 0;
                 let mut weight = Challenge::ONE;
                 let inside = along.iter().zip(index).all(|(along, index)| match along {
-                    Along::Keep(stride) => {
+                    Along::Keep { stride, .. } => {
                         place += index * stride;
                         true
                     }
@@ -234,7 +173,6 @@ impl<'a> Tensors<'a> {
                         true
                     }
                     Along::Fix(value) => *value == index,
-                    Along::KeepFirst(..) => unreachable!("factors of contractions are whole"),
                 });
                 if inside {
                     output[place] += weight;
@@ -333,83 +271,6 @@ impl Walk<'_> {
     }
 }
 
-/// Read entries of a tile of weights, as [`read_tile`].
-pub(super) fn read_weights(
-    statement: &Statement,
-    weights: EntriesRef,
-    tile: &Tile,
-    first: usize,
-    output: &mut [Value],
-) {
-    match weights {
-        EntriesRef::I16(entries) => read_tile(statement, entries, tile, first, output),
-        EntriesRef::I32(entries) => read_tile(statement, entries, tile, first, output),
-        EntriesRef::Stored(entries) => read_stored(statement, entries, tile, first, output),
-    }
-}
-
-/// As [`read_tile`], with one call for runs that lie near each other: a call costs as much as reading a thousand entries.
-fn read_stored(statement: &Statement, entries: StoredEntries, tile: &Tile, first: usize, output: &mut [Value]) {
-    let span = Cell::new((usize::MAX, 0));
-    runs(statement, tile, first, output, |offset, own| {
-        let (start, end) = span.get();
-        span.set((start.min(offset), end.max(offset + own.len())));
-    });
-    let (start, end) = span.get();
-    if end - start == output.len() || end - start > SPAN * output.len() {
-        return runs(statement, tile, first, output, |offset, own| {
-            entries.slice(offset..offset + own.len()).read(own, Value::from_i32);
-        });
-    }
-    match EntriesRef::Stored(entries.slice(start..end)).load() {
-        Loaded::I16(near) => {
-            runs(statement, tile, first, output, |offset, own| copy_values(&near[offset - start..], own))
-        }
-        Loaded::I32(near) => {
-            runs(statement, tile, first, output, |offset, own| copy_values(&near[offset - start..], own))
-        }
-    }
-}
-
-/// Read entries of a tile of a tensor's values from `first` on, in the order of the tile's variables.
-fn read_tile<T: Entry>(statement: &Statement, values: &[T], tile: &Tile, first: usize, output: &mut [Value]) {
-    runs(statement, tile, first, output, |offset, own| copy_values(&values[offset..], own));
-}
-
-fn copy_values<T: Entry>(values: &[T], output: &mut [Value]) {
-    output.iter_mut().zip(values).for_each(|(own, entry)| *own = entry.value());
-}
-
-/// Entries of a tile from `first` on, by runs that lie one after the other: `each` gets where one begins in the tensor, and its output.
-fn runs(
-    statement: &Statement,
-    tile: &Tile,
-    first: usize,
-    mut output: &mut [Value],
-    each: impl Fn(usize, &mut [Value]),
-) {
-    let shape = statement.shape(tile.tensor);
-    let Some((last, outer)) = tile.parts.split_last() else {
-        return each(0, &mut output[..1]);
-    };
-    let run = 1 << last.log_size;
-    let (mut row, mut skipped) = (first / run, first % run);
-    while !output.is_empty() {
-        let mut rest = row;
-        let mut offset = last.offset + skipped;
-        let mut stride = shape[shape.len() - 1];
-        for axis in (0..outer.len()).rev() {
-            let size = 1 << outer[axis].log_size;
-            offset += (outer[axis].offset + rest % size) * stride;
-            rest /= size;
-            stride *= shape[axis];
-        }
-        let (own, later) = output.split_at_mut(output.len().min(run - skipped));
-        each(offset, own);
-        (row, skipped, output) = (row + 1, 0, later);
-    }
-}
-
 fn public_values(public: &PublicTensor, shape: &[usize]) -> Vec<Value> {
     let mut index = vec![0; shape.len()];
     (0..shape.iter().product::<usize>())
@@ -422,160 +283,6 @@ fn public_values(public: &PublicTensor, shape: &[usize]) -> Vec<Value> {
             Value::from_i64(public.value(&index))
         })
         .collect()
-}
-
-/// Neighbouring axes that are summed out, as one.
-fn merged<'a>(shape: Vec<usize>, along: Vec<Along<'a>>) -> (Vec<usize>, Vec<Along<'a>>) {
-    let mut whole: (Vec<usize>, Vec<Along<'a>>) = (Vec::new(), Vec::new());
-    for (size, along) in shape.into_iter().zip(along) {
-        match (whole.0.last_mut(), whole.1.last_mut(), along) {
-            (Some(outer_size), Some(Along::Weigh(outer)), Along::Weigh(inner)) => {
-                let product = outer[..*outer_size]
-                    .iter()
-                    .flat_map(|&outer| inner[..size].iter().map(move |&inner| outer * inner));
-                *outer = Cow::Owned(product.collect());
-                *outer_size *= size;
-            }
-            (_, _, along) => {
-                whole.0.push(size);
-                whole.1.push(along);
-            }
-        }
-    }
-    whole
-}
-
-/// Copy `values` to their places along kept and fixed axes.
-fn copy<T: Entry>(values: &[T], shape: &[usize], along: &[Along], depth: usize, output: &mut [Value], place: usize) {
-    if depth == shape.len() {
-        output[place] = values[0].value();
-        return;
-    }
-    let run = values.len() / shape[depth];
-    match along[depth] {
-        Along::Keep(1) if depth + 1 == shape.len() => {
-            output[place..].iter_mut().zip(values).for_each(|(own, entry)| *own = entry.value());
-        }
-        Along::Keep(stride) => {
-            for (i, part) in values.chunks_exact(run).enumerate() {
-                copy(part, shape, along, depth + 1, output, place + i * stride);
-            }
-        }
-        Along::KeepFirst(count, stride) => {
-            for (i, part) in values.chunks_exact(run).take(count).enumerate() {
-                copy(part, shape, along, depth + 1, output, place + i * stride);
-            }
-        }
-        Along::Fix(i) => copy(&values[i * run..][..run], shape, along, depth + 1, output, place),
-        Along::Weigh(_) => unreachable!("copies weigh nothing"),
-    }
-}
-
-/// As [`accumulate`], taking weights into memory some at a time.
-fn accumulate_in_parts(
-    entries: EntriesRef,
-    shape: &[usize],
-    along: &[Along],
-    weight: Challenge,
-    output: &mut [Challenge],
-    place: usize,
-) {
-    let Some((&size, inner)) = shape.split_first() else {
-        return accumulate_loaded(entries, shape, along, weight, output, place);
-    };
-    let run = entries.len() / size;
-    let at_once = (AT_ONCE / run).max(1);
-    for first in (0..size).step_by(at_once) {
-        let end = size.min(first + at_once);
-        let own = entries.slice(first * run..end * run);
-        let (own_along, place) = match &along[0] {
-            Along::Keep(stride) => (Along::Keep(*stride), place + first * stride),
-            Along::Weigh(table) => (Along::Weigh(Cow::Borrowed(&table[first..end])), place),
-            Along::Fix(index) if (first..end).contains(index) => (Along::Fix(index - first), place),
-            Along::Fix(_) => continue,
-            Along::KeepFirst(..) => unreachable!("factors of contractions are whole"),
-        };
-        match own_along {
-            Along::Weigh(table) if run > AT_ONCE => {
-                accumulate_in_parts(own, inner, &along[1..], weight * table[0], output, place);
-            }
-            _ if run > AT_ONCE => accumulate_in_parts(own, inner, &along[1..], weight, output, place),
-            own_along => {
-                let shape = [&[end - first], inner].concat();
-                let along: Vec<Along> = [own_along].into_iter().chain(along[1..].iter().map(Along::borrowed)).collect();
-                accumulate_loaded(own, &shape, &along, weight, output, place);
-            }
-        }
-    }
-}
-
-fn accumulate_loaded(
-    entries: EntriesRef,
-    shape: &[usize],
-    along: &[Along],
-    weight: Challenge,
-    output: &mut [Challenge],
-    place: usize,
-) {
-    match entries.load() {
-        Loaded::I16(values) => accumulate(&values, shape, along, weight, output, place),
-        Loaded::I32(values) => accumulate(&values, shape, along, weight, output, place),
-    }
-}
-
-/// Add `weight * values` to their places, summing out weighed axes.
-fn accumulate<T: Entry>(
-    values: &[T],
-    shape: &[usize],
-    along: &[Along],
-    weight: Challenge,
-    output: &mut [Challenge],
-    place: usize,
-) {
-    let Some((&size, inner)) = shape.split_first() else {
-        output[place] += weight * values[0].value();
-        return;
-    };
-    let run = values.len() / size;
-    match &along[0] {
-        Along::Keep(stride) if inner.is_empty() => {
-            for (i, &value) in values.iter().enumerate() {
-                output[place + i * stride] += weight * value.value();
-            }
-        }
-        Along::Weigh(table) if inner.is_empty() => {
-            let sum: Challenge = table.iter().zip(values).map(|(&factor, &value)| factor * value.value()).sum();
-            output[place] += weight * sum;
-        }
-        Along::Keep(stride) => {
-            for (i, part) in values.chunks_exact(run).enumerate() {
-                accumulate(part, inner, &along[1..], weight, output, place + i * stride);
-            }
-        }
-        Along::Weigh(table) => {
-            if let [Along::Keep(stride)] = along[1..]
-                && let Some(sums) = T::weighted_rows(values, &table[..size])
-            {
-                sums.iter().enumerate().for_each(|(i, &sum)| output[place + i * stride] += weight * sum);
-                return;
-            }
-            for (&factor, part) in table.iter().zip(values.chunks_exact(run)) {
-                accumulate(part, inner, &along[1..], weight * factor, output, place);
-            }
-        }
-        Along::Fix(i) => accumulate(&values[i * run..][..run], inner, &along[1..], weight, output, place),
-        Along::KeepFirst(..) => unreachable!("factors of contractions are whole"),
-    }
-}
-
-/// Repeat the entries at index 0 of an axis along it.
-fn broadcast<T: Copy>(values: &mut [T], stride: usize, size: usize) {
-    for block in values.chunks_exact_mut(stride * size) {
-        let (first, rest) = block.split_at_mut(stride);
-        for copy in rest.chunks_exact_mut(stride) {
-            copy.copy_from_slice(first);
-        }
-    }
 }
 
 /// `eq` tables of the challenge points.

@@ -2,23 +2,19 @@
 
 use obelysk_statement::axis::{Axis, AxisId};
 use obelysk_statement::relation::{
-    Access, Certificate, Index, Interval, Linear, Lookup, Monomial, NamedRelation, Relation, Tensor, TensorId,
-    TensorKind,
+    Access, Certificate, Index, Interval, Linear, Lookup, NamedRelation, Relation, Tensor, TensorId, TensorKind,
 };
 use obelysk_statement::table::{Table, TableId, TableRows};
 use obelysk_statement::{PublicTensor, Statement};
 
-/// A statement that grows.
+use obelysk_statement::builder::monomial;
+pub use obelysk_statement::builder::{at, linear as form};
+
+/// A statement that grows, sound or not.
 #[derive(Clone, Default)]
 pub struct Sketch {
     /// So far.
     pub statement: Statement,
-}
-
-/// A tensor addressed by axes, one for each of its own.
-#[must_use]
-pub fn at(tensor: TensorId, axes: &[AxisId]) -> Access {
-    Access::new(tensor, axes)
 }
 
 /// A tensor addressed in any way.
@@ -27,20 +23,12 @@ pub fn by(tensor: TensorId, index: &[Index]) -> Access {
     Access { tensor, index: index.to_vec() }
 }
 
-/// `constant + sum coefficient * access`.
-#[must_use]
-pub fn form(terms: &[(i64, &Access)], constant: i64) -> Linear {
-    Linear { terms: terms.iter().map(|&(coefficient, access)| (coefficient, access.clone())).collect(), constant }
-}
-
 /// A sum of monomials that is zero.
 #[must_use]
 pub fn rows(monomials: &[(i64, &[&Access])]) -> Relation {
-    let monomial = |(coefficient, factors): &(i64, &[&Access])| Monomial {
-        coefficient: *coefficient,
-        factors: factors.iter().map(|&factor| factor.clone()).collect(),
-    };
-    Relation::Rows { monomials: monomials.iter().map(monomial).collect() }
+    Relation::Rows {
+        monomials: monomials.iter().map(|&(coefficient, factors)| monomial(coefficient, factors)).collect(),
+    }
 }
 
 /// A form that is zero.
@@ -106,6 +94,10 @@ impl Sketch {
     /// A table and its multiplicities.
     pub fn table(&mut self, name: &str, rows: TableRows) -> TableId {
         let axis = self.axis(1 << rows.bits());
+        self.table_over(name, axis, rows)
+    }
+
+    fn table_over(&mut self, name: &str, axis: AxisId, rows: TableRows) -> TableId {
         let multiplicity = self.unbounded(&format!("{name}: multiplicity"), &[axis]);
         self.statement.tables.push(Table { name: name.into(), rows, multiplicity });
         TableId(u16::try_from(self.statement.tables.len() - 1).expect("few tables"))
@@ -115,13 +107,7 @@ impl Sketch {
     pub fn function(&mut self, name: &str, (bits, first): (usize, i32), range: (i64, i64)) -> TableId {
         let axis = self.axis(1 << bits);
         let values = self.weight(&format!("{name}: value"), &[axis], range);
-        let multiplicity = self.unbounded(&format!("{name}: multiplicity"), &[axis]);
-        self.statement.tables.push(Table {
-            name: name.into(),
-            rows: TableRows::Function { bits, first, values },
-            multiplicity,
-        });
-        TableId(u16::try_from(self.statement.tables.len() - 1).expect("few tables"))
+        self.table_over(name, axis, TableRows::Function { bits, first, values })
     }
 
     /// A witness whose entries are looked up in a range.

@@ -17,15 +17,20 @@ pub(super) struct Shape {
 /// Those of goals Z1 and Z2.
 pub(super) const SHAPES: [Shape; 2] = [Shape { layers: 2, width: 256 }, Shape { layers: 4, width: 1024 }];
 
-/// Figures of the program: field, name, units in one of the field's, unit.
-const FIGURES: [(&str, &str, f64, &str); 6] = [
-    ("commitSeconds", "weight commitment", 1.0, "s"),
+/// A figure of a program: field, name, units in one of the field's, unit.
+pub(super) type Figure = (&'static str, &'static str, f64, &'static str);
+
+/// What every prover of perceptrons prints.
+pub(super) const FIGURES: [Figure; 4] = [
     ("witnessSeconds", "witness", 1e3, "ms"),
     ("proveSeconds", "prove", 1.0, "s"),
     ("verifySeconds", "verify", 1e3, "ms"),
     ("proofBytes", "proof size", 1.0, "bytes"),
-    ("securityBits", "security", 1.0, "bits"),
 ];
+/// What ours prints besides.
+const OURS: [Figure; 2] = [("commitSeconds", "weight commitment", 1.0, "s"), ("securityBits", "security", 1.0, "bits")];
+/// Of the process that proves.
+const PEAK: (&str, &str) = ("peak memory", "MiB");
 
 impl Shape {
     /// Its name in reports.
@@ -48,20 +53,27 @@ pub(super) fn program() -> Result<PathBuf> {
 pub(super) fn run(runs: usize) -> Result<()> {
     let program = program()?;
     for shape in SHAPES {
-        let mut figures = FIGURES.map(|_| Vec::new());
-        let mut peaks = Vec::new();
+        let figures = [&FIGURES[..], &OURS].concat();
+        let mut values = vec![Vec::new(); figures.len() + 1];
         for _ in 0..runs {
-            let measured = shape.prove(&program)?;
-            let answer = measured.answer()?;
-            for ((field, _, scale, _), values) in FIGURES.iter().zip(&mut figures) {
-                values.push(answer[field].as_f64().context(*field)? * scale);
-            }
-            peaks.push(measured.peak_mebibytes);
+            let run = read(&figures, &shape.prove(&program)?)?;
+            values.iter_mut().zip(run).for_each(|(values, value)| values.push(value));
         }
-        for ((_, figure, _, unit), values) in FIGURES.iter().zip(&mut figures) {
+        for ((figure, unit), values) in names(&figures).zip(&mut values) {
             report(&format!("{} {figure}", shape.name()), unit, values);
         }
-        report(&format!("{} peak memory", shape.name()), "MiB", &mut peaks);
     }
     Ok(())
+}
+
+/// Figures of a run, and its peak memory.
+pub(super) fn read(figures: &[Figure], measured: &Measured) -> Result<Vec<f64>> {
+    let answer = measured.answer()?;
+    let of_answer = figures.iter().map(|(field, _, scale, _)| Ok(answer[field].as_f64().context(*field)? * scale));
+    of_answer.chain([Ok(measured.peak_mebibytes)]).collect()
+}
+
+/// Names and units of what [`read`] gives.
+pub(super) fn names(figures: &[Figure]) -> impl Iterator<Item = (&'static str, &'static str)> {
+    figures.iter().map(|&(_, figure, _, unit)| (figure, unit)).chain([PEAK])
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::mlp::{self, Shape};
+use super::mlp::{self, FIGURES, Shape, names, read};
 use super::{Measured, fresh_folder, measure, report};
 use crate::{process, root};
 
@@ -13,16 +13,6 @@ const EZKL: &str = "23.0.5";
 const ONNX: &str = "1.23.2";
 /// Writes a perceptron as ONNX and lets EZKL prove it, each step for ten minutes and within 14 GiB.
 const SCRIPT: &str = "xtask/src/bench/mlp_ezkl.py";
-
-/// What both programs print: field, name, units in one of the field's, unit.
-const FIGURES: [(&str, &str, f64, &str); 4] = [
-    ("witnessSeconds", "witness", 1.0, "s"),
-    ("proveSeconds", "prove", 1.0, "s"),
-    ("verifySeconds", "verify", 1e3, "ms"),
-    ("proofBytes", "proof size", 1.0, "bytes"),
-];
-/// [`FIGURES`], and the peak memory of the process that proves.
-const COUNT: usize = FIGURES.len() + 1;
 
 /// Goals Z1 and Z2, beside the best known. A ratio is ours to theirs, of two runs after one another. EZKL reads its proving key from
 /// a file whenever it proves; our process commits to the weights besides. Neither is part of the time, apart from that reading.
@@ -68,25 +58,25 @@ fn compare(shape: Shape, runs: usize, program: &Path, python: &Path) -> Result<(
         report(&format!("{name} ezkl {field}"), unit, &mut [answer[field].as_f64().context(field)?]);
     }
     report(&format!("{name} ezkl setup peak memory"), "MiB", &mut [setup.peak_mebibytes]);
-    let [mut ours, mut theirs, mut ratios] = [(); 3].map(|()| [(); COUNT].map(|()| Vec::new()));
+    // For each figure: ours, theirs, and the ratio.
+    let mut values: Vec<[Vec<f64>; 3]> = names(&FIGURES).map(|_| Default::default()).collect();
     for _ in 0..runs {
-        let own = figures(&shape.prove(program)?)?;
+        let own = read(&FIGURES, &shape.prove(program)?)?;
         let proven = ezkl("prove", &[])?;
         if !ended(&name, "prove", &proven) {
             return Ok(());
         }
-        let other = figures(&proven)?;
-        for place in 0..COUNT {
-            ours[place].push(own[place]);
-            theirs[place].push(other[place]);
-            ratios[place].push(own[place] / other[place]);
+        let other = read(&FIGURES, &proven)?;
+        for ((own, other), [ours, theirs, ratios]) in own.into_iter().zip(other).zip(&mut values) {
+            ours.push(own);
+            theirs.push(other);
+            ratios.push(own / other);
         }
     }
-    for place in 0..COUNT {
-        let (figure, unit) = FIGURES.get(place).map_or(("peak memory", "MiB"), |&(_, figure, _, unit)| (figure, unit));
-        report(&format!("{name} {figure}"), unit, &mut ours[place]);
-        report(&format!("{name} ezkl {figure}"), unit, &mut theirs[place]);
-        report(&format!("{name} {figure}, obelysk to ezkl"), "", &mut ratios[place]);
+    for ((figure, unit), [ours, theirs, ratios]) in names(&FIGURES).zip(&mut values) {
+        report(&format!("{name} {figure}"), unit, ours);
+        report(&format!("{name} ezkl {figure}"), unit, theirs);
+        report(&format!("{name} {figure}, obelysk to ezkl"), "", ratios);
     }
     Ok(())
 }
@@ -98,13 +88,4 @@ fn ended(name: &str, step: &str, measured: &Measured) -> bool {
         println!("{name} ezkl {step}: no end within 10 minutes a step and 14 GiB; after {seconds} s and {peak:.0} MiB");
     }
     measured.succeeded
-}
-
-fn figures(measured: &Measured) -> Result<[f64; COUNT]> {
-    let answer = measured.answer()?;
-    let mut figures = [measured.peak_mebibytes; COUNT];
-    for ((field, _, scale, _), figure) in FIGURES.iter().zip(&mut figures) {
-        *figure = answer[field].as_f64().context(*field)? * scale;
-    }
-    Ok(figures)
 }

@@ -11,7 +11,7 @@ use crate::backend::{DeviceError, Fractions, Layer};
 use crate::packed::{PackedChallenge, PackedValue, unpack};
 
 /// Binary logarithm of the nodes of the largest layer that is ever kept.
-const LARGEST_KEPT: usize = 22;
+const LARGEST_KEPT: usize = 23;
 /// Layers at the leaves that are not kept, but for small trees: they are three quarters of a tree, and cheap to compute.
 const RECOMPUTED: usize = 2;
 /// Binary logarithm of the nodes of the largest layer that is kept number by number.

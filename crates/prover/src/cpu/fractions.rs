@@ -35,6 +35,8 @@ pub(super) struct Tree<'a> {
     packed: Vec<Nodes<PackedChallenge>>,
     /// Binary logarithm of the nodes of that layer.
     kept: usize,
+    /// Memory of layers that are done with, for those that are folded after them.
+    pub(super) spare: Vec<Vec<PackedChallenge>>,
 }
 
 /// Binary logarithm of the nodes of the largest layer that is kept of a tree of `2^variables` leaves.
@@ -129,7 +131,7 @@ impl<'a> Tree<'a> {
 
     pub(super) fn keeping(leaves: Leaves<'a>, kept: usize) -> Self {
         let kept = kept.min(leaves.variables);
-        let mut tree = Self { leaves, scalar: Vec::new(), packed: Vec::new(), kept: 0 };
+        let mut tree = Self { leaves, scalar: Vec::new(), packed: Vec::new(), kept: 0, spare: Vec::new() };
         let mut lowest = if kept <= SCALAR {
             tree.leaves_one_by_one(kept)
         } else {

@@ -16,7 +16,7 @@ const LOG_WIDTH: usize = PackedValue::WIDTH.trailing_zeros() as usize;
 
 /// A sumcheck of a layer in progress.
 pub(super) struct LayerRounds<'t, 'a> {
-    tree: &'t Tree<'a>,
+    tree: &'t mut Tree<'a>,
     /// Of the nodes whose children are summed: there are `2^level`.
     level: usize,
     lambda: Challenge,
@@ -32,6 +32,7 @@ enum State {
 }
 
 /// Fractions of first and second children.
+#[derive(Default)]
 struct Children<A> {
     n0: Vec<A>,
     d0: Vec<A>,
@@ -109,6 +110,10 @@ impl<A: PrimeCharacteristicRing + Copy + Send + Sync> Children<A> {
         sums
     }
 
+    fn into_values(self) -> Vec<Vec<A>> {
+        vec![self.n0, self.d0, self.m1, self.d1]
+    }
+
     fn as_slices(&self) -> [&[A]; 4] {
         [&self.n0, &self.d0, &self.m1, &self.d1]
     }
@@ -184,14 +189,18 @@ impl<'t, 'a> LayerRounds<'t, 'a> {
             && self.level - self.challenges.len() <= self.tree.kept()
         {
             let weights = std::mem::take(weights);
-            self.state = State::Packed(self.stored(), weights);
+            let spare = std::mem::take(&mut self.tree.spare);
+            self.state = State::Packed(self.stored(spare), weights);
         }
     }
 
-    fn stored(&self) -> Children<PackedChallenge> {
+    fn stored(&self, mut spare: Vec<Vec<PackedChallenge>>) -> Children<PackedChallenge> {
         let size = 1usize << (self.level - self.challenges.len());
-        let packed = size >> LOG_WIDTH;
-        let [mut n0, mut d0, mut m1, mut d1] = std::array::from_fn(|_| vec![PackedChallenge::ZERO; packed]);
+        let [mut n0, mut d0, mut m1, mut d1] = std::array::from_fn(|_| {
+            let mut values = spare.pop().unwrap_or_default();
+            values.resize(size >> LOG_WIDTH, PackedChallenge::ZERO);
+            values
+        });
         let run = 1 << (RUN - LOG_WIDTH);
         let firsts = n0.par_chunks_mut(run).zip(d0.par_chunks_mut(run));
         let seconds = m1.par_chunks_mut(run).zip(d1.par_chunks_mut(run));
@@ -231,6 +240,7 @@ impl Layer for LayerRounds<'_, '_> {
                     let [n0, d0, m1, d1] = children.as_slices().map(unpack);
                     let mut weights = Weights { high: vec![Challenge::ONE], low: unpack(&weights.low) };
                     weights.shrink();
+                    self.tree.spare = std::mem::take(children).into_values();
                     self.state = State::Scalar(Children { n0, d0, m1, d1 }, weights);
                 }
             }

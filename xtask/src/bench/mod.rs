@@ -63,10 +63,10 @@ enum Name {
     /// Goal Z4: the same with 128 to 1,024 positions, as far as memory goes.
     #[value(name = "gpt2-small-long")]
     Gpt2Long,
-    /// The shapes of Qwen3-14B, two layers: validate and quantise.
+    /// The shapes of Qwen3-14B, two layers: validate, quantise and commit.
     #[value(name = "qwen3-14b")]
     Qwen3Large,
-    /// The shapes of Llama-3.1-70B, one layer: validate and quantise.
+    /// The shapes of Llama-3.1-70B, one layer: validate, quantise and commit.
     #[value(name = "llama3-70b")]
     Llama,
 }

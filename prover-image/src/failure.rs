@@ -72,6 +72,7 @@ impl From<ModelError> for Failure {
             ModelError::Unsupported(_) | ModelError::UnsupportedTemplate(_) => ExitCode::Unsupported,
             ModelError::BadInput(_) | ModelError::UnknownPreset(_) => ExitCode::BadSpec,
             ModelError::Mismatch(_) | ModelError::Missing(_) | ModelError::Corrupt { .. } => ExitCode::ModelMismatch,
+            ModelError::Weights(_) => ExitCode::Cache,
             ModelError::Io { path, source } => return Self::io("read", path, source),
         };
         Self::new(code, error.to_string(), error.hint())

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use obelysk_witness::Unreadable;
+
 /// A problem that the user can act upon.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
@@ -32,6 +34,9 @@ pub enum ModelError {
         /// What is wrong.
         reason: String,
     },
+    /// Weights that were prepared from the model's files were changed or lost while they were in use.
+    #[error(transparent)]
+    Weights(#[from] Unreadable),
     /// A file cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Io {
@@ -71,6 +76,7 @@ impl ModelError {
             Self::Mismatch(_) => "use the model that the files were made with, or make them anew",
             Self::Missing(_) => "download the model again, or point at the folder that holds all of its files",
             Self::Corrupt { .. } => "replace the file by an intact copy of the model's repository",
+            Self::Weights(_) => "remove the folder that it lies in: it is made again when it is needed",
             Self::Io { .. } => "check the path, its permissions and the volume it lies on",
         }
     }

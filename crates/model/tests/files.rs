@@ -39,6 +39,7 @@ fn code(error: &ModelError) -> u32 {
         ModelError::BadInput(_) | ModelError::UnknownPreset(_) => 10,
         ModelError::Io { .. } => 41,
         ModelError::Mismatch(_) | ModelError::Missing(_) | ModelError::Corrupt { .. } => 12,
+        ModelError::Weights(_) => 42,
     }
 }
 

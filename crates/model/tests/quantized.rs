@@ -187,3 +187,21 @@ fn quantising_twice_gives_the_same_model_and_files_keep_it() {
     std::fs::write(folder.path().join("weights.q"), bytes).unwrap();
     assert!(matches!(QuantizedModel::load(folder.path()), Err(ModelError::Corrupt { .. })));
 }
+
+#[test]
+fn weights_that_are_changed_under_an_engine_end_what_it_computes() {
+    let model = quantized(&bundled());
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("model.json"), model.description.canonical_json()).unwrap();
+    let path = folder.path().join("weights.q");
+    std::fs::write(&path, model.weight_bytes()).unwrap();
+    let loaded = QuantizedModel::load(folder.path()).unwrap();
+    let engine = IntegerModel::new(&loaded);
+    let prompt = ask("What is 7 + 5?");
+    engine.generate(&prompt, 1, &[]).unwrap();
+    let zeroed = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&zeroed, &[0; 4096], 1000).unwrap();
+    zeroed.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    let told = engine.generate(&prompt, 1, &[]).unwrap_err();
+    assert!(matches!(&told, ModelError::Weights(changed) if changed.path == path), "{told}");
+}

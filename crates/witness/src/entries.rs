@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::stored::{Stored, WeightsFile};
+use crate::stored::{Stored, Unreadable, WeightsFile};
 
 /// Entries of weight tensors by name, in storage order.
 pub type Weights = BTreeMap<String, Entries>;
@@ -50,9 +50,9 @@ pub enum Loaded<'a> {
     I32(Cow<'a, [i32]>),
 }
 
-/// Why entries of weights could not be read so far, if any could not.
+/// Why entries of weights could not be read so far, or are others by now.
 #[must_use]
-pub fn unreadable(weights: &Weights) -> Option<&str> {
+pub fn unreadable(weights: &Weights) -> Option<Unreadable> {
     weights.values().find_map(|entries| match entries {
         Entries::Stored { file, .. } => file.failure(),
         Entries::I16(_) | Entries::I32(_) => None,

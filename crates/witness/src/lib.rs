@@ -16,7 +16,7 @@ use obelysk_statement::{Statement, TensorId, TensorKind};
 pub use check::{Unsatisfied, check, check_relation};
 pub use entries::{Entries, EntriesRef, Loaded, Weights, unreadable};
 pub use multiplicities::{Miss, fill_multiplicities};
-pub use stored::{Stored, WeightsFile};
+pub use stored::{Stored, Unreadable, WeightsFile};
 
 /// Entries of witness tensors by name, in storage order, as signed integers.
 pub type Assignment = BTreeMap<String, Vec<i32>>;

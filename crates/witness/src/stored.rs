@@ -1,44 +1,90 @@
 //! Entries that stay in their file and are read where they are needed, so that memory never holds a whole model.
 
-use std::fs::File;
-use std::io;
+use std::fs::{self, File, Metadata};
+use std::io::{self, ErrorKind};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::time::SystemTime;
 
 /// Bytes that are read at once, at most.
 const PIECE_BYTES: usize = 1 << 16;
+
+/// Why weights cannot be believed any more.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {reason}", path.display())]
+pub struct Unreadable {
+    /// Their file.
+    pub path: PathBuf,
+    /// What happened to it.
+    pub reason: String,
+}
 
 /// A file of weights. Loops over entries do not stop for it: what cannot be read is zero, the file remembers why, and whoever hands on a
 /// result asks [`crate::unreadable`] first.
 #[derive(Debug)]
 pub struct WeightsFile {
+    path: PathBuf,
     file: File,
+    opened: Look,
     failure: OnceLock<String>,
 }
 
+/// What writing to a file changes. Its name may go to another file meanwhile, or be removed: this one stays open.
+#[derive(Debug, PartialEq)]
+struct Look {
+    length: u64,
+    modified: Option<SystemTime>,
+}
+
+impl Look {
+    fn of(metadata: &Metadata) -> Self {
+        Self { length: metadata.len(), modified: metadata.modified().ok() }
+    }
+}
+
 impl WeightsFile {
-    /// A file whose length was compared with what it should hold.
+    /// Open a regular file: a named pipe may have no writer.
+    ///
+    /// # Errors
+    /// It is missing, unreadable or something else.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        if !fs::metadata(path)?.is_file() {
+            return Err(io::Error::new(ErrorKind::InvalidInput, "it is not a regular file"));
+        }
+        let file = File::open(path)?;
+        let opened = Look::of(&file.metadata()?);
+        Ok(Self { path: path.to_owned(), file, opened, failure: OnceLock::new() })
+    }
+
+    /// Its bytes when it was opened.
     #[must_use]
-    pub fn new(file: File) -> Self {
-        Self { file, failure: OnceLock::new() }
+    pub fn length(&self) -> u64 {
+        self.opened.length
     }
 
     fn read(&self, bytes: &mut [u8], offset: u64) {
         if let Err(error) = self.file.read_exact_at(bytes, offset) {
             bytes.fill(0);
-            self.remember(&error);
+            self.remember(error.to_string());
         }
     }
 
-    fn remember(&self, error: &io::Error) {
+    fn remember(&self, reason: String) {
         // Only the first failure is told.
-        let _ = self.failure.set(error.to_string());
+        let _ = self.failure.set(reason);
     }
 
-    /// Why some of it could not be read.
-    pub(crate) fn failure(&self) -> Option<&str> {
-        self.failure.get().map(String::as_str)
+    /// Why some of it could not be read, or is not what it was when it was opened: whoever hashed it then knows nothing of it now.
+    pub(crate) fn failure(&self) -> Option<Unreadable> {
+        match self.file.metadata() {
+            Ok(metadata) if Look::of(&metadata) == self.opened => {}
+            Ok(_) => self.remember("it was changed while it was in use".into()),
+            Err(error) => self.remember(error.to_string()),
+        }
+        let reason = self.failure.get()?.clone();
+        Some(Unreadable { path: self.path.clone(), reason })
     }
 }
 
@@ -106,9 +152,9 @@ mod tests {
     fn file(name: &str, bytes: &[u8]) -> Arc<WeightsFile> {
         let path = std::env::temp_dir().join(format!("obelysk-stored-{name}-{}", std::process::id()));
         std::fs::write(&path, bytes).unwrap();
-        let file = File::open(&path).unwrap();
+        let file = WeightsFile::open(&path).unwrap();
         std::fs::remove_file(path).unwrap();
-        Arc::new(WeightsFile::new(file))
+        Arc::new(file)
     }
 
     #[test]
@@ -137,5 +183,26 @@ mod tests {
         assert_eq!(unreadable(&weights), None);
         assert_eq!(weights["weight"].iter().collect::<Vec<i32>>(), [0; 4]);
         assert!(unreadable(&weights).is_some());
+    }
+
+    #[test]
+    fn a_file_that_is_changed_in_place_is_told_although_it_can_be_read() {
+        let path = std::env::temp_dir().join(format!("obelysk-stored-changed-{}", std::process::id()));
+        std::fs::write(&path, [1, 0, 2, 0]).unwrap();
+        let file = Arc::new(WeightsFile::open(&path).unwrap());
+        let stored = Entries::Stored { file, offset: 0, length: 2, is_wide: false };
+        let weights = Weights::from([("weight".to_owned(), stored)]);
+        assert_eq!(unreadable(&weights), None);
+        let writer = File::options().write(true).open(&path).unwrap();
+        writer.write_all_at(&[3], 2).unwrap();
+        writer.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        let told = unreadable(&weights).unwrap();
+        assert_eq!(told, Unreadable { path: path.clone(), reason: "it was changed while it was in use".into() });
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn a_folder_is_no_file_of_weights() {
+        assert!(WeightsFile::open(&std::env::temp_dir()).unwrap_err().to_string().contains("not a regular file"));
     }
 }

@@ -13,6 +13,7 @@ use obelysk_model::template::ChatTemplate;
 use obelysk_prover::{CommittedModel, ProveError, commitment_bytes};
 use obelysk_statement::tree::Digest;
 use obelysk_statement::{Inference, Profile, SPECIFICATION, compile};
+use obelysk_witness::unreadable;
 use serde::{Deserialize, Serialize};
 
 use super::Observer;
@@ -149,6 +150,17 @@ impl Prepared {
         }
         Ok(commitment)
     }
+
+    /// As [`changed`].
+    #[must_use]
+    pub fn changed(&self) -> Option<Failure> {
+        changed(&self.model)
+    }
+}
+
+/// That weights were changed or lost while they were in use, which explains every other failure of what was computed from them.
+fn changed(model: &QuantizedModel) -> Option<Failure> {
+    unreadable(&model.weights).map(|unreadable| damaged(&unreadable.path, &unreadable.reason))
 }
 
 fn load(files: &ModelFiles, pointer: &Pointer) -> Result<Prepared, Failure> {
@@ -190,9 +202,9 @@ fn commit(model: &QuantizedModel) -> Result<CommittedModel, Failure> {
     compile(&model.description, &[shortest])
         .map_err(ProveError::from)
         .and_then(|statement| CommittedModel::new(&statement, Arc::clone(&model.weights)))
-        .map_err(|error| match error {
-            ProveError::Device(_) => Failure::new(ExitCode::Cache, error.to_string(), "prepare the model again"),
-            _ => Failure::new(ExitCode::Unsupported, error.to_string(), "use a smaller model"),
+        .map_err(|error| {
+            let unsupported = || Failure::new(ExitCode::Unsupported, error.to_string(), "use a smaller model");
+            changed(model).unwrap_or_else(unsupported)
         })
 }
 

@@ -116,8 +116,18 @@ pub struct ProvenAnswer {
 /// proven.
 ///
 /// # Errors
-/// The inference is outside of what can be proven, the proof does not verify, or the folder cannot be written.
+/// The inference is outside of what can be proven, the model's weights were changed meanwhile, the proof does not verify, or the folder
+/// cannot be written.
 pub fn prove(
+    artifacts: &Artifacts,
+    prepared: &Prepared,
+    log: &CapturedLog,
+    nonce: &str,
+) -> Result<(ProofFacts, Vec<ProvenAnswer>), Failure> {
+    prove_log(artifacts, prepared, log, nonce).map_err(|failure| prepared.changed().unwrap_or(failure))
+}
+
+fn prove_log(
     artifacts: &Artifacts,
     prepared: &Prepared,
     log: &CapturedLog,
@@ -195,5 +205,40 @@ pub fn read(artifacts: &Artifacts, log: &CapturedLog, nonce: Option<&str>) -> Re
             Err(Failure::new(ExitCode::BadSpec, message, "resume from `prove` to prove with another nonce"))
         }
         _ => Ok(facts),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::unix::fs::FileExt;
+    use std::time::SystemTime;
+
+    use super::super::inference::Prompt;
+    use super::super::inputs::{ModelSelection, ModelSource, RunInputs};
+    use super::super::{capture, model_files, prepare};
+    use super::*;
+    use crate::console::{Console, Level};
+    use crate::home::Home;
+
+    #[test]
+    fn a_proof_that_fails_for_changed_weights_says_so() {
+        let home = tempfile::tempdir().unwrap();
+        let source = ModelSource::Preset { name: "tiny-chat".into(), endpoint: String::new() };
+        let model = ModelSelection { source, layers: None };
+        let console = Console::new(true, Level::Quiet);
+        let files = model_files::resolve(&Home::at(home.path()), &model, &console).unwrap();
+        let prepared = prepare::load_or_prepare(&files, &console).unwrap();
+        let artifacts = Artifacts::begin(&home.path().join("out")).unwrap();
+        let inputs = RunInputs { model, prompts: Vec::new(), max_new_tokens: 1, count: 1 };
+        let prompt = Prompt { tokens: vec![1, 2], stop_tokens: Vec::new() };
+        let log = capture::capture(&artifacts, &prepared, &inputs, &[prompt]).unwrap();
+        let weights = File::options().write(true).open(prepared.folder.join("weights.q")).unwrap();
+        weights.write_all_at(&[0; 4096], 0).unwrap();
+        weights.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        let failure = prove(&artifacts, &prepared, &log, &"0".repeat(64)).unwrap_err();
+        assert_eq!(failure.code, ExitCode::Cache, "{failure:?}");
+        assert!(failure.message.contains("weights.q is damaged: it was changed while it was in use"), "{failure:?}");
+        assert!(!artifacts.has(PROOF));
     }
 }

@@ -214,6 +214,22 @@ fn damaged_prepared_weights_are_found() {
 }
 
 #[test]
+fn pipes_in_place_of_prepared_files_are_found_without_waiting() {
+    let home = tempfile::tempdir().unwrap();
+    let prepared = obelysk(home.path(), ["model", "prepare", "--preset", "tiny-chat"]).ok();
+    let folder = Path::new(prepared["folder"].as_str().unwrap());
+    for name in ["weights.q", "model.json"] {
+        let (kept, path) = (folder.join("kept"), folder.join(name));
+        fs::rename(&path, &kept).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let infer = ["infer", "--preset", "tiny-chat", "--tokens", "1,2", "--engine", "integer"];
+        let failure = obelysk(home.path(), infer).fails_with(42);
+        assert!(failure.message.contains(name) && failure.message.contains("not a regular file"), "{failure:?}");
+        fs::rename(&kept, &path).unwrap();
+    }
+}
+
+#[test]
 fn a_folder_with_other_things_in_it_is_not_written_to() {
     let home = tempfile::tempdir().unwrap();
     let out = tempfile::tempdir().unwrap();

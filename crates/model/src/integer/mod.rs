@@ -16,8 +16,6 @@ mod rounding;
 mod scores;
 mod softmax;
 
-use std::path::Path;
-
 use obelysk_statement::compile::{Entries, difference_end};
 use obelysk_statement::functions::FunctionTable;
 use obelysk_statement::{Inference, ModelDescription};
@@ -25,7 +23,7 @@ use obelysk_witness::{Assignment, EntriesRef, Weights, unreadable};
 
 use crate::error::ModelError;
 use crate::float::check_prompt;
-use crate::quantize::{QuantizedModel, WEIGHTS_FILE};
+use crate::quantize::QuantizedModel;
 use attention::KeysAndValues;
 use record::Recorder;
 use residual::Block;
@@ -288,8 +286,7 @@ impl<'a> IntegerModel<'a> {
 
     /// Whether all weights could be read that were read so far.
     fn check_read(&self) -> Result<(), ModelError> {
-        let failed = |reason: &str| ModelError::corrupt(Path::new(WEIGHTS_FILE), reason);
-        unreadable(self.weights).map_or(Ok(()), |reason| Err(failed(reason)))
+        unreadable(self.weights).map_or(Ok(()), |unreadable| Err(unreadable.into()))
     }
 
     /// How many positions a layer sees, its own included; `None` sees all, as idle layers do.

@@ -3,7 +3,7 @@
 //! `weights.q` holds the weight tensors in order of their names, 16-bit little-endian where the description's bound
 //! allows it, else 32-bit. Their lengths follow from the description's shape; nothing else is in the file.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -82,7 +82,11 @@ pub fn encode(bound: &WeightBound, entries: &[i32]) -> Vec<u8> {
 /// [`ModelError::Io`] for a file that cannot be read, [`ModelError::Corrupt`] for one that describes no model.
 pub fn read_description(folder: &Path) -> Result<ModelDescription, ModelError> {
     let path = folder.join(DESCRIPTION_FILE);
-    let text = fs::read(&path).map_err(|error| ModelError::io(&path, error))?;
+    let failed = |error| ModelError::io(&path, error);
+    if !fs::metadata(&path).map_err(failed)?.is_file() {
+        return Err(ModelError::corrupt(&path, "it is not a regular file"));
+    }
+    let text = fs::read(&path).map_err(failed)?;
     let description: ModelDescription =
         serde_json::from_slice(&text).map_err(|error| ModelError::corrupt(&path, error.to_string()))?;
     validate_description(&description).map_err(|error| ModelError::corrupt(&path, error.to_string()))?;
@@ -124,25 +128,25 @@ impl QuantizedModel {
     /// Compare the weights, read from a folder, with the description's digest.
     ///
     /// # Errors
-    /// [`ModelError::Corrupt`].
+    /// [`ModelError::Corrupt`], [`ModelError::Weights`].
     pub fn check_digest(&self, folder: &Path) -> Result<(), ModelError> {
         let matches = hex::encode(digest_of_weights(self)) == self.description.weights_digest;
-        let reason = match unreadable(&self.weights) {
-            None if matches => return Ok(()),
-            None => "its contents do not have the digest that model.json states",
-            Some(failure) => failure,
-        };
-        Err(ModelError::corrupt(&folder.join(WEIGHTS_FILE), reason))
+        match unreadable(&self.weights) {
+            Some(unreadable) => Err(unreadable.into()),
+            None if matches => Ok(()),
+            None => {
+                let reason = "its contents do not have the digest that model.json states";
+                Err(ModelError::corrupt(&folder.join(WEIGHTS_FILE), reason))
+            }
+        }
     }
 }
 
 /// The weights of a description, whatever their digest is. They stay in the file, which is as long as they are.
 fn read_weights(folder: &Path, description: &ModelDescription) -> Result<Weights, ModelError> {
     let path = folder.join(WEIGHTS_FILE);
-    let failed = |error| ModelError::io(&path, error);
-    let file = File::open(&path).map_err(failed)?;
-    let length = file.metadata().map_err(failed)?.len();
-    let file = Arc::new(WeightsFile::new(file));
+    let file = Arc::new(WeightsFile::open(&path).map_err(|error| ModelError::io(&path, error))?);
+    let length = file.length();
     let mut offset = 0u64;
     let mut weights = Weights::new();
     let shapes = description.weight_shapes();

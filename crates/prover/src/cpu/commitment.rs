@@ -6,7 +6,7 @@ use obelysk_statement::layout::Role;
 use obelysk_statement::plan::Committed;
 use obelysk_statement::tree::Digest;
 use obelysk_statement::{Statement, Value};
-use obelysk_witness::{Entries, Weights, misfit, unreadable};
+use obelysk_witness::{Entries, Unreadable, Weights, misfit, unreadable};
 
 use super::tiles::read_weights;
 use super::whir::{self, Codeword, Keep};
@@ -62,6 +62,6 @@ impl CommittedModel {
 
 /// Whether all weights could be read that were read so far.
 pub(super) fn check_read(weights: &Weights) -> Result<(), DeviceError> {
-    let lost = |reason: &str| DeviceError::Lost { device: "the file of weights".into(), reason: reason.into() };
-    unreadable(weights).map_or(Ok(()), |reason| Err(lost(reason)))
+    let lost = |own: Unreadable| DeviceError::Lost { device: own.path.display().to_string(), reason: own.reason };
+    unreadable(weights).map_or(Ok(()), |unreadable| Err(lost(unreadable)))
 }

@@ -187,3 +187,19 @@ fn published_models_can_be_proven_at_all_their_positions_with_the_memory_that_th
     }
     assert!(missing.is_empty(), "the README lacks\n{missing}");
 }
+
+#[test]
+fn a_statement_has_so_many_tiles_as_no_model_needs() {
+    for (name, model) in models() {
+        let statement = compile(&model, &[inference(45)]).unwrap();
+        let committed: usize = Role::ALL.iter().map(|&role| Layout::new(&statement, role).unwrap().tiles.len()).sum();
+        let lookups = blocks(&statement).len() - statement.tables.len();
+        assert_eq!(statement.tile_count(), (committed + lookups) as u64, "{name}");
+        assert!(4 * statement.tile_count() <= 1 << 13, "{name} has {} tiles", statement.tile_count());
+    }
+    let model = model("SmolLM2-135M");
+    let shape =
+        Shape { layers: 3, kv_heads: 255, group: 255, head_dim: 1022, hidden: 3, intermediate: 3, ..model.shape };
+    let inferences = vec![inference(3); 3];
+    assert!(unsupported(compile(&with_shape(&model, shape), &inferences)).contains("tiles, more than 8192"));
+}

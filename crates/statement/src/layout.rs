@@ -85,13 +85,9 @@ impl Layout {
         self.tiles.iter().map(Tile::arity).collect()
     }
 
-    /// Index and parts of each tile of a tensor.
-    pub fn tiles_of(&self, tensor: TensorId) -> impl Iterator<Item = (usize, &Tile)> {
-        let first = self.first_tile[&tensor];
-        self.tiles[first..]
-            .iter()
-            .enumerate()
-            .take_while(move |(_, tile)| tile.tensor == tensor)
-            .map(move |(index, tile)| (first + index, tile))
+    /// Index of a tensor's first tile; the others follow in the order of [`Statement::tiles`].
+    #[must_use]
+    pub fn first_tile(&self, tensor: TensorId) -> usize {
+        self.first_tile[&tensor]
     }
 }

@@ -62,6 +62,9 @@ pub enum CompileError {
     Unsupported(String),
 }
 
+/// The largest [`Statement::tile_count`]: four times that of the largest published models.
+const TILES_MAX: u64 = 1 << 13;
+
 impl Statement {
     /// The tensor of an id.
     #[must_use]
@@ -111,6 +114,7 @@ impl Statement {
     /// The first relation that could wrap, relies on an uncertified interval or is malformed.
     pub fn check(&self) -> Result<(), CompileError> {
         self.check_names()?;
+        self.check_tile_count()?;
         self.check_tables()?;
         for relation in &self.relations {
             self.check_accesses(relation)?;
@@ -118,6 +122,27 @@ impl Statement {
         }
         self.check_certificates()?;
         self.check_lookup_counts()
+    }
+
+    /// A verifier's work is that of tiles: sizes that no model has must not make it large.
+    fn check_tile_count(&self) -> Result<(), CompileError> {
+        let tiles = self.tile_count();
+        if tiles > TILES_MAX {
+            let reason =
+                format!("{tiles} tiles, more than {TILES_MAX}: a size has as many as its binary form has ones");
+            return Err(CompileError::Unsupported(reason));
+        }
+        Ok(())
+    }
+
+    /// Tiles of all committed tensors and of the boxes of all lookups.
+    #[must_use]
+    pub fn tile_count(&self) -> u64 {
+        let of =
+            |axes: &[AxisId]| axes.iter().map(|&axis| u64::from(self.axis(axis).size.count_ones())).product::<u64>();
+        let committed = self.tensors.iter().filter(|tensor| !matches!(tensor.kind, TensorKind::Public(_)));
+        let lookups = self.relations.iter().filter(|named| matches!(named.relation, Relation::Lookup(_)));
+        committed.map(|tensor| of(&tensor.axes)).chain(lookups.map(|named| of(&named.axes))).sum()
     }
 
     /// Lookups are counted in the field: a value that is in no table would not be missed as often as the modulus. Values of different

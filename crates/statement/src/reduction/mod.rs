@@ -105,20 +105,25 @@ impl<'a> Claims<'a> {
         let commitments = self.commitments;
         let commitment =
             commitments.iter().position(|committed| committed.role == role).expect("its tensors are committed");
-        let mut sum = Sum::default();
-        for (index, tile) in commitments[commitment].layout.tiles_of(access.tensor) {
-            let mut weight = scale;
-            let mut local = Vec::with_capacity(tile.arity());
-            let inside = tile.parts.iter().zip(&coordinates).try_for_each(|(&part, axis)| {
-                let (factor, rest) = at_tile(axis, part)?;
-                weight *= factor;
-                local.extend(rest.iter().map(|coordinate| coordinate.value()));
-                Some(())
+        // Places, weights and local points of the tiles, axis by axis: what one axis rules out never meets the tiles of the next.
+        let mut met = vec![(0, scale, Vec::new())];
+        for (&axis, coordinates) in self.statement.tensor(access.tensor).axes.iter().zip(&coordinates) {
+            let tiles = self.statement.axis(axis).tiles();
+            let own: Vec<_> =
+                (0..).zip(&tiles).filter_map(|(i, &tile)| Some((i, at_tile(coordinates, tile)?))).collect();
+            let count = tiles.len();
+            let joined = met.iter().flat_map(|(outer, weight, point)| {
+                own.iter().map(move |&(place, (factor, rest))| {
+                    (outer * count + place, *weight * factor, [point.as_slice(), &values(rest)].concat())
+                })
             });
-            if inside.is_some() {
-                let claim = self.claim(commitment, index, local);
-                sum.terms.push((weight, claim));
-            }
+            met = joined.collect();
+        }
+        let first = commitments[commitment].layout.first_tile(access.tensor);
+        let mut sum = Sum::default();
+        for (place, weight, point) in met {
+            let claim = self.claim(commitment, first + place, point);
+            sum.terms.push((weight, claim));
         }
         sum
     }

@@ -10,13 +10,17 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 use crate::root;
 
 /// Who may never depend on whom, directly or through others.
-const WALLS: [(&str, &[&str]); 8] = [
+const WALLS: [(&str, &[&str]); 9] = [
     ("obelysk-verifier", &["obelysk-prover", "obelysk-witness", "obelysk-model", "obelysk-kernels", "obelysk-chain"]),
     ("obelysk-operator", &["obelysk-prover", "obelysk-model", "obelysk-kernels"]),
     ("obelysk-prover", &["obelysk-model", "obelysk-kernels"]),
-    ("obelysk-witness", &["obelysk-prover", "obelysk-verifier", "obelysk-model"]),
-    ("obelysk-statement", &["obelysk-witness", "obelysk-prover", "obelysk-verifier", "obelysk-model", "obelysk-api"]),
-    ("obelysk-model", &["obelysk-prover", "obelysk-verifier"]),
+    ("obelysk-kernels", &["obelysk-model", "obelysk-api", "obelysk-hub"]),
+    ("obelysk-witness", &["obelysk-prover", "obelysk-verifier", "obelysk-model", "obelysk-kernels"]),
+    (
+        "obelysk-statement",
+        &["obelysk-witness", "obelysk-prover", "obelysk-verifier", "obelysk-model", "obelysk-api", "obelysk-kernels"],
+    ),
+    ("obelysk-model", &["obelysk-prover", "obelysk-verifier", "obelysk-kernels"]),
     ("obelysk-api", &["obelysk-statement", "obelysk-model"]),
     ("obelysk-hub", &["obelysk-statement", "obelysk-model", "obelysk-api"]),
 ];

@@ -29,7 +29,7 @@ pub fn run(context: &Context, arguments: &RunArguments) -> Result<Answer, Failur
         skip: left_out(arguments),
         demand: Demand::of_option(arguments.accept_quality),
     };
-    let device = device::choose(selection::device(&arguments.device)?, &device::detect())?;
+    let device = device::choose(selection::device(&arguments.device)?, obelysk_kernels::discover)?;
     context.console.note(&format!("device: {device}"));
     let report = run::run(&context.home, &context.console, &request)?;
     Ok(Answer { json: to_json(&report, &device), text: to_text(&report) })

@@ -3,6 +3,7 @@
 use std::fs;
 use std::thread;
 
+use obelysk_kernels::{Driver, DriverError, Gpu, discover};
 use serde::Serialize;
 use serde_json::json;
 
@@ -10,7 +11,7 @@ use super::Context;
 use crate::arguments::SetupArguments;
 use crate::atomic;
 use crate::console::Answer;
-use crate::device::{self, DRIVER_MAJOR_MIN, Detected, Request};
+use crate::device::{self, Request};
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::memory;
@@ -39,12 +40,12 @@ enum State {
 /// Look at the machine. What makes every run fail is a failure; what may make one fail is a warning.
 pub fn setup(context: &Context, arguments: &SetupArguments) -> Result<Answer, Failure> {
     check_home(&context.home)?;
-    let detected = device::detect();
+    let discovered = discover();
     if arguments.gpu {
-        device::choose(Request::Gpu, &detected)?;
+        device::choose(Request::Gpu, || discovered.clone())?;
     }
     let mut findings = vec![cpu(), free_memory(), disk(&context.home)?];
-    findings.extend(gpus(&detected));
+    findings.extend(gpus(&discovered));
     let text: Vec<String> = findings.iter().map(describe).collect();
     Ok(Answer { json: json!({"home": shown(context.home.root()), "findings": findings}), text: text.join("\n") })
 }
@@ -87,21 +88,38 @@ fn disk(home: &Home) -> Result<Finding, Failure> {
     Ok(Finding { name: "disk", state, detail: format!("{mib} MiB free in {}", home.root().display()), remedy })
 }
 
-fn gpus(detected: &Detected) -> Vec<Finding> {
+fn gpus(discovered: &Result<Driver, DriverError>) -> Vec<Finding> {
     let finding = |state, detail: String, remedy: Option<String>| Finding { name: "gpu", state, detail, remedy };
-    match detected {
-        Detected::Nothing => vec![finding(State::Ok, "none: proofs are made on the CPU".into(), None)],
-        Detected::Broken(reason) => {
-            vec![finding(State::Warning, reason.clone(), Some(device::remedy(reason).into()))]
+    match discovered {
+        Err(DriverError::NoDriver | DriverError::NoDevice) => {
+            vec![finding(State::Ok, "none: proofs are made on the CPU".into(), None)]
         }
-        Detected::Gpus(gpus) => gpus
+        Err(error) => vec![finding(State::Warning, error.to_string(), Some(error.remedy().into()))],
+        Ok(driver) => driver
+            .gpus
             .iter()
-            .map(|gpu| {
-                let detail = format!("{}, {} MiB, driver {}", gpu.name, gpu.memory_mib, gpu.driver);
-                let old = device::driver_major(&gpu.driver) < DRIVER_MAJOR_MIN;
-                let remedy = old.then(|| format!("install driver {DRIVER_MAJOR_MIN} or newer: kernels need CUDA 12"));
-                finding(if old { State::Warning } else { State::Ok }, detail, remedy)
+            .map(|gpu| match gpu.free_bytes() {
+                Ok(free) => finding(State::Ok, gpu_detail(driver, gpu, &format!("{} MiB free", free >> 20)), None),
+                Err(error) => {
+                    finding(State::Warning, gpu_detail(driver, gpu, &error.to_string()), Some(error.remedy().into()))
+                }
             })
             .collect(),
     }
+}
+
+fn gpu_detail(driver: &Driver, gpu: &Gpu, memory: &str) -> String {
+    let instance = if gpu.mig { ", an instance of a divided GPU" } else { "" };
+    let ecc = if gpu.ecc { "on" } else { "off" };
+    format!(
+        "{}{instance}, {} MiB ({memory}), driver {}, CUDA {}, compute capability {}.{}, ECC {ecc}, {}, {}",
+        gpu.name,
+        gpu.memory_bytes >> 20,
+        driver.module.as_deref().unwrap_or("unknown"),
+        driver.cuda,
+        gpu.compute.0,
+        gpu.compute.1,
+        gpu.pcie,
+        gpu.uuid
+    )
 }

@@ -7,6 +7,8 @@ mod bucket;
 mod documentation;
 /// Downloads that cannot end well, and those that must.
 mod downloads;
+/// GPUs, and drivers that do not work.
+mod gpus;
 /// Help, completions and mistakes on the command line.
 mod help;
 /// Models of a hub.

@@ -36,17 +36,3 @@ fn the_gate_refuses_a_submission_before_any_work() {
     assert!(failure.message.contains("may not be submitted"), "{failure:?}");
     assert!(!home.path().join("models").exists(), "nothing was done");
 }
-
-#[test]
-fn a_gpu_that_is_asked_for_is_used_or_refused() {
-    if std::process::Command::new("nvidia-smi").output().is_ok() {
-        eprintln!("SKIPPED: this machine has a GPU driver; what happens without one is not tested");
-        return;
-    }
-    let home = tempfile::tempdir().unwrap();
-    for flag in ["--gpu", "--gpu-only"] {
-        let failure = obelysk(home.path(), RUN.iter().chain(&[flag])).fails_with(30);
-        assert!(failure.message.contains("no NVIDIA GPU"), "{failure:?}");
-    }
-    obelysk(home.path(), ["setup", "--gpu"]).fails_with(30);
-}

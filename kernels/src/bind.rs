@@ -1,0 +1,29 @@
+//! What a challenge does to the values of a multilinear polynomial.
+
+use cudarc::driver::PushKernelArg;
+
+use crate::device::{Buffer, DeviceError, Kernels, THREADS};
+use crate::extension::Extension;
+
+impl Kernels {
+    /// Bind the most significant variable of a polynomial given by its values on the cube.
+    ///
+    /// # Errors
+    /// [`DeviceError::Lost`].
+    ///
+    /// # Panics
+    /// For an odd number of values.
+    pub fn bind(&self, values: &mut Buffer<Extension>, challenge: Extension) -> Result<(), DeviceError> {
+        assert_eq!(values.len() % 2, 0, "each value has another one that differs in the variable");
+        let half = values.len() as u64 / 2;
+        let mut arguments = self.launch(&self.bind_variable);
+        arguments.arg(self.given_mut(values)).arg(&half).arg(&challenge);
+        // SAFETY: `bind_variable(Extension*, uint64_t, Extension)` touches twice `half` values, and there are as many.
+        #[allow(unsafe_code)]
+        unsafe {
+            self.queue(&self.bind_variable, half.div_ceil(u64::from(THREADS)), &mut arguments)?;
+        }
+        values.truncate(half as usize);
+        Ok(())
+    }
+}

@@ -1,0 +1,147 @@
+//! Machine code of the kernels: made of the sources below by CUDA's compiler for run time, once for every kind of GPU, and kept in files.
+
+use std::ffi::{CStr, CString};
+use std::fs;
+use std::path::Path;
+use std::process;
+
+use cudarc::nvrtc::{result, sys};
+
+/// Oldest compiler that is asked.
+const COMPILER_MIN: (i32, i32) = (12, 0);
+
+/// A file of kernels.
+pub(crate) struct Source {
+    pub(crate) name: &'static str,
+    text: &'static str,
+}
+
+pub(crate) const BIND: Source = Source { name: "bind.cu", text: include_str!("../native/bind.cu") };
+pub(crate) const TREE: Source = Source { name: "tree.cu", text: include_str!("../native/tree.cu") };
+
+const HEADERS: [(&str, &str); 3] = [
+    ("blake2s.cuh", include_str!("../native/blake2s.cuh")),
+    ("field.cuh", include_str!("../native/field.cuh")),
+    ("grid.cuh", include_str!("../native/grid.cuh")),
+];
+
+impl Source {
+    /// Machine code for a compute capability, from `kept` or from the compiler; otherwise why there is none.
+    pub(crate) fn machine_code(&self, compute: (u32, u32), kept: &Path) -> Result<Vec<u8>, String> {
+        let architecture = format!("sm_{}{}", compute.0, compute.1);
+        let compiler = compiler()?;
+        let text = self.whole();
+        let mut hasher = blake3::Hasher::new();
+        for part in [text.as_str(), &architecture, &format!("{}.{}", compiler.0, compiler.1)] {
+            hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
+        }
+        let path = kept.join(format!("{}.cubin", hasher.finalize().to_hex()));
+        if let Ok(code) = fs::read(&path) {
+            return Ok(code);
+        }
+        let code = self.compile(&text, &architecture)?;
+        keep(&path, &code);
+        Ok(code)
+    }
+
+    /// The text with its headers in it, so that it compiles without a folder and one hash names all of it.
+    fn whole(&self) -> String {
+        let mut included = Vec::new();
+        let mut text = String::new();
+        append(self.text, &mut included, &mut text);
+        text
+    }
+
+    #[allow(unsafe_code)]
+    fn compile(&self, text: &str, architecture: &str) -> Result<Vec<u8>, String> {
+        let text = CString::new(text).expect("sources hold no zero byte");
+        let name = CString::new(self.name).expect("names hold no zero byte");
+        let failed = |error: result::NvrtcError| format!("the compiler failed on {}: {:?}", self.name, error.0);
+        let program = Program(result::create_program(&text, Some(&name)).map_err(failed)?);
+        let options = [format!("--gpu-architecture={architecture}"), "--std=c++17".to_owned()];
+        // SAFETY: the program was created and is not destroyed before `program` goes.
+        unsafe { result::compile_program(program.0, &options) }
+            .map_err(|error| format!("{}: {}", failed(error), program.log()))?;
+        let mut bytes = 0;
+        // SAFETY: as above; the compiler writes one length.
+        unsafe { sys::nvrtcGetCUBINSize(program.0, &raw mut bytes) }.result().map_err(failed)?;
+        let mut code = vec![0u8; bytes];
+        // SAFETY: as above; the compiler writes as many bytes as it has just said.
+        unsafe { sys::nvrtcGetCUBIN(program.0, code.as_mut_ptr().cast()) }.result().map_err(failed)?;
+        Ok(code)
+    }
+}
+
+/// A program of the compiler, destroyed when it goes.
+struct Program(sys::nvrtcProgram);
+
+impl Program {
+    #[allow(unsafe_code)]
+    fn log(&self) -> String {
+        // SAFETY: the program was created and is not destroyed.
+        let log = unsafe { result::get_program_log(self.0) }.unwrap_or_default();
+        let bytes: Vec<u8> = log.into_iter().map(|letter| letter as u8).collect();
+        CStr::from_bytes_until_nul(&bytes).map(|log| log.to_string_lossy().trim().to_owned()).unwrap_or_default()
+    }
+}
+
+impl Drop for Program {
+    #[allow(unsafe_code)]
+    fn drop(&mut self) {
+        // SAFETY: the program was created, and nothing uses it after this. There is nothing to be done where this fails.
+        let _ = unsafe { result::destroy_program(self.0) };
+    }
+}
+
+/// The compiler's version.
+#[allow(unsafe_code)]
+fn compiler() -> Result<(i32, i32), String> {
+    let missing =
+        || format!("no CUDA compiler for run time (libnvrtc) of version {}.{}", COMPILER_MIN.0, COMPILER_MIN.1);
+    // SAFETY: loading the library runs its initialisers; whoever installed CUDA trusts them.
+    if !unsafe { cudarc::nvrtc::sys::is_culib_present() } {
+        return Err(missing());
+    }
+    let (mut major, mut minor) = (0, 0);
+    // SAFETY: the compiler writes two integers.
+    unsafe { sys::nvrtcVersion(&raw mut major, &raw mut minor) }.result().map_err(|error| format!("{error:?}"))?;
+    if (major, minor) < COMPILER_MIN { Err(format!("{}, only {major}.{minor}", missing())) } else { Ok((major, minor)) }
+}
+
+/// Whoever reads this file reads all of it. Where it cannot be written, the next process compiles again.
+fn keep(path: &Path, code: &[u8]) {
+    let unfinished = path.with_extension(format!("{}.tmp", process::id()));
+    let folder = path.parent().expect("it lies in a folder");
+    let _ = fs::create_dir_all(folder)
+        .and_then(|()| fs::write(&unfinished, code))
+        .and_then(|()| fs::rename(&unfinished, path));
+}
+
+fn append(text: &str, included: &mut Vec<&'static str>, whole: &mut String) {
+    for line in text.lines() {
+        if let Some(name) = line.strip_prefix("#include \"").and_then(|rest| rest.strip_suffix('"')) {
+            let &(name, header) = HEADERS.iter().find(|(own, _)| *own == name).expect("every header is listed");
+            if !included.contains(&name) {
+                included.push(name);
+                append(header, included, whole);
+            }
+        } else if line != "#pragma once" {
+            whole.push_str(line);
+            whole.push('\n');
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_header_is_in_a_source_once() {
+        for source in [BIND, TREE] {
+            let whole = source.whole();
+            assert_eq!(whole.matches("constexpr uint32_t THREADS").count(), 1, "{}", source.name);
+            assert!(!whole.contains("#include \""), "{}", source.name);
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! A machine with fake devices. Tests take it in turn, since a process has one driver.
+
+use std::env;
+use std::ffi::CString;
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Mutex, MutexGuard, OnceLock};
+
+use libloading::Library;
+use obelysk_kernels::{Device, Kernels, discover_fake};
+use tempfile::TempDir;
+
+const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fake-driver");
+const FLAGS: [&str; 7] =
+    ["-std=c++17", "-O1", "-Wall", "-Wno-unknown-pragmas", "-shared", "-fPIC", "-fvisibility=hidden"];
+
+type Configure = unsafe extern "C" fn(i32, usize, i32, i32, i32);
+type Lose = unsafe extern "C" fn(i32);
+type TwoTexts = unsafe extern "C" fn(*const i8, *const i8);
+
+struct Libraries {
+    driver: Library,
+    compiler: Library,
+    folder: TempDir,
+}
+
+/// What the machine has.
+pub struct Hardware {
+    pub devices: i32,
+    pub memory: usize,
+    pub multiprocessors: i32,
+    /// What the driver answers first, 0 for success.
+    pub init: i32,
+    pub cuda: i32,
+}
+
+impl Default for Hardware {
+    fn default() -> Self {
+        Self { devices: 1, memory: 1 << 28, multiprocessors: 4, init: 0, cuda: 13_000 }
+    }
+}
+
+pub struct Machine {
+    libraries: &'static Libraries,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Machine {
+    pub fn new(hardware: Hardware) -> Self {
+        static TURN: Mutex<()> = Mutex::new(());
+        static LIBRARIES: OnceLock<Libraries> = OnceLock::new();
+        // A test that failed leaves nothing behind that the next one does not set.
+        let turn = TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let machine = Self { libraries: LIBRARIES.get_or_init(Libraries::build), _turn: turn };
+        machine.plant("", "");
+        let Hardware { devices, memory, multiprocessors, init, cuda } = hardware;
+        #[allow(unsafe_code)]
+        // SAFETY: `fake_configure` in `driver.cpp` has this type.
+        unsafe {
+            let configure = machine.libraries.driver.get::<Configure>(b"fake_configure").unwrap();
+            configure(devices, memory, multiprocessors, init, cuda);
+        }
+        machine
+    }
+
+    /// Kernels on the first device, compiled anew.
+    pub fn kernels(&self) -> Kernels {
+        let kept = tempfile::tempdir().unwrap();
+        Kernels::load(self.device(), kept.path()).unwrap()
+    }
+
+    pub fn device(&self) -> Device {
+        Device::open(&discover_fake().unwrap().gpus[0]).unwrap()
+    }
+
+    /// Make every later call of the driver answer with an error.
+    #[allow(unsafe_code)]
+    pub fn lose(&self, answer: i32) {
+        // SAFETY: `fake_lose` in `driver.cpp` has this type.
+        unsafe { self.libraries.driver.get::<Lose>(b"fake_lose").unwrap()(answer) }
+    }
+
+    /// Compile sources with one change.
+    pub fn plant(&self, find: &str, with: &str) {
+        self.libraries.tell_compiler(b"fake_plant", find, with);
+    }
+}
+
+impl Libraries {
+    /// The names are those that are looked for first, so a real driver's libraries do not come before these.
+    #[allow(unsafe_code)]
+    fn build() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let load = |name: &str, source: &str| {
+            let path = folder.path().join(name);
+            compile(&path, &format!("{SOURCES}/{source}"), &format!("-Wl,-soname,{name}"));
+            // SAFETY: it is the library that was just built from this repository. It stays loaded until the process ends.
+            unsafe { Library::new(&path) }.unwrap()
+        };
+        let (driver, compiler) = (load("libcuda.so", "driver.cpp"), load("libnvrtc.so", "compiler.cpp"));
+        let libraries = Self { driver, compiler, folder };
+        let command = format!("{} {} -include {SOURCES}/shim.h", compiler_program(), FLAGS.join(" "));
+        libraries.tell_compiler(b"fake_compile_with", &command, libraries.folder.path().to_str().unwrap());
+        libraries
+    }
+
+    #[allow(unsafe_code)]
+    fn tell_compiler(&self, function: &[u8], first: &str, second: &str) {
+        let (first, second) = (CString::new(first).unwrap(), CString::new(second).unwrap());
+        // SAFETY: functions of `compiler.cpp` that take two texts and copy them.
+        unsafe { self.compiler.get::<TwoTexts>(function).unwrap()(first.as_ptr(), second.as_ptr()) }
+    }
+}
+
+fn compiler_program() -> String {
+    env::var("CXX").unwrap_or_else(|_| "c++".into())
+}
+
+fn compile(library: &Path, source: &str, name: &str) {
+    let program = compiler_program();
+    let output = Command::new(&program).args(FLAGS).arg(name).arg("-o").arg(library).arg(source).output();
+    let output = output.unwrap_or_else(|error| {
+        panic!("kernels are tested with a C++ compiler, and `{program}` does not start ({error}): install g++")
+    });
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}

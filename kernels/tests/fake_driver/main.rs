@@ -1,0 +1,9 @@
+//! Every kernel against the processor, through the launches that a GPU gets: driver and compiler are the fakes in `fake-driver`, built here.
+
+mod bind;
+mod devices;
+mod kept;
+mod machine;
+mod planted;
+mod random;
+mod tree;

@@ -206,7 +206,8 @@ pub trait OpeningRounds {
     /// [`DeviceError`].
     fn encode(&mut self, code: &Code) -> Result<Digest, DeviceError>;
 
-    /// Rows of a code word, of which the first is that of the commitment, at sorted, distinct positions. Asked once for each, in order.
+    /// Rows of a code word, of which the first is that of the commitment, at sorted, distinct positions. Asked once for each, in
+    /// order, when the next one has been encoded already.
     ///
     /// # Errors
     /// [`DeviceError`].

@@ -1,5 +1,6 @@
 //! Checks proofs. Reads no environment, no clock, no network; starts no threads; takes every count and length from the
-//! statement; never panics, whatever the bytes; takes memory and time in proportion to them.
+//! statement; never panics, whatever the bytes; takes memory and time in proportion to them and to the statement's
+//! tiles, whose number is limited.
 
 pub mod folder;
 pub mod tree;

@@ -138,8 +138,7 @@ impl Statement {
     /// Tiles of all committed tensors and of the boxes of all lookups.
     #[must_use]
     pub fn tile_count(&self) -> u64 {
-        let of =
-            |axes: &[AxisId]| axes.iter().map(|&axis| u64::from(self.axis(axis).size.count_ones())).product::<u64>();
+        let of = |axes: &[AxisId]| axes.iter().map(|&axis| self.axis(axis).tiles().len() as u64).product::<u64>();
         let committed = self.tensors.iter().filter(|tensor| !matches!(tensor.kind, TensorKind::Public(_)));
         let lookups = self.relations.iter().filter(|named| matches!(named.relation, Relation::Lookup(_)));
         committed.map(|tensor| of(&tensor.axes)).chain(lookups.map(|named| of(&named.axes))).sum()

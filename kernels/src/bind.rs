@@ -1,8 +1,9 @@
 //! What a challenge does to the values of a multilinear polynomial.
 
 use cudarc::driver::PushKernelArg;
+use obelysk_prover::DeviceError;
 
-use crate::device::{Buffer, DeviceError, Kernels, THREADS};
+use crate::device::{Buffer, Kernels, THREADS};
 use crate::extension::Extension;
 
 impl Kernels {

@@ -8,43 +8,13 @@ use cudarc::driver::{
     CudaContext, CudaFunction, CudaSlice, CudaStream, DeviceRepr, DriverError, LaunchArgs, LaunchConfig,
 };
 use cudarc::nvrtc::Ptx;
+use obelysk_prover::DeviceError;
 
 use crate::code::{BIND, Source, TREE};
 use crate::driver::Gpu;
 
 /// Threads of every block: `THREADS` in `native/grid.cuh`.
 pub(crate) const THREADS: u32 = 256;
-
-/// What a device could not do.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum DeviceError {
-    /// It has no machine code of the kernels.
-    #[error("there are no kernels for {device}: {reason}")]
-    NoKernelImage {
-        /// Its name.
-        device: String,
-        /// Why there is none.
-        reason: String,
-    },
-    /// It has too little memory.
-    #[error("{device} has {free} bytes free; {needed} more are needed")]
-    OutOfMemory {
-        /// Its name.
-        device: String,
-        /// Bytes that were asked for.
-        needed: u64,
-        /// Bytes that are free.
-        free: u64,
-    },
-    /// It does not answer any more, or not as it should.
-    #[error("{device} was lost: {reason}")]
-    Lost {
-        /// Its name.
-        device: String,
-        /// What its driver reported.
-        reason: String,
-    },
-}
 
 /// An open device.
 pub struct Device {

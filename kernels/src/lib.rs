@@ -8,7 +8,7 @@ mod driver;
 mod extension;
 mod tree;
 
-pub use device::{Buffer, Device, DeviceError, Kernels};
+pub use device::{Buffer, Device, Kernels};
 #[doc(hidden)]
 pub use driver::discover_fake;
 pub use driver::{CudaVersion, Driver, DriverError, Gpu, discover};

@@ -1,9 +1,10 @@
 //! Merkle trees of specification 2, all levels of them.
 
 use cudarc::driver::PushKernelArg;
+use obelysk_prover::DeviceError;
 use obelysk_statement::tree::{DIGEST_WORDS, Digest};
 
-use crate::device::{Buffer, Device, DeviceError, Kernels, THREADS};
+use crate::device::{Buffer, Device, Kernels, THREADS};
 
 /// Levels that one launch climbs at most: those above the leaves that one block takes.
 const LEVELS_MAX: u32 = (2 * THREADS).ilog2();

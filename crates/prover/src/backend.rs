@@ -15,8 +15,16 @@ use crate::zerocheck::Rows;
 /// What a device could not do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceError {
+    /// It has no machine code of the kernels.
+    #[error("there are no kernels for {device}: {reason}")]
+    NoKernelImage {
+        /// Its name.
+        device: String,
+        /// Why there is none.
+        reason: String,
+    },
     /// It has too little memory.
-    #[error("{device} has {free} bytes free; the proof needs {needed}")]
+    #[error("{device} has {free} bytes free; {needed} more are needed")]
     OutOfMemory {
         /// Its name.
         device: String,
@@ -25,7 +33,7 @@ pub enum DeviceError {
         /// Bytes that are free.
         free: u64,
     },
-    /// It does not answer any more.
+    /// It does not answer any more, or not as it should.
     #[error("{device} was lost: {reason}")]
     Lost {
         /// Its name.

@@ -1,6 +1,7 @@
 //! What is said of devices, and of those that do not do their work.
 
-use obelysk_kernels::{CudaVersion, Device, DeviceError, DriverError, Extension, Gpu, discover, discover_fake};
+use obelysk_kernels::{CudaVersion, Device, DriverError, Extension, Gpu, discover, discover_fake};
+use obelysk_prover::DeviceError;
 
 use crate::machine::{Hardware, Machine};
 use crate::random::{Random, to_device};

@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use obelysk_kernels::{DeviceError, Kernels};
+use obelysk_kernels::Kernels;
+use obelysk_prover::DeviceError;
 
 use crate::machine::{Hardware, Machine};
 use crate::random::Random;

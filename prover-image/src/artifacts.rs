@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use obelysk_api::job::Artifact;
+use obelysk_model::regular;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
@@ -14,7 +15,6 @@ use sha2::{Digest, Sha256};
 use crate::atomic;
 use crate::failure::{ExitCode, Failure};
 use crate::pipeline::Step;
-use crate::regular;
 
 /// The run's inputs and steps.
 pub const RUN: &str = "run.json";

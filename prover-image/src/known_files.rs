@@ -8,12 +8,12 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use obelysk_model::regular;
 use serde::{Deserialize, Serialize};
 
 use crate::artifacts::sha256_of_file;
 use crate::atomic;
 use crate::failure::Failure;
-use crate::regular;
 
 /// Name of the file that remembers, where it lies beside what it is about.
 pub const KNOWN_FILES: &str = "known.json";

@@ -13,4 +13,3 @@ pub mod known_files;
 pub mod memory;
 pub mod paths;
 pub mod pipeline;
-pub mod regular;

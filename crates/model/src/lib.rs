@@ -14,6 +14,7 @@ mod json_file;
 pub mod presets;
 pub mod quality;
 pub mod quantize;
+pub mod regular;
 pub mod template;
 pub mod tokenizer;
 pub mod validate;

@@ -205,3 +205,13 @@ fn weights_that_are_changed_under_an_engine_end_what_it_computes() {
     let told = engine.generate(&prompt, 1, &[]).unwrap_err();
     assert!(matches!(&told, ModelError::Weights(changed) if changed.path == path), "{told}");
 }
+
+#[test]
+fn a_folder_is_no_file_of_weights() {
+    let model = quantized(&bundled());
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("model.json"), model.description.canonical_json()).unwrap();
+    std::fs::create_dir(folder.path().join("weights.q")).unwrap();
+    let refused = QuantizedModel::load(folder.path()).unwrap_err();
+    assert!(refused.to_string().contains("not a regular file"), "{refused}");
+}

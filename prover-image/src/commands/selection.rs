@@ -5,13 +5,13 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use obelysk_hub::{Endpoint, Location};
+use obelysk_model::regular;
 
 use crate::arguments::{DeviceArguments, InputArguments, ModelArguments, ModelName, ProofArguments, ProofMode};
 use crate::device::Request;
 use crate::failure::{ExitCode, Failure};
 use crate::pipeline::inputs::{HubModel, Input, ModelSelection, ModelSource, RunInputs};
 use crate::pipeline::record::RunRecord;
-use crate::regular;
 
 /// Longest prompt file: longer than any model reads.
 const PROMPT_BYTES_MAX: u64 = 4 << 20;

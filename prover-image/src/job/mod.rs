@@ -13,11 +13,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use obelysk_api::job::{JOB_VARIABLE, JOB_VERSION, JobSpec, StepResult, Work};
+use obelysk_model::regular;
 use signal_hook::consts::SIGTERM;
 use signal_hook::iterator::Signals;
 
 use crate::failure::{ExitCode, Failure};
-use crate::regular;
 use conclusion::Conclusion;
 use lifeline::Lifeline;
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use obelysk_model::calibration::Calibration;
 use obelysk_model::error::ModelError;
 use obelysk_model::quantize::{self, DESCRIPTION_FILE, QuantizedModel, WEIGHTS_FILE};
+use obelysk_model::regular;
 use obelysk_model::template::ChatTemplate;
 use obelysk_prover::{CommittedModel, ProveError, commitment_bytes};
 use obelysk_statement::tree::Digest;
@@ -22,7 +23,6 @@ use crate::atomic;
 use crate::failure::{ExitCode, Failure};
 use crate::home::short;
 use crate::memory;
-use crate::regular;
 
 const PROFILE: Profile = Profile::Blake2s;
 /// Folder, beside a model's files, of what was prepared from them.

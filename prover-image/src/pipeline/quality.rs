@@ -2,6 +2,7 @@
 //! then whatever comes of it says so. What was measured is kept beside the quantised model, so that it is measured once.
 
 use obelysk_model::quality::{self, Deviation, Gate, MEASUREMENT, Measured};
+use obelysk_model::regular;
 use obelysk_model::template::ChatTemplate;
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +11,6 @@ use super::model_files::ModelFiles;
 use super::prepare::Prepared;
 use crate::atomic;
 use crate::failure::{ExitCode, Failure};
-use crate::regular;
 
 /// The option of commands that accept any quality.
 pub const ACCEPT_OPTION: &str = "--accept-quality";

@@ -3,7 +3,7 @@
 //! `weights.q` holds the weight tensors in order of their names, 16-bit little-endian where the description's bound
 //! allows it, else 32-bit. Their lengths follow from the description's shape; nothing else is in the file.
 
-use std::fs;
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ use obelysk_witness::{Entries, Weights, WeightsFile, unreadable};
 
 use super::QuantizedModel;
 use crate::error::ModelError;
+use crate::regular;
 
 /// Name of the description's file.
 pub const DESCRIPTION_FILE: &str = "model.json";
@@ -82,11 +83,9 @@ pub fn encode(bound: &WeightBound, entries: &[i32]) -> Vec<u8> {
 /// [`ModelError::Io`] for a file that cannot be read, [`ModelError::Corrupt`] for one that describes no model.
 pub fn read_description(folder: &Path) -> Result<ModelDescription, ModelError> {
     let path = folder.join(DESCRIPTION_FILE);
-    let failed = |error| ModelError::io(&path, error);
-    if !fs::metadata(&path).map_err(failed)?.is_file() {
-        return Err(ModelError::corrupt(&path, "it is not a regular file"));
-    }
-    let text = fs::read(&path).map_err(failed)?;
+    let mut text = Vec::new();
+    let read = regular::open(&path).and_then(|mut file| file.read_to_end(&mut text));
+    read.map_err(|error| ModelError::io(&path, error))?;
     let description: ModelDescription =
         serde_json::from_slice(&text).map_err(|error| ModelError::corrupt(&path, error.to_string()))?;
     validate_description(&description).map_err(|error| ModelError::corrupt(&path, error.to_string()))?;
@@ -145,7 +144,8 @@ impl QuantizedModel {
 /// The weights of a description, whatever their digest is. They stay in the file, which is as long as they are.
 fn read_weights(folder: &Path, description: &ModelDescription) -> Result<Weights, ModelError> {
     let path = folder.join(WEIGHTS_FILE);
-    let file = Arc::new(WeightsFile::open(&path).map_err(|error| ModelError::io(&path, error))?);
+    let file = regular::open(&path).and_then(|file| WeightsFile::new(&path, file));
+    let file = Arc::new(file.map_err(|error| ModelError::io(&path, error))?);
     let length = file.length();
     let mut offset = 0u64;
     let mut weights = Weights::new();

@@ -5,13 +5,13 @@ use std::fs;
 use std::path::Path;
 
 use obelysk_hub::{INDEX, SMALL_FILES};
+use obelysk_model::regular;
 
 use super::ModelFiles;
 use super::manifest::{MANIFEST, Manifest, ManifestFile};
 use super::weights::{choose, parse_index};
 use crate::failure::{ExitCode, Failure};
 use crate::home::Home;
-use crate::regular;
 
 /// No index is longer.
 const INDEX_BYTES_MAX: u64 = 64 << 20;

@@ -8,6 +8,7 @@ use obelysk_hub::{
 };
 use obelysk_model::config::ModelConfig;
 use obelysk_model::decoder::expected_tensors;
+use obelysk_model::regular;
 
 use super::manifest::{MANIFEST, Manifest, described};
 use super::report::{Report, warn_of_memory};
@@ -18,7 +19,6 @@ use crate::failure::{ExitCode, Failure};
 use crate::home::{Home, short};
 use crate::pipeline::Observer;
 use crate::pipeline::inputs::HubModel;
-use crate::regular;
 
 /// No token is longer.
 const TOKEN_BYTES_MAX: u64 = 64 << 10;

@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use obelysk_hub::{Downloaded, DownloadedFile};
+use obelysk_model::regular;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::failure::{ExitCode, Failure};
-use crate::regular;
 
 /// Name of the file.
 pub(super) const MANIFEST: &str = "manifest.json";

@@ -4,12 +4,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use obelysk_model::regular;
 use sha2::{Digest, Sha256};
 
 use crate::atomic;
 use crate::failure::Failure;
 use crate::home::short;
-use crate::regular;
 
 /// Folder of a model's pins.
 pub(super) const PINS: &str = "refs";

@@ -150,6 +150,17 @@ API cuMemcpyDtoHAsync_v2(void* to, uint64_t from, size_t bytes, void*) {
   if (lost) return lost;
   return is_inside(from, bytes) ? memcpy(to, reinterpret_cast<void*>(from), bytes), SUCCESS : INVALID_VALUE;
 }
+API cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t bytes, void*) {
+  std::lock_guard<std::mutex> held(lock);
+  if (lost) return lost;
+  if (!is_inside(from, bytes) || !is_inside(to, bytes)) return INVALID_VALUE;
+  return memcpy(reinterpret_cast<void*>(to), reinterpret_cast<void*>(from), bytes), SUCCESS;
+}
+API cuMemsetD8Async(uint64_t to, unsigned char value, size_t bytes, void*) {
+  std::lock_guard<std::mutex> held(lock);
+  if (lost) return lost;
+  return is_inside(to, bytes) ? memset(reinterpret_cast<void*>(to), value, bytes), SUCCESS : INVALID_VALUE;
+}
 
 // Machine code is what the fake compiler makes: a mark, a length, and a shared library.
 API cuModuleLoadData(void** module, const char* image) {

@@ -14,7 +14,9 @@
 
 #define __global__
 #define __device__
-#define __forceinline__ inline
+// Each source has its own copy of a function's shared memory.
+#define __forceinline__ static inline
+#define __grid_constant__
 #define __launch_bounds__(threads)
 // Shared memory is a section of its own, so that a block starts with rubbish in all of it.
 #define __shared__ static __attribute__((section("shared_memory")))

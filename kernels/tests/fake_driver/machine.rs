@@ -17,6 +17,7 @@ const FLAGS: [&str; 7] =
 type Configure = unsafe extern "C" fn(i32, usize, i32, i32, i32);
 type Lose = unsafe extern "C" fn(i32);
 type TwoTexts = unsafe extern "C" fn(*const i8, *const i8);
+type ThreeTexts = unsafe extern "C" fn(*const i8, *const i8, *const i8);
 
 struct Libraries {
     driver: Library,
@@ -52,7 +53,7 @@ impl Machine {
         // A test that failed leaves nothing behind that the next one does not set.
         let turn = TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let machine = Self { libraries: LIBRARIES.get_or_init(Libraries::build), _turn: turn };
-        machine.plant("", "");
+        machine.plant("", "", "");
         let Hardware { devices, memory, multiprocessors, init, cuda } = hardware;
         #[allow(unsafe_code)]
         // SAFETY: `fake_configure` in `driver.cpp` has this type.
@@ -80,9 +81,15 @@ impl Machine {
         unsafe { self.libraries.driver.get::<Lose>(b"fake_lose").unwrap()(answer) }
     }
 
-    /// Compile sources with one change.
-    pub fn plant(&self, find: &str, with: &str) {
-        self.libraries.tell_compiler(b"fake_plant", find, with);
+    /// Compile a source with one change.
+    #[allow(unsafe_code)]
+    pub fn plant(&self, source: &str, find: &str, with: &str) {
+        let [source, find, with] = [source, find, with].map(|text| CString::new(text).unwrap());
+        // SAFETY: `fake_plant` in `compiler.cpp` takes three texts and copies them.
+        unsafe {
+            let plant = self.libraries.compiler.get::<ThreeTexts>(b"fake_plant").unwrap();
+            plant(source.as_ptr(), find.as_ptr(), with.as_ptr());
+        }
     }
 }
 
@@ -100,15 +107,14 @@ impl Libraries {
         let (driver, compiler) = (load("libcuda.so", "driver.cpp"), load("libnvrtc.so", "compiler.cpp"));
         let libraries = Self { driver, compiler, folder };
         let command = format!("{} {} -include {SOURCES}/shim.h", compiler_program(), FLAGS.join(" "));
-        libraries.tell_compiler(b"fake_compile_with", &command, libraries.folder.path().to_str().unwrap());
+        let texts =
+            [command.as_str(), libraries.folder.path().to_str().unwrap()].map(|text| CString::new(text).unwrap());
+        // SAFETY: `fake_compile_with` in `compiler.cpp` takes two texts and copies them.
+        unsafe {
+            let compile_with = libraries.compiler.get::<TwoTexts>(b"fake_compile_with").unwrap();
+            compile_with(texts[0].as_ptr(), texts[1].as_ptr());
+        }
         libraries
-    }
-
-    #[allow(unsafe_code)]
-    fn tell_compiler(&self, function: &[u8], first: &str, second: &str) {
-        let (first, second) = (CString::new(first).unwrap(), CString::new(second).unwrap());
-        // SAFETY: functions of `compiler.cpp` that take two texts and copy them.
-        unsafe { self.compiler.get::<TwoTexts>(function).unwrap()(first.as_ptr(), second.as_ptr()) }
     }
 }
 

@@ -5,5 +5,6 @@ mod devices;
 mod kept;
 mod machine;
 mod planted;
+mod proofs;
 mod random;
 mod tree;

@@ -24,7 +24,7 @@ const OF_BIND: [Bug; 8] = [
     ),
 ];
 
-const OF_TREE: [Bug; 9] = [
+const OF_TREE: [Bug; 11] = [
     (
         "children that are overwritten before all have read them",
         "      // Children are read before their place takes parents, and all parents are there before one is read.\n      __syncthreads();",
@@ -35,16 +35,18 @@ const OF_TREE: [Bug; 9] = [
         "      __syncthreads();\n      children = handed_on;",
         "      children = handed_on;",
     ),
-    ("a counter of whole blocks", "4 * uint64_t(last ? width : from + BLOCK)", "4 * uint64_t(from + BLOCK)"),
-    (
-        "a last block that is not marked",
-        "block, 4 * uint64_t(last ? width : from + BLOCK), last)",
-        "block, 4 * uint64_t(last ? width : from + BLOCK), false)",
-    ),
+    ("a counter of whole blocks", "(left < BLOCK ? left : BLOCK)", "BLOCK"),
+    ("a last block that is not marked", "words == row_words", "false"),
+    ("words that came before and are not counted", "4 * words", "4 * (words - absorbed)"),
+    ("states of another row", "states[word * rows + row];", "states[word * rows + (row ^ 1)];"),
     ("the counter of a node", "4 * 2 * DIGEST_WORDS, true", "64, true"),
     ("a leaf's personalisation for nodes", "0x65646f6e", "0x6661656c"),
     ("a rotation by one too many", "b = rotate(b ^ c, 7)", "b = rotate(b ^ c, 8)"),
-    ("a row's index of eight bits", "rows + item * width", "rows + (item & 255) * width"),
+    (
+        "a row's index of eight bits",
+        "columns[(from + word) * rows + row]",
+        "columns[(from + word) * rows + (row & 255)]",
+    ),
     (
         "groups after the first that take its place",
         "nodes + (level + group * parents + threadIdx.x)",
@@ -63,11 +65,11 @@ fn tree_agrees(machine: &Machine) -> bool {
     [(2048, 3), (8, 16), (8, 40)].into_iter().all(|(leaves, width)| tree::agrees(&kernels, leaves, width, &mut random))
 }
 
-fn all_are_found(bugs: &[Bug], agrees: fn(&Machine) -> bool) {
+fn all_are_found(source: &str, bugs: &[Bug], agrees: fn(&Machine) -> bool) {
     assert!(agrees(&Machine::new(Hardware::default())), "without a bug both agree");
     for (name, find, with) in bugs {
         let machine = Machine::new(Hardware::default());
-        machine.plant(find, with);
+        machine.plant(source, find, with);
         // A device that is lost is as good as a wrong result, and the kernels have to have compiled.
         let found = panic::catch_unwind(AssertUnwindSafe(|| agrees(&machine)));
         let found =
@@ -78,10 +80,10 @@ fn all_are_found(bugs: &[Bug], agrees: fn(&Machine) -> bool) {
 
 #[test]
 fn bugs_of_the_field_and_of_binding_are_found() {
-    all_are_found(&OF_BIND, bind_agrees);
+    all_are_found("bind.cu", &OF_BIND, bind_agrees);
 }
 
 #[test]
 fn bugs_of_hashes_and_trees_are_found() {
-    all_are_found(&OF_TREE, tree_agrees);
+    all_are_found("tree.cu", &OF_TREE, tree_agrees);
 }

@@ -25,5 +25,7 @@ pub use driver::discover_fake;
 pub use driver::{CudaVersion, Driver, DriverError, Gpu, discover};
 pub use extension::Extension;
 pub use kernels::Kernels;
+pub use sum::Places;
 pub use transform::Columns;
 pub use tree::{Leaves, Tree};
+pub use view::{Entries, Part, View};

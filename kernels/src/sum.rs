@@ -12,15 +12,18 @@ use crate::kernels::{Kernel, Kernels, THREADS};
 const LONG: usize = 32;
 
 /// Elements of a buffer, from one on and each so far behind the one before.
-pub(crate) struct Places<'a> {
-    pub(crate) elements: &'a mut Buffer<Extension>,
-    pub(crate) first: usize,
-    pub(crate) stride: usize,
+pub struct Places<'a> {
+    /// The buffer.
+    pub elements: &'a mut Buffer<Extension>,
+    /// The first place.
+    pub first: usize,
+    /// From a place to the next.
+    pub stride: usize,
 }
 
 impl Places<'_> {
     /// The first elements.
-    pub(crate) fn start_of(elements: &mut Buffer<Extension>) -> Places<'_> {
+    pub fn start_of(elements: &mut Buffer<Extension>) -> Places<'_> {
         Places { elements, first: 0, stride: 1 }
     }
 
@@ -32,12 +35,13 @@ impl Places<'_> {
 
 impl Kernels {
     /// Sum rows of `outputs` elements each.
-    pub(crate) fn sum_columns(
-        &self,
-        rows: &Buffer<Extension>,
-        outputs: usize,
-        sums: Places,
-    ) -> Result<(), DeviceError> {
+    ///
+    /// # Errors
+    /// [`DeviceError`].
+    ///
+    /// # Panics
+    /// If the last row is not complete, or a sum has no place.
+    pub fn sum_columns(&self, rows: &Buffer<Extension>, outputs: usize, sums: Places) -> Result<(), DeviceError> {
         let count = rows.len() / outputs;
         assert!(count * outputs == rows.len() && sums.hold(outputs), "rows are whole, and every sum has its place");
         let (kernel, items) = if count < LONG {

@@ -21,27 +21,35 @@ const INTEGERS_32: u32 = 2;
 const ONE_HOT: u32 = 3;
 
 /// Entries of a tensor in a device's memory.
-pub(crate) enum Entries {
+pub enum Entries {
     /// Signed integers of 16 bits.
     Narrow(Buffer<i16>),
     /// Signed integers of 32 bits.
     Wide(Buffer<i32>),
     /// Rows of `width` entries, all zero but a one in the column that is named.
-    OneHot { columns: Buffer<u32>, width: usize },
+    OneHot {
+        /// The column of each row.
+        columns: Buffer<u32>,
+        /// Columns of a row.
+        width: usize,
+    },
 }
 
 /// Bits of an index that move by `stride` each time they count one more. There is nothing from `size` on: zeros.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Part {
-    pub(crate) bits: usize,
-    pub(crate) size: usize,
-    pub(crate) stride: usize,
+pub struct Part {
+    /// How many.
+    pub bits: usize,
+    /// Number of entries, at most `2^bits`.
+    pub size: usize,
+    /// In entries.
+    pub stride: usize,
 }
 
 /// Entries that a kernel reads. It is queued while the buffer lives.
 #[derive(Clone, Copy)]
 #[repr(C)]
-pub(crate) struct View<'a> {
+pub struct View<'a> {
     entries: u64,
     start: u64,
     storage: u32,
@@ -66,7 +74,8 @@ unsafe impl DeviceRepr for View<'_> {}
 
 impl Part {
     /// All of `2^bits` indices.
-    pub(crate) fn whole(bits: usize, stride: usize) -> Self {
+    #[must_use]
+    pub fn whole(bits: usize, stride: usize) -> Self {
         Self { bits, size: 1 << bits, stride }
     }
 }
@@ -94,12 +103,7 @@ impl<'a> View<'a> {
     ///
     /// # Panics
     /// If an index leads beside the entries.
-    pub(crate) fn new(
-        device: &Device,
-        entries: &'a Entries,
-        start: usize,
-        parts: &[Part],
-    ) -> Result<Self, DeviceError> {
+    pub fn new(device: &Device, entries: &'a Entries, start: usize, parts: &[Part]) -> Result<Self, DeviceError> {
         let (address, len, storage, width) = match entries {
             Entries::Narrow(buffer) => (buffer.address(), buffer.of(device).len(), INTEGERS_16, 1),
             Entries::Wide(buffer) => (buffer.address(), buffer.of(device).len(), INTEGERS_32, 1),

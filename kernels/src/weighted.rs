@@ -16,7 +16,13 @@ const LEAST: usize = 6;
 
 impl Kernels {
     /// For each of `outputs` indices the sum over all further `summed` bits of weight times entry.
-    pub(crate) fn weighted_sums(
+    ///
+    /// # Errors
+    /// [`DeviceError`].
+    ///
+    /// # Panics
+    /// If an entry has no weight, or a sum no place.
+    pub fn weighted_sums(
         &self,
         view: &View,
         weights: &Buffer<Extension>,

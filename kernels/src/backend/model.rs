@@ -1,7 +1,6 @@
 //! A model's weights in a device's memory, under their commitment.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use obelysk_prover::{DeviceError, ProveError};
 use obelysk_statement::Statement;
@@ -46,7 +45,7 @@ impl Cuda {
     /// # Errors
     /// [`DeviceError`], also for weights in a file that cannot be read to its end; [`ProveError::Misfit`] for weights of another model,
     /// [`obelysk_statement::CompileError::Unsupported`] for a size that the code cannot hold.
-    pub fn model(&self, statement: &Statement, weights: &Arc<Weights>) -> Result<ResidentModel, ProveError> {
+    pub fn model(&self, statement: &Statement, weights: &Weights) -> Result<ResidentModel, ProveError> {
         if let Some(misfit) =
             misfit(statement, Role::Weight, |name| weights.get(name).map(obelysk_witness::Entries::len))
         {
@@ -54,7 +53,7 @@ impl Cuda {
         }
         let device = &self.kernels.device;
         let mut entries = BTreeMap::new();
-        for (name, own) in weights.iter() {
+        for (name, own) in weights {
             let on_device = match own.as_ref().load() {
                 Loaded::I16(values) => Entries::Narrow(device.upload(&values)?),
                 Loaded::I32(values) => Entries::Wide(device.upload(&values)?),

@@ -8,3 +8,4 @@ mod planted;
 mod proofs;
 mod random;
 mod tree;
+mod weighted;

@@ -4,7 +4,7 @@ use std::panic::{self, AssertUnwindSafe};
 
 use crate::machine::{Hardware, Machine};
 use crate::random::Random;
-use crate::{bind, tree};
+use crate::{bind, proofs, tree, weighted};
 
 /// What a bug is, what it replaces, and by what.
 type Bug = (&'static str, &'static str, &'static str);
@@ -54,6 +54,92 @@ const OF_TREE: [Bug; 11] = [
     ),
 ];
 
+const OF_EQ: [Bug; 4] = [
+    ("the other factor of a table", "high[item / low_count], low[place]", "high[place], low[place]"),
+    ("entries past the end of an axis", "place < low_size ?", "place < low_count ?"),
+    ("products beside their places", "    products[first + item * stride]", "    products[first + item]"),
+    (
+        "a table that is cut in place of summed",
+        "table[item] = add(table[item], table[half + item])",
+        "table[item] = table[item]",
+    ),
+];
+
+const OF_FRACTIONS: [Bug; 7] = [
+    ("a sum of numerators", "right.numerator, left.denominator", "right.numerator, right.denominator"),
+    (
+        "a difference of denominators",
+        "multiply(left.denominator, right.denominator)}",
+        "multiply(left.denominator, left.denominator)}",
+    ),
+    ("a round without lambda", "multiply(lambda, right.denominator)", "multiply(lambda, right.numerator)"),
+    ("weights of another node", "low[item % low_count]);", "low[(item + 1) % low_count]);"),
+    ("a leading coefficient without its weight", "multiply(weight, square)", "square"),
+    ("second children that are not bound", "item < 2 * half;", "item < half;"),
+    ("numerators that are not bound", "bind(low.numerator, high.numerator, challenge)", "low.numerator"),
+];
+
+const OF_LEAVES: [Bug; 6] = [
+    ("leaves beside their block", "nodes[first + item] = leaf", "nodes[item] = leaf"),
+    ("counts without their sign", "multiply(factor, read(view, item))", "read(view, item)"),
+    ("a mask of the first leaf", "{multiply(factor, read(view, item)), 0", "{multiply(factor, read(view, 0)), 0"),
+    ("columns that are added", "subtract(denominator, scale(factor, read", "add(denominator, scale(factor, read"),
+    ("integers that begin one later", "from + int64_t(item)", "from + int64_t(item) + 1"),
+    ("integers that stand still", "from + int64_t(item)", "from"),
+];
+
+const OF_OPENING: [Bug; 6] = [
+    ("a constant coefficient of differences", "multiply(low, other)", "multiply(low, low)"),
+    ("a leading coefficient of one side", "subtract(right[half + item], other)", "other"),
+    ("weights beside their tile", "target[first + item] = add(target[first + item]", "target[item] = add(target[item]"),
+    ("coordinates in another order", "item >> (variables - 1 - variable) & 1", "item >> variable & 1"),
+    ("rows of one factor", "scale(factors[row]", "scale(factors[0]"),
+    ("rows that replace the claims", "Extension sum = weights[item];", "Extension sum = {0, 0, 0, 0};"),
+];
+
+const OF_PROGRAM: [Bug; 4] = [
+    ("a line that is a constant", "return add(low, scale(subtract(high, low), point));", "return low;"),
+    (
+        "monomials without their coefficients",
+        "Extension product = monomial.coefficient;",
+        "Extension product = {1, 0, 0, 0};",
+    ),
+    ("a factor that is left out", "factor < monomial.count", "factor + 1 < monomial.count"),
+    ("sums without eq", "multiply(at(low[0], high[0], point), value)", "value"),
+];
+
+const OF_SUM: [Bug; 3] = [
+    ("sums of the first row", "row < count; row++", "row < 1; row++"),
+    ("sums of one thread", "own = add(own, rows[row * outputs + output])", "own = rows[row * outputs + output]"),
+    ("a group that is left out", "group < GROUP; group++", "group + 1 < GROUP; group++"),
+];
+
+const OF_TRANSFORM: [Bug; 7] = [
+    ("points in another order", "item >> bit & 1", "item >> (log_rows - 2 - bit) & 1"),
+    (
+        "points of another group",
+        "subtract(multiply(point.x, by.x), multiply(point.y, by.y))",
+        "add(multiply(point.x, by.x), multiply(point.y, by.y))",
+    ),
+    ("an image of x without its one", "subtract(add(square, square), 1)", "add(square, square)"),
+    ("a tile of another column", "read(view, (first << arity) + item)", "read(view, item)"),
+    ("messages that are not repeated", "if (row >= message)", "if (row > columns[item] + message)"),
+    ("one constant for all blocks", "constants[layers + block % layers]", "constants[layers]"),
+    ("rows at other positions", "positions[row]]", "positions[0]]"),
+];
+
+const OF_WEIGHTED: [Bug; 5] = [
+    ("entries of other weights", "weights[step]", "weights[step - start]"),
+    ("a chunk that begins at zero", "item / outputs << part", "0"),
+    (
+        "signs that are lost",
+        "of_integer(static_cast<const int16_t*>(view.entries)[place])",
+        "static_cast<const uint16_t*>(view.entries)[place]",
+    ),
+    ("entries past the end of an axis", "if (digit >= view.parts[part].size) return 0;", ""),
+    ("a one in the wrong column", "== place % view.width", "== place"),
+];
+
 fn bind_agrees(machine: &Machine) -> bool {
     let (kernels, mut random) = (machine.kernels(), Random::new(3));
     // Small ones several times: threads come in another order each time.
@@ -65,6 +151,11 @@ fn tree_agrees(machine: &Machine) -> bool {
     [(2048, 3), (8, 16), (8, 40)].into_iter().all(|(leaves, width)| tree::agrees(&kernels, leaves, width, &mut random))
 }
 
+fn weighted_sums_agree(machine: &Machine) -> bool {
+    let (kernels, mut random) = (machine.kernels(), Random::new(5));
+    weighted::SIZES.into_iter().all(|size| weighted::agrees(&kernels, size, &mut random))
+}
+
 fn all_are_found(source: &str, bugs: &[Bug], agrees: fn(&Machine) -> bool) {
     assert!(agrees(&Machine::new(Hardware::default())), "without a bug both agree");
     for (name, find, with) in bugs {
@@ -74,7 +165,7 @@ fn all_are_found(source: &str, bugs: &[Bug], agrees: fn(&Machine) -> bool) {
         let found = panic::catch_unwind(AssertUnwindSafe(|| agrees(&machine)));
         let found =
             found.map_or_else(|panic| panic.downcast_ref::<String>().unwrap().contains("Lost"), |agrees| !agrees);
-        assert!(found, "{name}: nobody noticed");
+        assert!(found, "{source}: {name}: nobody noticed");
     }
 }
 
@@ -86,4 +177,24 @@ fn bugs_of_the_field_and_of_binding_are_found() {
 #[test]
 fn bugs_of_hashes_and_trees_are_found() {
     all_are_found("tree.cu", &OF_TREE, tree_agrees);
+}
+
+#[test]
+fn bugs_of_sums_and_of_reading_tensors_are_found() {
+    all_are_found("sum.cu", &OF_SUM, weighted_sums_agree);
+    all_are_found("weighted.cu", &OF_WEIGHTED, weighted_sums_agree);
+}
+
+#[test]
+fn bugs_of_every_other_kernel_change_a_proof() {
+    for (source, bugs) in [
+        ("eq.cu", &OF_EQ[..]),
+        ("fractions.cu", &OF_FRACTIONS),
+        ("leaves.cu", &OF_LEAVES),
+        ("opening.cu", &OF_OPENING),
+        ("program.cu", &OF_PROGRAM),
+        ("transform.cu", &OF_TRANSFORM),
+    ] {
+        all_are_found(source, bugs, proofs::agrees_on_every_relation);
+    }
 }

@@ -4,8 +4,9 @@
 constexpr uint32_t DIGEST_WORDS = 7;
 
 // Hash the next `width` words of every row, which lie column after column; `absorbed` words have been before, of `row_words` in all. States
-// are word after word; the last words leave digests, row after row.
-extern "C" __global__ void __launch_bounds__(THREADS)
+// are word after word; the last words leave digests, row after row. Three blocks share a multiprocessor: left alone, the compiler takes
+// registers for two.
+extern "C" __global__ void __launch_bounds__(THREADS, 3)
     hash_columns(const uint32_t* columns, uint32_t width, uint64_t rows, uint64_t absorbed, uint64_t row_words, uint32_t* states,
                  uint32_t* digests) {
   for (uint64_t row = first_item(); row < rows; row += items_apart()) {

@@ -1,4 +1,4 @@
-//! What a developer does with this repository besides editing it: demo, test, mutants, fuzz, bench, image, model, cluster, generate, tidy.
+//! What a developer does with this repository besides editing it: demo, test, mutants, fuzz, bench, image, kernels, model, cluster, generate, tidy.
 
 mod bench;
 mod cluster;
@@ -6,10 +6,12 @@ mod demo;
 mod fuzz;
 mod generate;
 mod image;
+mod kernels;
 mod model;
 mod mutants;
 mod process;
 mod provisioner;
+mod python;
 mod test;
 mod tidy;
 mod tools;
@@ -40,6 +42,8 @@ enum Task {
     Bench(bench::Arguments),
     /// Build the image of operator and prover, without Docker.
     Image,
+    /// Compile the kernels with nvcc, fetched once, for every GPU that they are for: registers, and no spills.
+    Kernels,
     /// Bring a real model where no hub can be reached, and print its folder.
     Model(model::Arguments),
     /// Bring a single-node Kubernetes up or down.
@@ -65,6 +69,7 @@ fn main() -> anyhow::Result<()> {
         Task::Fuzz(arguments) => fuzz::run(&arguments),
         Task::Bench(arguments) => bench::run(&arguments),
         Task::Image => image::build().map(|image| println!("{} {}", image.tag, image.path.display())),
+        Task::Kernels => kernels::run(),
         Task::Model(arguments) => model::run(&arguments),
         Task::Cluster(arguments) => cluster::run(&arguments),
         Task::Tools => tools::ensure().map(|tools| println!("{}", tools.kubernetes.display())),

@@ -3,8 +3,8 @@
 use obelysk_kernels::{CudaVersion, Device, DriverError, Extension, Gpu, discover, discover_fake};
 use obelysk_prover::DeviceError;
 
-use crate::machine::{Hardware, Machine};
 use crate::random::{Random, to_device};
+use obelysk_fake_driver::{Hardware, Machine};
 
 const LAUNCH_FAILED: i32 = 719;
 

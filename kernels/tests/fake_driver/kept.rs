@@ -5,9 +5,9 @@ use std::fs;
 use obelysk_kernels::Kernels;
 use obelysk_prover::DeviceError;
 
-use crate::machine::{Hardware, Machine};
 use crate::random::Random;
 use crate::{bind, tree};
+use obelysk_fake_driver::{Hardware, Machine};
 
 fn refused(machine: &Machine, kept: &std::path::Path) -> String {
     match Kernels::load(machine.device(), kept) {

@@ -2,9 +2,9 @@
 
 use std::panic::{self, AssertUnwindSafe};
 
-use crate::machine::{Hardware, Machine};
 use crate::random::Random;
 use crate::{bind, proofs, tree, weighted};
+use obelysk_fake_driver::{Hardware, Machine};
 
 /// What a bug is, what it replaces, and by what.
 type Bug = (&'static str, &'static str, &'static str);

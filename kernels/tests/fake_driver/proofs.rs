@@ -7,7 +7,7 @@ use obelysk_tests::small::{HEADER, Small};
 use obelysk_tests::subject::{Subject, fixture};
 use obelysk_witness::{Assignment, fill_multiplicities};
 
-use crate::machine::{Hardware, Machine};
+use obelysk_fake_driver::{Hardware, Machine};
 
 /// Whether a device makes the processor's proof of values, true or not.
 fn agrees(kernels: Kernels, statement: &Statement, model: &CommittedModel, witness: &Assignment) -> bool {

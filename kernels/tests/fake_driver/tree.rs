@@ -4,8 +4,8 @@ use obelysk_kernels::{Columns, Kernels};
 use obelysk_statement::blake2s::BLOCK;
 use obelysk_statement::tree::Digest;
 
-use crate::machine::{Hardware, Machine};
 use crate::random::Random;
+use obelysk_fake_driver::{Hardware, Machine};
 
 fn on_the_processor(rows: &[u32], width: usize) -> Vec<Digest> {
     let mut nodes: Vec<Digest> = rows.chunks_exact(width).map(|row| Digest::of_row(row.iter().copied())).collect();

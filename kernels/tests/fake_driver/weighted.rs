@@ -4,8 +4,8 @@ use obelysk_kernels::{Entries, Kernels, Part, Places, View};
 use obelysk_statement::{Challenge, Value};
 use p3_field::PrimeCharacteristicRing;
 
-use crate::machine::{Hardware, Machine};
 use crate::random::{Random, to_device};
+use obelysk_fake_driver::{Hardware, Machine};
 
 /// Binary logarithms of the outputs and of the entries that each sums: one thread for a sum, some for it, and more than a block.
 pub const SIZES: [(usize, usize); 4] = [(2, 0), (3, 5), (1, 8), (1, 15)];

@@ -1,4 +1,5 @@
-//! A machine with fake devices. Tests take it in turn, since a process has one driver.
+//! A machine with fake devices, for tests: the driver and the compiler in this folder, built with a C++ compiler and loaded where real ones
+//! would be. A process has one driver, so tests take it in turn. No program of ours links this crate, and `obelysk` refuses its devices.
 
 use std::env;
 use std::ffi::CString;
@@ -10,7 +11,7 @@ use libloading::Library;
 use obelysk_kernels::{Device, Kernels, discover_fake};
 use tempfile::TempDir;
 
-const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fake-driver");
+const SOURCES: &str = env!("CARGO_MANIFEST_DIR");
 const FLAGS: [&str; 7] =
     ["-std=c++17", "-O1", "-Wall", "-Wno-unknown-pragmas", "-shared", "-fPIC", "-fvisibility=hidden"];
 
@@ -27,11 +28,15 @@ struct Libraries {
 
 /// What the machine has.
 pub struct Hardware {
+    /// Number of devices.
     pub devices: i32,
+    /// Bytes of each device's memory.
     pub memory: usize,
+    /// Multiprocessors of each device: blocks of a grid at most.
     pub multiprocessors: i32,
     /// What the driver answers first, 0 for success.
     pub init: i32,
+    /// CUDA's version, a thousand for each major one.
     pub cuda: i32,
 }
 
@@ -41,12 +46,18 @@ impl Default for Hardware {
     }
 }
 
+/// The machine, for one test at a time.
 pub struct Machine {
     libraries: &'static Libraries,
     _turn: MutexGuard<'static, ()>,
 }
 
 impl Machine {
+    /// The machine with some hardware, once no other test has it.
+    ///
+    /// # Panics
+    /// Without a C++ compiler.
+    #[must_use]
     pub fn new(hardware: Hardware) -> Self {
         static TURN: Mutex<()> = Mutex::new(());
         static LIBRARIES: OnceLock<Libraries> = OnceLock::new();
@@ -65,23 +76,38 @@ impl Machine {
     }
 
     /// Kernels on the first device, compiled anew.
+    ///
+    /// # Panics
+    /// If they do not compile.
+    #[must_use]
     pub fn kernels(&self) -> Kernels {
         let kept = tempfile::tempdir().unwrap();
         Kernels::load(self.device(), kept.path()).unwrap()
     }
 
+    /// The first device.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[must_use]
     pub fn device(&self) -> Device {
         Device::open(&discover_fake().unwrap().gpus[0]).unwrap()
     }
 
     /// Make every later call of the driver answer with an error.
+    ///
+    /// # Panics
+    /// Never: the driver has the function.
     #[allow(unsafe_code)]
     pub fn lose(&self, answer: i32) {
         // SAFETY: `fake_lose` in `driver.cpp` has this type.
         unsafe { self.libraries.driver.get::<Lose>(b"fake_lose").unwrap()(answer) }
     }
 
-    /// Compile a source with one change.
+    /// Compile a source with one change. Without a name, none is changed.
+    ///
+    /// # Panics
+    /// For texts that hold a zero byte.
     #[allow(unsafe_code)]
     pub fn plant(&self, source: &str, find: &str, with: &str) {
         let [source, find, with] = [source, find, with].map(|text| CString::new(text).unwrap());

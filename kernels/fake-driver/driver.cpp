@@ -48,6 +48,8 @@ static int devices = 1, multiprocessors = 4, init_answer = INIT_ANSWER, cuda_ver
 static size_t memory = size_t(1) << 30;
 static int lost = SUCCESS;
 static uint64_t launches = 0;
+// Most memory of one device that was taken at once.
+static size_t peak = 0;
 static std::map<uint64_t, Allocation> allocations;
 static thread_local int current = 0;
 
@@ -56,13 +58,18 @@ extern "C" __attribute__((visibility("default"))) void fake_configure(int count,
                                                                       int version) {
   std::lock_guard<std::mutex> held(lock);
   devices = count, memory = bytes, multiprocessors = processors, init_answer = answer, cuda_version = version;
-  lost = SUCCESS, launches = 0;
+  lost = SUCCESS, launches = 0, peak = 0;
 }
 
 // Every later call answers with this error.
 extern "C" __attribute__((visibility("default"))) void fake_lose(int answer) {
   std::lock_guard<std::mutex> held(lock);
   lost = answer;
+}
+
+extern "C" __attribute__((visibility("default"))) uint64_t fake_peak() {
+  std::lock_guard<std::mutex> held(lock);
+  return peak;
 }
 
 static size_t used(int device) {
@@ -132,6 +139,7 @@ API cuMemAllocAsync(uint64_t* address, size_t bytes, void*) {
   memset(start, RUBBISH, bytes + GUARD);
   *address = reinterpret_cast<uint64_t>(start);
   allocations[*address] = {bytes, current};
+  if (used(current) > peak) peak = used(current);
   return SUCCESS;
 }
 API cuMemFreeAsync(uint64_t address, void*) {

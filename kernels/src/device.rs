@@ -48,6 +48,17 @@ impl Device {
         Ok(Self { name: gpu.name.clone(), compute: gpu.compute, multiprocessors, context, stream })
     }
 
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Memory that nothing takes.
+    pub(crate) fn free_bytes(&self) -> Result<u64, DeviceError> {
+        self.context.mem_get_info().map(|(free, _)| free as u64).map_err(|error| self.lost(error))
+    }
+
     /// Copy values to the device.
     ///
     /// # Errors

@@ -18,7 +18,7 @@ mod tree;
 mod view;
 mod weighted;
 
-pub use backend::{Cuda, ResidentModel, Tensors};
+pub use backend::{Cuda, ResidentModel, Tensors, needed};
 pub use device::{Buffer, Device};
 #[doc(hidden)]
 pub use driver::discover_fake;

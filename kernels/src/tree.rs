@@ -11,7 +11,7 @@ use crate::transform::Columns;
 /// Levels that one launch climbs at most: those above the leaves that one block takes.
 const LEVELS_MAX: u32 = (2 * THREADS).ilog2();
 /// Words of the state of a hash.
-const STATE_WORDS: usize = 8;
+pub(crate) const STATE_WORDS: usize = 8;
 
 /// Unfinished hashes of all rows.
 pub struct Leaves {

@@ -14,6 +14,20 @@ const ITEMS: usize = 1 << 17;
 /// Binary logarithm of the entries that a thread sums at least.
 const LEAST: usize = 6;
 
+/// Binary logarithm of the entries that a thread sums.
+fn chunk(outputs: usize, summed: usize) -> usize {
+    (0..=summed)
+        .rev()
+        .find(|&part| part <= LEAST || outputs << (summed - part) >= ITEMS)
+        .expect("a chunk may be one entry")
+}
+
+/// Sums in part, of which there are none where a thread makes a whole sum.
+pub(crate) fn parts(outputs: usize, summed: usize) -> usize {
+    let part = chunk(outputs, summed);
+    if part == summed { 0 } else { outputs << (summed - part) }
+}
+
 impl Kernels {
     /// For each of `outputs` indices the sum over all further `summed` bits of weight times entry.
     ///
@@ -34,14 +48,11 @@ impl Kernels {
             weights.len() >= 1 << summed && sums.hold(outputs),
             "every entry has its weight, and every sum its place"
         );
-        let mut part = summed;
-        while part > LEAST && outputs << (summed - part) < ITEMS {
-            part -= 1;
-        }
+        let part = chunk(outputs, summed);
         if part == summed {
             return self.weighted_parts(view, weights, summed, part, outputs, sums);
         }
-        let mut parts = self.device.allocate(outputs << (summed - part))?;
+        let mut parts = self.device.allocate(parts(outputs, summed))?;
         self.weighted_parts(view, weights, summed, part, outputs, Places::start_of(&mut parts))?;
         self.sum_columns(&parts, outputs, sums)
     }

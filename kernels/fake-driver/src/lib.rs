@@ -16,6 +16,7 @@ const FLAGS: [&str; 7] =
     ["-std=c++17", "-O1", "-Wall", "-Wno-unknown-pragmas", "-shared", "-fPIC", "-fvisibility=hidden"];
 
 type Configure = unsafe extern "C" fn(i32, usize, i32, i32, i32);
+type Peak = unsafe extern "C" fn() -> u64;
 type Lose = unsafe extern "C" fn(i32);
 type TwoTexts = unsafe extern "C" fn(*const i8, *const i8);
 type ThreeTexts = unsafe extern "C" fn(*const i8, *const i8, *const i8);
@@ -102,6 +103,17 @@ impl Machine {
     pub fn lose(&self, answer: i32) {
         // SAFETY: `fake_lose` in `driver.cpp` has this type.
         unsafe { self.libraries.driver.get::<Lose>(b"fake_lose").unwrap()(answer) }
+    }
+
+    /// Most memory of a device that was taken at once, in bytes.
+    ///
+    /// # Panics
+    /// Never: the driver has the function.
+    #[must_use]
+    #[allow(unsafe_code)]
+    pub fn peak(&self) -> u64 {
+        // SAFETY: `fake_peak` in `driver.cpp` has this type.
+        unsafe { self.libraries.driver.get::<Peak>(b"fake_peak").unwrap()() }
     }
 
     /// Compile a source with one change. Without a name, none is changed.

@@ -3,6 +3,7 @@
 
 mod commitment;
 mod lookup;
+mod memory;
 mod model;
 mod opening;
 mod sumcheck;
@@ -21,6 +22,7 @@ use crate::kernels::Kernels;
 use crate::tree::Tree;
 use commitment::StackColumns;
 
+pub use memory::needed;
 pub use model::ResidentModel;
 pub use tensors::Tensors;
 

@@ -1,7 +1,7 @@
 //! Whole proofs, byte for byte those of the processor.
 
-use obelysk_kernels::{Cuda, Kernels};
-use obelysk_prover::{CommittedModel, Cpu, prove};
+use obelysk_kernels::{Cuda, Kernels, needed};
+use obelysk_prover::{CommittedModel, Cpu, DeviceError, prove};
 use obelysk_statement::Statement;
 use obelysk_tests::small::{HEADER, Small};
 use obelysk_tests::subject::{Subject, fixture};
@@ -24,12 +24,36 @@ pub fn agrees_on_every_relation(machine: &Machine) -> bool {
     agrees(machine.kernels(), &small.statement, &small.model, &small.witness)
 }
 
-fn assert_same_proof(name: &str, prompts: &[&[u32]], outputs: usize) {
+/// A fixture's answers to prompts, ready to be proven.
+fn answered(name: &str, prompts: &[&[u32]], outputs: usize) -> (Subject, Assignment) {
     let subject = Subject::new(&fixture(name), prompts, outputs);
     let mut witness = subject.witness.clone();
     fill_multiplicities(&subject.statement, &subject.model.weights, &mut witness).unwrap();
-    let machine = Machine::new(Hardware::default());
+    (subject, witness)
+}
+
+/// The same proof, on a device that has the memory that is said to be needed: not less than it takes, and not much more.
+fn assert_same_proof(name: &str, prompts: &[&[u32]], outputs: usize) {
+    let (subject, witness) = answered(name, prompts, outputs);
+    let needed = needed(&subject.statement, &subject.model.weights).unwrap();
+    let machine = Machine::new(Hardware { memory: needed as usize, ..Hardware::default() });
     assert!(agrees(machine.kernels(), &subject.statement, &subject.committed, &witness), "{name}: other bytes");
+    let taken = machine.peak();
+    assert!(taken * 100 >= needed * 95, "{name}: {taken} bytes were taken, {needed} said to be needed");
+}
+
+#[test]
+fn a_proof_that_does_not_fit_is_refused_before_anything_is_taken() {
+    let (subject, _) = answered("qwen3", &[&[5, 6]], 1);
+    let needed = needed(&subject.statement, &subject.model.weights).unwrap();
+    for missing in [0, 1] {
+        let free = needed - missing;
+        let machine = Machine::new(Hardware { memory: free as usize, ..Hardware::default() });
+        let answer = Cuda::new(machine.kernels()).require_memory(&subject.statement, &subject.model.weights);
+        let refused = DeviceError::OutOfMemory { device: "Obelysk fake device 0".into(), needed, free };
+        assert_eq!(answer, if missing == 0 { Ok(()) } else { Err(refused.into()) });
+        assert_eq!(machine.peak(), 0);
+    }
 }
 
 #[test]

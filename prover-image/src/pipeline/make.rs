@@ -76,7 +76,9 @@ impl Work<'_> {
         let start = Instant::now();
         let (statement, _) = statement(self.prepared, self.inferences)?;
         let compiling = start.elapsed();
-        let model = gpu.cuda.model(&statement, &self.prepared.model.weights)?;
+        let weights = &self.prepared.model.weights;
+        gpu.cuda.require_memory(&statement, weights)?;
+        let model = gpu.cuda.model(&statement, weights)?;
         let root = model.root();
         self.prepared.require_root(root)?;
         Ok(self.make(&gpu.cuda, (statement, compiling), (&model, root), gpu.name.clone())??)

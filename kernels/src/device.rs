@@ -140,6 +140,12 @@ impl Device {
     }
 
     pub(crate) fn load(&self, source: &Source, kept: &Path) -> Result<Arc<CudaModule>, DeviceError> {
+        // What is built in may be of another driver's time: then the compiler is asked.
+        let built_in =
+            source.built_in(self.compute).map(|code| self.context.load_module(Ptx::from_binary(code.to_vec())));
+        if let Some(Ok(module)) = built_in {
+            return Ok(module);
+        }
         let refused = |reason| DeviceError::NoKernelImage { device: self.name.clone(), reason };
         let code = source.machine_code(self.compute, kept).map_err(refused)?;
         self.context.load_module(Ptx::from_binary(code)).map_err(|error| match error.0 {

@@ -122,7 +122,7 @@ pub fn gave_up(error: &DeviceError) -> Failure {
     let (code, hint) = match error {
         DeviceError::NoKernelImage { .. } => (
             ExitCode::FallbackRefused,
-            "install CUDA's compiler for run time (libnvrtc) where the loader finds it, or leave out --gpu-only",
+            "build with `cargo xtask kernels` for this GPU or install CUDA's compiler for run time (libnvrtc), or leave out --gpu-only",
         ),
         DeviceError::OutOfMemory { .. } => (
             ExitCode::GpuOutOfMemory,

@@ -1,4 +1,4 @@
-//! Compile the kernels with CUDA's own compiler for every GPU that they are for: what nobody without one could see otherwise.
+//! Compile the kernels with CUDA's own compiler for every GPU that they are for: machine code that `obelysk-kernels` builds in.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,11 +24,47 @@ struct Usage {
     spilled: u32,
 }
 
+/// Machine code of the sources as they are. Where the compiler cannot be had, there is none, and programs look for one at run time.
+pub fn ensure() -> Result<()> {
+    if is_up_to_date()? {
+        return Ok(());
+    }
+    match compiler() {
+        Ok(nvcc) => compile_all(&nvcc),
+        Err(error) => {
+            println!("SKIPPED: no machine code of the kernels is built in: {error:#}");
+            Ok(())
+        }
+    }
+}
+
+/// Compile all sources anew.
 pub fn run() -> Result<()> {
-    let nvcc = compiler()?;
-    let folder = root().join("target/kernels");
-    fs::create_dir_all(&folder)?;
-    let mut sources: Vec<PathBuf> = fs::read_dir(root().join("kernels/native"))?
+    compile_all(&compiler()?)
+}
+
+/// Whether the copies beside the machine code are the sources.
+fn is_up_to_date() -> Result<bool> {
+    let copies = root().join("kernels/machine-code/native");
+    for entry in fs::read_dir(root().join("kernels/native"))? {
+        let path = entry?.path();
+        let copy = copies.join(path.file_name().context("a file")?);
+        if fs::read(copy).ok() != Some(fs::read(&path)?) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn compile_all(nvcc: &Path) -> Result<()> {
+    let native = root().join("kernels/native");
+    let folder = root().join("kernels/machine-code");
+    // Whoever sees the copies of the sources finds all that was made of them.
+    let copies = folder.join("native");
+    if copies.exists() {
+        fs::remove_dir_all(&copies)?;
+    }
+    let mut sources: Vec<PathBuf> = fs::read_dir(&native)?
         .map(|entry| Ok(entry?.path()))
         .filter(|path| path.as_ref().map_or(true, |path| path.extension().is_some_and(|extension| extension == "cu")))
         .collect::<Result<_>>()?;
@@ -40,7 +76,7 @@ pub fn run() -> Result<()> {
         let name = source.file_name().context("a file")?.to_string_lossy().into_owned();
         let mut registers: Vec<(String, Vec<u32>)> = Vec::new();
         for architecture in ARCHITECTURES {
-            for usage in compile(&nvcc, source, architecture, &folder)? {
+            for usage in compile(nvcc, source, architecture, &folder)? {
                 if usage.spilled > 0 || usage.registers > REGISTERS_MAX {
                     refused.push(format!(
                         "{} on sm_{architecture}: {} registers and {} bytes of spills; at most {REGISTERS_MAX} and none",
@@ -59,6 +95,11 @@ pub fn run() -> Result<()> {
         }
     }
     ensure!(refused.is_empty(), "{}", refused.join("\n"));
+    fs::create_dir(&copies)?;
+    for entry in fs::read_dir(&native)? {
+        let path = entry?.path();
+        fs::copy(&path, copies.join(path.file_name().context("a file")?))?;
+    }
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! What a developer does with this repository besides editing it: demo, test, mutants, fuzz, bench, image, kernels, model, cluster, generate, tidy.
+//! What a developer does with this repository besides editing it: demo, test, mutants, fuzz, bench, GPU check, image, kernels, model, cluster, generate, tidy.
 
 mod bench;
 mod cluster;
@@ -40,6 +40,8 @@ enum Task {
     Fuzz(fuzz::Arguments),
     /// Measure, and print one JSON line per figure.
     Bench(bench::Arguments),
+    /// On a machine with a GPU: the same proofs on it and on the processor, and how long each takes.
+    GpuCheck(bench::gpu::Arguments),
     /// Build the image of operator and prover, without Docker.
     Image,
     /// Compile the kernels with nvcc, fetched once, for every GPU that they are for: registers, and no spills.
@@ -68,6 +70,7 @@ fn main() -> anyhow::Result<()> {
         Task::Mutants(arguments) => mutants::run(&arguments),
         Task::Fuzz(arguments) => fuzz::run(&arguments),
         Task::Bench(arguments) => bench::run(&arguments),
+        Task::GpuCheck(arguments) => bench::gpu::run(&arguments),
         Task::Image => image::build().map(|image| println!("{} {}", image.tag, image.path.display())),
         Task::Kernels => kernels::run(),
         Task::Model(arguments) => model::run(&arguments),
@@ -80,7 +83,8 @@ fn main() -> anyhow::Result<()> {
     }
 }
 
-/// The root of the repository.
+/// The root of the repository: where this program was built, or where it was carried to.
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the root").to_owned()
+    let built = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the root");
+    if built.exists() { built.to_owned() } else { PathBuf::from(".") }
 }

@@ -12,8 +12,18 @@ use obelysk_kernels::{Device, Kernels, discover_fake};
 use tempfile::TempDir;
 
 const SOURCES: &str = env!("CARGO_MANIFEST_DIR");
-const FLAGS: [&str; 7] =
-    ["-std=c++17", "-O1", "-Wall", "-Wno-unknown-pragmas", "-shared", "-fPIC", "-fvisibility=hidden"];
+/// Undefined behaviour ends the process: what a kernel does by it on one compiler is not what it does on another.
+const FLAGS: [&str; 9] = [
+    "-std=c++17",
+    "-O1",
+    "-Wall",
+    "-Wno-unknown-pragmas",
+    "-fsanitize=undefined",
+    "-fsanitize-undefined-trap-on-error",
+    "-shared",
+    "-fPIC",
+    "-fvisibility=hidden",
+];
 
 type Configure = unsafe extern "C" fn(i32, usize, i32, i32, i32);
 type Peak = unsafe extern "C" fn() -> u64;

@@ -38,7 +38,9 @@ impl<'a> Tensors<'a> {
                     Some(Entries::OneHot { columns: device.upload(columns)?, width: *width })
                 }
                 TensorKind::Public(public) => {
-                    Some(Entries::Wide(device.upload(&public_entries(public, &statement.shape(id)))?))
+                    let shape = statement.shape(id);
+                    let entry = |own| i32::try_from(own).expect("public entries have 32 bits");
+                    Some(Entries::Wide(device.upload(&public.entries(&shape).map(entry).collect::<Vec<i32>>())?))
                 }
             });
         }
@@ -113,18 +115,4 @@ pub(super) fn tile_parts(shape: &[usize], tile: &Tile) -> (usize, Vec<Part>) {
     }
     parts.reverse();
     (start, parts)
-}
-
-fn public_entries(public: &PublicTensor, shape: &[usize]) -> Vec<i32> {
-    let mut index = vec![0; shape.len()];
-    (0..shape.iter().product::<usize>())
-        .map(|flat| {
-            let mut rest = flat;
-            for axis in (0..shape.len()).rev() {
-                index[axis] = rest % shape[axis];
-                rest /= shape[axis];
-            }
-            i32::try_from(public.value(&index)).expect("public entries have 32 bits")
-        })
-        .collect()
 }

@@ -16,19 +16,19 @@
 enum { SUCCESS = 0, COMPILATION = 6 };
 
 struct Program {
-  std::string source, log, image;
+  std::string name, source, log, image;
 };
 
-static std::string command, folder, sought, planted;
+static std::string command, folder, spoiled, sought, planted;
 
 // The compiler with its options, and a folder to work in.
 extern "C" __attribute__((visibility("default"))) void fake_compile_with(const char* with, const char* in) {
   command = with, folder = in;
 }
 
-// From now on sources have `with` where they have `find`, which must be there once; an empty `find` ends it.
-extern "C" __attribute__((visibility("default"))) void fake_plant(const char* find, const char* with) {
-  sought = find, planted = with;
+// From now on the source of this name has `with` where it has `find`, which must be there once; an empty name ends it.
+extern "C" __attribute__((visibility("default"))) void fake_plant(const char* name, const char* find, const char* with) {
+  spoiled = name, sought = find, planted = with;
 }
 
 static bool is_in_name(char letter) { return isalnum(static_cast<unsigned char>(letter)) || letter == '_'; }
@@ -52,17 +52,16 @@ static std::string read(const std::string& path) {
 }
 
 API nvrtcVersion(int* major, int* minor) { return *major = 99, *minor = 0, SUCCESS; }
-API nvrtcCreateProgram(Program** program, const char* source, const char*, int, const char* const*, const char* const*) {
-  return *program = new Program{source, "", ""}, SUCCESS;
+API nvrtcCreateProgram(Program** program, const char* source, const char* name, int, const char* const*, const char* const*) {
+  return *program = new Program{name, source, "", ""}, SUCCESS;
 }
 API nvrtcCompileProgram(Program* program, int, const char* const*) {
   std::string source = program->source;
-  if (!sought.empty()) {
+  if (program->name == spoiled) {
     const size_t at = source.find(sought);
-    if (at != std::string::npos) {
-      if (source.find(sought, at + 1) != std::string::npos) return program->log = "the planted place is there twice", COMPILATION;
-      source.replace(at, sought.size(), planted);
-    }
+    if (at == std::string::npos || source.find(sought, at + 1) != std::string::npos)
+      return program->log = "the place to plant is not there once", COMPILATION;
+    source.replace(at, sought.size(), planted);
   }
   for (const auto& name : kernels(source)) source += "FAKE_KERNEL(" + name + ")\n";
   static std::map<std::string, std::string> images;

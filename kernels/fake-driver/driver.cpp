@@ -48,6 +48,8 @@ static int devices = 1, multiprocessors = 4, init_answer = INIT_ANSWER, cuda_ver
 static size_t memory = size_t(1) << 30;
 static int lost = SUCCESS;
 static uint64_t launches = 0;
+// Most memory of one device that was taken at once.
+static size_t peak = 0;
 static std::map<uint64_t, Allocation> allocations;
 static thread_local int current = 0;
 
@@ -56,13 +58,18 @@ extern "C" __attribute__((visibility("default"))) void fake_configure(int count,
                                                                       int version) {
   std::lock_guard<std::mutex> held(lock);
   devices = count, memory = bytes, multiprocessors = processors, init_answer = answer, cuda_version = version;
-  lost = SUCCESS, launches = 0;
+  lost = SUCCESS, launches = 0, peak = 0;
 }
 
 // Every later call answers with this error.
 extern "C" __attribute__((visibility("default"))) void fake_lose(int answer) {
   std::lock_guard<std::mutex> held(lock);
   lost = answer;
+}
+
+extern "C" __attribute__((visibility("default"))) uint64_t fake_peak() {
+  std::lock_guard<std::mutex> held(lock);
+  return peak;
 }
 
 static size_t used(int device) {
@@ -132,6 +139,7 @@ API cuMemAllocAsync(uint64_t* address, size_t bytes, void*) {
   memset(start, RUBBISH, bytes + GUARD);
   *address = reinterpret_cast<uint64_t>(start);
   allocations[*address] = {bytes, current};
+  if (used(current) > peak) peak = used(current);
   return SUCCESS;
 }
 API cuMemFreeAsync(uint64_t address, void*) {
@@ -149,6 +157,17 @@ API cuMemcpyDtoHAsync_v2(void* to, uint64_t from, size_t bytes, void*) {
   std::lock_guard<std::mutex> held(lock);
   if (lost) return lost;
   return is_inside(from, bytes) ? memcpy(to, reinterpret_cast<void*>(from), bytes), SUCCESS : INVALID_VALUE;
+}
+API cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t bytes, void*) {
+  std::lock_guard<std::mutex> held(lock);
+  if (lost) return lost;
+  if (!is_inside(from, bytes) || !is_inside(to, bytes)) return INVALID_VALUE;
+  return memcpy(reinterpret_cast<void*>(to), reinterpret_cast<void*>(from), bytes), SUCCESS;
+}
+API cuMemsetD8Async(uint64_t to, unsigned char value, size_t bytes, void*) {
+  std::lock_guard<std::mutex> held(lock);
+  if (lost) return lost;
+  return is_inside(to, bytes) ? memset(reinterpret_cast<void*>(to), value, bytes), SUCCESS : INVALID_VALUE;
 }
 
 // Machine code is what the fake compiler makes: a mark, a length, and a shared library.

@@ -14,8 +14,10 @@
 
 #define __global__
 #define __device__
-#define __forceinline__ inline
-#define __launch_bounds__(threads)
+// Each source has its own copy of a function's shared memory.
+#define __forceinline__ static inline
+#define __grid_constant__
+#define __launch_bounds__(...)
 // Shared memory is a section of its own, so that a block starts with rubbish in all of it.
 #define __shared__ static __attribute__((section("shared_memory")))
 #define __syncthreads() shim::wait_for_block(__LINE__)

@@ -19,6 +19,11 @@ __device__ __forceinline__ uint32_t add(uint32_t left, uint32_t right) { return 
 
 __device__ __forceinline__ uint32_t subtract(uint32_t left, uint32_t right) { return reduce_once(left + (MODULUS - right)); }
 
+__device__ __forceinline__ uint32_t multiply(uint32_t left, uint32_t right) { return reduce(uint64_t(left) * right); }
+
+// A signed integer of at most 33 bits.
+__device__ __forceinline__ uint32_t of_integer(int64_t value) { return reduce(uint64_t(value + 4 * int64_t(MODULUS))); }
+
 struct alignas(16) Extension {
   uint32_t a, b, c, d;
 };
@@ -44,4 +49,8 @@ __device__ __forceinline__ Extension multiply(const Extension& left, const Exten
       reduce(product(left.a, right.c) + product(left.b, minus_d) + product(left.c, right.a) + product(left.d, minus_b)),
       reduce(product(left.a, right.d) + product(left.b, right.c) + product(left.c, right.b) + product(left.d, right.a)),
   };
+}
+
+__device__ __forceinline__ Extension scale(const Extension& element, uint32_t word) {
+  return {multiply(element.a, word), multiply(element.b, word), multiply(element.c, word), multiply(element.d, word)};
 }

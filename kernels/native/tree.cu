@@ -3,22 +3,35 @@
 
 constexpr uint32_t DIGEST_WORDS = 7;
 
-// The digest of every row of `width` words, one row after the other.
-extern "C" __global__ void __launch_bounds__(THREADS)
-    hash_rows(const uint32_t* rows, uint32_t width, uint64_t count, uint32_t* digests) {
-  for (uint64_t item = first_item(); item < count; item += items_apart()) {
-    const uint32_t* row = rows + item * width;
-    State state = initial(0x6c65626f, 0x6661656c);  // obelleaf
+// Hash the next `width` words of every row, which lie column after column; `absorbed` words have been before, of `row_words` in all. States
+// are word after word; the last words leave digests, row after row. Three blocks share a multiprocessor: left alone, the compiler takes
+// registers for two.
+extern "C" __global__ void __launch_bounds__(THREADS, 3)
+    hash_columns(const uint32_t* columns, uint32_t width, uint64_t rows, uint64_t absorbed, uint64_t row_words, uint32_t* states,
+                 uint32_t* digests) {
+  for (uint64_t row = first_item(); row < rows; row += items_apart()) {
+    State state;
+    if (absorbed == 0) {
+      state = initial(0x6c65626f, 0x6661656c);  // obelleaf
+    } else {
+#pragma unroll
+      for (uint32_t word = 0; word < 8; word++) state.words[word] = states[word * rows + row];
+    }
     for (uint32_t from = 0; from < width; from += BLOCK) {
       const uint32_t left = width - from;
-      const bool last = left <= BLOCK;
       uint32_t block[BLOCK];
 #pragma unroll
-      for (uint32_t word = 0; word < BLOCK; word++) block[word] = word < left ? row[from + word] : 0;
-      compress(state, block, 4 * uint64_t(last ? width : from + BLOCK), last);
+      for (uint32_t word = 0; word < BLOCK; word++) block[word] = word < left ? columns[(from + word) * rows + row] : 0;
+      const uint64_t words = absorbed + from + (left < BLOCK ? left : BLOCK);
+      compress(state, block, 4 * words, words == row_words);
     }
+    if (absorbed + width < row_words) {
 #pragma unroll
-    for (uint32_t word = 0; word < DIGEST_WORDS; word++) digests[item * DIGEST_WORDS + word] = state.words[word];
+      for (uint32_t word = 0; word < 8; word++) states[word * rows + row] = state.words[word];
+    } else {
+#pragma unroll
+      for (uint32_t word = 0; word < DIGEST_WORDS; word++) digests[row * DIGEST_WORDS + word] = state.words[word];
+    }
   }
 }
 
@@ -61,4 +74,11 @@ extern "C" __global__ void __launch_bounds__(THREADS)
       parents /= 2;
     }
   }
+}
+
+// Nodes of a tree by their places, one after the other.
+extern "C" __global__ void __launch_bounds__(THREADS)
+    pick_nodes(const uint32_t* nodes, const uint64_t* places, uint64_t count, uint32_t* picked) {
+  for (uint64_t item = first_item(); item < count * DIGEST_WORDS; item += items_apart())
+    picked[item] = nodes[places[item / DIGEST_WORDS] * DIGEST_WORDS + item % DIGEST_WORDS];
 }

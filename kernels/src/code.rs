@@ -1,4 +1,5 @@
-//! Machine code of the kernels: made of the sources below by CUDA's compiler for run time, once for every kind of GPU, and kept in files.
+//! Machine code of the kernels: built in where nvcc has made it of these sources, else made by CUDA's compiler for run time, once for every
+//! kind of GPU, and kept in files.
 
 use std::ffi::{CStr, CString};
 use std::fs;
@@ -17,15 +18,35 @@ pub(crate) struct Source {
 }
 
 pub(crate) const BIND: Source = Source { name: "bind.cu", text: include_str!("../native/bind.cu") };
+pub(crate) const EQ: Source = Source { name: "eq.cu", text: include_str!("../native/eq.cu") };
+pub(crate) const FRACTIONS: Source = Source { name: "fractions.cu", text: include_str!("../native/fractions.cu") };
+pub(crate) const LEAVES: Source = Source { name: "leaves.cu", text: include_str!("../native/leaves.cu") };
+pub(crate) const OPENING: Source = Source { name: "opening.cu", text: include_str!("../native/opening.cu") };
+pub(crate) const PROGRAM: Source = Source { name: "program.cu", text: include_str!("../native/program.cu") };
+pub(crate) const SUM: Source = Source { name: "sum.cu", text: include_str!("../native/sum.cu") };
+pub(crate) const TRANSFORM: Source = Source { name: "transform.cu", text: include_str!("../native/transform.cu") };
 pub(crate) const TREE: Source = Source { name: "tree.cu", text: include_str!("../native/tree.cu") };
+pub(crate) const WEIGHTED: Source = Source { name: "weighted.cu", text: include_str!("../native/weighted.cu") };
 
-const HEADERS: [(&str, &str); 3] = [
+const HEADERS: [(&str, &str); 6] = [
     ("blake2s.cuh", include_str!("../native/blake2s.cuh")),
     ("field.cuh", include_str!("../native/field.cuh")),
+    ("fraction.cuh", include_str!("../native/fraction.cuh")),
     ("grid.cuh", include_str!("../native/grid.cuh")),
+    ("sum.cuh", include_str!("../native/sum.cuh")),
+    ("view.cuh", include_str!("../native/view.cuh")),
 ];
 
+/// Machine code that is built in: the source's name, the architecture as ten times its major version and the minor one, and the code.
+const BUILT_IN: &[(&str, u32, &[u8])] = include!(concat!(env!("OUT_DIR"), "/built_in.rs"));
+
 impl Source {
+    /// Machine code that is built in for a compute capability: that of the same major version and the nearest minor one that is not newer.
+    pub(crate) fn built_in(&self, compute: (u32, u32)) -> Option<&'static [u8]> {
+        let known = BUILT_IN.iter().filter(|(name, ..)| *name == self.name);
+        nearest(known.map(|&(_, architecture, code)| (architecture, code)), compute)
+    }
+
     /// Machine code for a compute capability, from `kept` or from the compiler; otherwise why there is none.
     pub(crate) fn machine_code(&self, compute: (u32, u32), kept: &Path) -> Result<Vec<u8>, String> {
         let architecture = format!("sm_{}{}", compute.0, compute.1);
@@ -70,6 +91,11 @@ impl Source {
         unsafe { sys::nvrtcGetCUBIN(program.0, code.as_mut_ptr().cast()) }.result().map_err(failed)?;
         Ok(code)
     }
+}
+
+fn nearest<T>(known: impl Iterator<Item = (u32, T)>, (major, minor): (u32, u32)) -> Option<T> {
+    let runs = known.filter(|(architecture, _)| architecture / 10 == major && architecture % 10 <= minor);
+    runs.max_by_key(|(architecture, _)| *architecture).map(|(_, code)| code)
 }
 
 /// A program of the compiler, destroyed when it goes.
@@ -137,8 +163,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn code_runs_on_gpus_of_its_major_version_that_are_not_older() {
+        let nearest = |compute| super::nearest([80, 89, 90, 100, 103].into_iter().map(|own| (own, own)), compute);
+        let found = [(8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (10, 3), (12, 0), (7, 5)].map(nearest);
+        assert_eq!(found, [Some(80), Some(80), Some(89), Some(90), Some(100), Some(103), None, None]);
+    }
+
+    #[test]
     fn every_header_is_in_a_source_once() {
-        for source in [BIND, TREE] {
+        for source in [BIND, EQ, FRACTIONS, LEAVES, OPENING, PROGRAM, SUM, TRANSFORM, TREE, WEIGHTED] {
             let whole = source.whole();
             assert_eq!(whole.matches("constexpr uint32_t THREADS").count(), 1, "{}", source.name);
             assert!(!whole.contains("#include \""), "{}", source.name);

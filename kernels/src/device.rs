@@ -1,29 +1,28 @@
-//! An open device: its memory, and the launch of a kernel.
+//! An open device and its memory.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use cudarc::driver::sys::{CUdevice_attribute as Attribute, CUresult};
 use cudarc::driver::{
-    CudaContext, CudaFunction, CudaSlice, CudaStream, DeviceRepr, DriverError, LaunchArgs, LaunchConfig,
+    CudaContext, CudaModule, CudaSlice, CudaStream, DevicePtr, DeviceRepr, DriverError, ValidAsZeroBits,
 };
 use cudarc::nvrtc::Ptx;
 use obelysk_prover::DeviceError;
+use obelysk_statement::Challenge;
 
-use crate::code::{BIND, Source, TREE};
+use crate::code::Source;
 use crate::driver::Gpu;
-
-/// Threads of every block: `THREADS` in `native/grid.cuh`.
-pub(crate) const THREADS: u32 = 256;
+use crate::extension::Extension;
 
 /// An open device.
 pub struct Device {
     name: String,
     compute: (u32, u32),
-    multiprocessors: u32,
+    pub(crate) multiprocessors: u32,
     context: Arc<CudaContext>,
     /// All work is in one queue, so every launch sees what was queued before it.
-    stream: Arc<CudaStream>,
+    pub(crate) stream: Arc<CudaStream>,
 }
 
 /// Values in a device's memory, at least one.
@@ -47,6 +46,17 @@ impl Device {
         // SAFETY: events order what lies in several queues, and there is one.
         unsafe { context.disable_event_tracking() };
         Ok(Self { name: gpu.name.clone(), compute: gpu.compute, multiprocessors, context, stream })
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Memory that nothing takes.
+    pub(crate) fn free_bytes(&self) -> Result<u64, DeviceError> {
+        self.context.mem_get_info().map(|(free, _)| free as u64).map_err(|error| self.lost(error))
     }
 
     /// Copy values to the device.
@@ -73,6 +83,14 @@ impl Device {
         Ok(values)
     }
 
+    /// Copy one value from the device.
+    pub(crate) fn download_one<T: DeviceRepr>(&self, buffer: &Buffer<T>, place: usize) -> Result<T, DeviceError> {
+        let view = buffer.slice.slice(place..=place);
+        let values = self.stream.clone_dtoh(&view).map_err(|error| self.lost(error))?;
+        self.stream.synchronize().map_err(|error| self.lost(error))?;
+        Ok(values.into_iter().next().expect("one value"))
+    }
+
     /// Memory that nothing has been written to.
     #[allow(unsafe_code)]
     pub(crate) fn allocate<T: DeviceRepr>(&self, len: usize) -> Result<Buffer<T>, DeviceError> {
@@ -88,20 +106,54 @@ impl Device {
         Ok(Buffer { slice, len })
     }
 
-    fn lost(&self, error: DriverError) -> DeviceError {
+    /// Memory full of zeros.
+    pub(crate) fn zeros<T: DeviceRepr + ValidAsZeroBits>(&self, len: usize) -> Result<Buffer<T>, DeviceError> {
+        let mut buffer = self.allocate(len)?;
+        self.stream.memset_zeros(&mut buffer.slice).map_err(|error| self.lost(error))?;
+        Ok(buffer)
+    }
+
+    /// The same values once more.
+    pub(crate) fn copy<T: DeviceRepr>(&self, buffer: &Buffer<T>) -> Result<Buffer<T>, DeviceError> {
+        let mut copy = self.allocate(buffer.len)?;
+        let view = buffer.slice.slice(..buffer.len);
+        self.stream.memcpy_dtod(&view, &mut copy.slice).map_err(|error| self.lost(error))?;
+        Ok(copy)
+    }
+
+    /// Copy elements from the device, of which every word has to be one of the field.
+    ///
+    /// # Errors
+    /// [`DeviceError::Lost`].
+    pub fn challenges(&self, buffer: &Buffer<Extension>) -> Result<Vec<Challenge>, DeviceError> {
+        let elements = self.download(buffer)?.into_iter().map(Extension::element);
+        elements.collect::<Option<_>>().ok_or_else(|| self.wrong("words that are not of the field"))
+    }
+
+    /// What it answered cannot be right.
+    pub(crate) fn wrong(&self, answer: &str) -> DeviceError {
+        DeviceError::Lost { device: self.name.clone(), reason: format!("it answered with {answer}") }
+    }
+
+    pub(crate) fn lost(&self, error: DriverError) -> DeviceError {
         lost(&self.name, error)
     }
 
-    fn load(&self, source: &Source, kept: &Path) -> Result<Loaded<'_>, DeviceError> {
+    pub(crate) fn load(&self, source: &Source, kept: &Path) -> Result<Arc<CudaModule>, DeviceError> {
+        // What is built in may be of another driver's time: then the compiler is asked.
+        let built_in =
+            source.built_in(self.compute).map(|code| self.context.load_module(Ptx::from_binary(code.to_vec())));
+        if let Some(Ok(module)) = built_in {
+            return Ok(module);
+        }
         let refused = |reason| DeviceError::NoKernelImage { device: self.name.clone(), reason };
         let code = source.machine_code(self.compute, kept).map_err(refused)?;
-        let module = self.context.load_module(Ptx::from_binary(code)).map_err(|error| match error.0 {
+        self.context.load_module(Ptx::from_binary(code)).map_err(|error| match error.0 {
             CUresult::CUDA_ERROR_INVALID_IMAGE | CUresult::CUDA_ERROR_NO_BINARY_FOR_GPU => {
                 refused(format!("the driver refuses {}: {:?}", source.name, error.0))
             }
             _ => self.lost(error),
-        })?;
-        Ok(Loaded { device: self, module })
+        })
     }
 }
 
@@ -113,93 +165,28 @@ impl<T> Buffer<T> {
         self.len
     }
 
+    /// Where the values lie, for a kernel that is queued while this buffer lives.
+    pub(crate) fn address(&self) -> u64 {
+        // The queue is the one that allocated, so nothing has to be waited for.
+        self.slice.device_ptr(self.slice.stream()).0
+    }
+
+    /// What kernels of this device are given.
+    pub(crate) fn of(&self, device: &Device) -> &CudaSlice<T> {
+        assert!(Arc::ptr_eq(self.slice.context(), &device.context), "a kernel reads its own device's memory");
+        &self.slice
+    }
+
+    /// What kernels of this device are given to write.
+    pub(crate) fn of_mut(&mut self, device: &Device) -> &mut CudaSlice<T> {
+        assert!(Arc::ptr_eq(self.slice.context(), &device.context), "a kernel writes its own device's memory");
+        &mut self.slice
+    }
+
     /// Forget all values but the first `len`.
     pub(crate) fn truncate(&mut self, len: usize) {
         assert!(0 < len && len <= self.len, "a buffer holds something, and gains nothing");
         self.len = len;
-    }
-}
-
-struct Loaded<'a> {
-    device: &'a Device,
-    module: Arc<cudarc::driver::CudaModule>,
-}
-
-impl Loaded<'_> {
-    fn kernel(&self, name: &str) -> Result<Kernel, DeviceError> {
-        let lost = |error| self.device.lost(error);
-        let function = self.module.load_function(name).map_err(lost)?;
-        let resident = function.occupancy_max_active_blocks_per_multiprocessor(THREADS, 0, None).map_err(lost)?;
-        Ok(Kernel { function, blocks_max: u64::from(resident.max(1)) * u64::from(self.device.multiprocessors) })
-    }
-}
-
-/// A kernel of a device.
-pub(crate) struct Kernel {
-    pub(crate) function: CudaFunction,
-    /// As many blocks as run at once: more would wait for them, and loops make up for fewer.
-    blocks_max: u64,
-}
-
-/// A device with its kernels. Each has one method here that says what it may be given, in the file of its source's name.
-pub struct Kernels {
-    pub(crate) device: Device,
-    pub(crate) bind_variable: Kernel,
-    pub(crate) hash_rows: Kernel,
-    pub(crate) hash_levels: Kernel,
-}
-
-impl Kernels {
-    /// Load the kernels, from the folder `kept` where they are there.
-    ///
-    /// # Errors
-    /// [`DeviceError`].
-    pub fn load(device: Device, kept: &Path) -> Result<Self, DeviceError> {
-        let (bind, tree) = (device.load(&BIND, kept)?, device.load(&TREE, kept)?);
-        let bind_variable = bind.kernel("bind_variable")?;
-        let (hash_rows, hash_levels) = (tree.kernel("hash_rows")?, tree.kernel("hash_levels")?);
-        Ok(Self { device, bind_variable, hash_rows, hash_levels })
-    }
-
-    /// The device.
-    #[must_use]
-    pub fn device(&self) -> &Device {
-        &self.device
-    }
-
-    /// What a kernel of this device is given.
-    pub(crate) fn given<'a, T>(&self, buffer: &'a Buffer<T>) -> &'a CudaSlice<T> {
-        assert!(Arc::ptr_eq(buffer.slice.context(), &self.device.context), "a kernel reads its own device's memory");
-        &buffer.slice
-    }
-
-    /// What a kernel of this device is given to write.
-    pub(crate) fn given_mut<'a, T>(&self, buffer: &'a mut Buffer<T>) -> &'a mut CudaSlice<T> {
-        assert!(Arc::ptr_eq(buffer.slice.context(), &self.device.context), "a kernel writes its own device's memory");
-        &mut buffer.slice
-    }
-
-    /// Begin a launch.
-    pub(crate) fn launch<'a>(&'a self, kernel: &'a Kernel) -> LaunchArgs<'a> {
-        self.device.stream.launch_builder(&kernel.function)
-    }
-
-    /// Launch a kernel with its arguments on enough blocks for `blocks` of them to be useful.
-    ///
-    /// # Safety
-    /// The arguments are those of the kernel, in number, order and type, and it stays inside of them.
-    #[allow(unsafe_code)]
-    pub(crate) unsafe fn queue(
-        &self,
-        kernel: &Kernel,
-        blocks: u64,
-        arguments: &mut LaunchArgs,
-    ) -> Result<(), DeviceError> {
-        let blocks = blocks.min(kernel.blocks_max);
-        let blocks = u32::try_from(blocks).expect("a device runs fewer blocks at once");
-        let config = LaunchConfig { grid_dim: (blocks, 1, 1), block_dim: (THREADS, 1, 1), shared_mem_bytes: 0 };
-        // SAFETY: the caller's.
-        unsafe { arguments.launch(config) }.map(drop).map_err(|error| self.device.lost(error))
     }
 }
 

@@ -1,16 +1,31 @@
 //! What an NVIDIA GPU does for a proof: finding it, and CUDA kernels with one typed launch each. Nothing is linked: driver and compiler
 //! are looked for when they are asked for.
 
+mod backend;
 mod bind;
 mod code;
 mod device;
 mod driver;
+mod eq;
 mod extension;
+mod fractions;
+mod kernels;
+mod opening;
+mod program;
+mod sum;
+mod transform;
 mod tree;
+mod view;
+mod weighted;
 
-pub use device::{Buffer, Device, Kernels};
+pub use backend::{Cuda, ResidentModel, Tensors, needed};
+pub use device::{Buffer, Device};
 #[doc(hidden)]
 pub use driver::discover_fake;
 pub use driver::{CudaVersion, Driver, DriverError, Gpu, discover};
 pub use extension::Extension;
-pub use tree::Tree;
+pub use kernels::Kernels;
+pub use sum::Places;
+pub use transform::Columns;
+pub use tree::{Leaves, Tree};
+pub use view::{Entries, Part, View};

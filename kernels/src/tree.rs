@@ -2,17 +2,31 @@
 
 use cudarc::driver::PushKernelArg;
 use obelysk_prover::DeviceError;
-use obelysk_statement::tree::{DIGEST_WORDS, Digest};
+use obelysk_statement::tree::{DIGEST_WORDS, Digest, siblings};
 
-use crate::device::{Buffer, Device, Kernels, THREADS};
+use crate::device::{Buffer, Device};
+use crate::kernels::{Kernels, THREADS};
+use crate::transform::Columns;
 
 /// Levels that one launch climbs at most: those above the leaves that one block takes.
 const LEVELS_MAX: u32 = (2 * THREADS).ilog2();
+/// Words of the state of a hash.
+pub(crate) const STATE_WORDS: usize = 8;
+
+/// Unfinished hashes of all rows.
+pub struct Leaves {
+    states: Buffer<u32>,
+    nodes: Buffer<u32>,
+    log_rows: usize,
+    row_words: usize,
+    absorbed: usize,
+}
 
 /// A tree in a device's memory.
 pub struct Tree {
     /// The levels one after the other, from the leaves to the root.
     nodes: Buffer<u32>,
+    log_rows: usize,
 }
 
 impl Tree {
@@ -21,27 +35,63 @@ impl Tree {
     /// # Errors
     /// [`DeviceError::Lost`].
     pub fn digests(&self, device: &Device) -> Result<Vec<Digest>, DeviceError> {
-        let words = device.download(&self.nodes)?;
-        let digest = |node: &[u32]| Digest(std::array::from_fn(|word| node[word]));
-        Ok(words.chunks_exact(DIGEST_WORDS).map(digest).collect())
+        Ok(digests(&device.download(&self.nodes)?))
     }
 }
 
+fn digests(words: &[u32]) -> Vec<Digest> {
+    words.chunks_exact(DIGEST_WORDS).map(|node| Digest(std::array::from_fn(|word| node[word]))).collect()
+}
+
 impl Kernels {
-    /// The tree over rows of `width` words that lie one after the other.
+    /// Rows of `row_words` words, none of which has arrived.
+    ///
+    /// # Errors
+    /// [`DeviceError`].
+    pub fn leaves(&self, log_rows: usize, row_words: usize) -> Result<Leaves, DeviceError> {
+        let rows = 1usize << log_rows;
+        let states = self.device.allocate(rows * STATE_WORDS)?;
+        let nodes = self.device.allocate((2 * rows - 1) * DIGEST_WORDS)?;
+        Ok(Leaves { states, nodes, log_rows, row_words, absorbed: 0 })
+    }
+
+    /// Hash the next words of every row, a multiple of a block unless they end the rows.
     ///
     /// # Errors
     /// [`DeviceError`].
     ///
     /// # Panics
-    /// If the number of rows is not a power of two.
-    pub fn tree(&self, rows: &Buffer<u32>, width: usize) -> Result<Tree, DeviceError> {
-        assert!(width > 0 && rows.len().is_multiple_of(width), "rows have words, all the same number");
-        let leaves = rows.len() / width;
-        assert!(leaves.is_power_of_two(), "a tree has a power of two of leaves");
-        let mut nodes = self.device.allocate((2 * leaves - 1) * DIGEST_WORDS)?;
-        self.hash_rows(rows, width, &mut nodes)?;
-        let (mut first, mut count) = (0, leaves);
+    /// For more words than the rows have.
+    pub fn absorb(&self, leaves: &mut Leaves, columns: &Columns) -> Result<(), DeviceError> {
+        let width = columns.width();
+        let fits = columns.log_rows == leaves.log_rows && leaves.absorbed + width <= leaves.row_words;
+        assert!(fits, "columns are as long as there are rows, and no more than their words");
+        let words = u32::try_from(width).expect("a row has fewer words");
+        let (rows, absorbed, row_words) = (1u64 << leaves.log_rows, leaves.absorbed as u64, leaves.row_words as u64);
+        let mut arguments = self.launch(&self.hash_columns);
+        arguments.arg(self.given(&columns.words)).arg(&words).arg(&rows).arg(&absorbed).arg(&row_words);
+        arguments.arg(self.given_mut(&mut leaves.states)).arg(self.given_mut(&mut leaves.nodes));
+        // SAFETY: `hash_columns(const uint32_t*, uint32_t, uint64_t, uint64_t, uint64_t, uint32_t*, uint32_t*)` reads `width` columns and
+        // touches the state or the digest of every row.
+        #[allow(unsafe_code)]
+        unsafe {
+            self.queue(&self.hash_columns, 1 << leaves.log_rows, &mut arguments)?;
+        }
+        leaves.absorbed += width;
+        Ok(())
+    }
+
+    /// The tree over finished rows.
+    ///
+    /// # Errors
+    /// [`DeviceError`].
+    ///
+    /// # Panics
+    /// If words are missing.
+    pub fn tree(&self, leaves: Leaves) -> Result<Tree, DeviceError> {
+        let Leaves { mut nodes, log_rows, row_words, absorbed, .. } = leaves;
+        assert_eq!(absorbed, row_words, "the rows are complete");
+        let (mut first, mut count) = (0, 1usize << log_rows);
         while count > 1 {
             let levels = LEVELS_MAX.min(count.ilog2());
             self.hash_levels(&mut nodes, first, count, levels)?;
@@ -50,22 +100,39 @@ impl Kernels {
                 count /= 2;
             }
         }
-        Ok(Tree { nodes })
+        Ok(Tree { nodes, log_rows })
     }
 
-    /// The digests of rows.
-    fn hash_rows(&self, rows: &Buffer<u32>, width: usize, digests: &mut Buffer<u32>) -> Result<(), DeviceError> {
-        let count = rows.len() / width;
-        assert!(count * DIGEST_WORDS <= digests.len(), "every digest has its place");
-        let words = u32::try_from(width).expect("a row has fewer words");
-        let rows_count = count as u64;
-        let mut arguments = self.launch(&self.hash_rows);
-        arguments.arg(self.given(rows)).arg(&words).arg(&rows_count).arg(self.given_mut(digests));
-        // SAFETY: `hash_rows(const uint32_t*, uint32_t, uint64_t, uint32_t*)` reads `width` words of each row and writes its digest.
+    /// The root of a tree.
+    pub(crate) fn root(&self, tree: &Tree) -> Result<Digest, DeviceError> {
+        let last = (2usize << tree.log_rows) - 2;
+        Ok(self.nodes(tree, &[last as u64])?[0])
+    }
+
+    /// The siblings of a multi-proof of the rows at sorted, distinct positions.
+    pub(crate) fn siblings(&self, tree: &Tree, positions: &[usize]) -> Result<Vec<Digest>, DeviceError> {
+        let whole = 2usize << tree.log_rows;
+        let place = |level: usize, index: usize| (whole - (whole >> level) + index) as u64;
+        let places = siblings(positions, tree.log_rows).into_iter().map(|own| place(own.level, own.index));
+        self.nodes(tree, &places.collect::<Vec<u64>>())
+    }
+
+    /// Nodes by their places, which lie in the tree.
+    fn nodes(&self, tree: &Tree, places: &[u64]) -> Result<Vec<Digest>, DeviceError> {
+        if places.is_empty() {
+            return Ok(Vec::new());
+        }
+        let words = places.len() * DIGEST_WORDS;
+        let (places, mut picked) = (self.device.upload(places)?, self.device.allocate(words)?);
+        let count = places.len() as u64;
+        let mut arguments = self.launch(&self.pick_nodes);
+        arguments.arg(self.given(&tree.nodes)).arg(self.given(&places)).arg(&count).arg(self.given_mut(&mut picked));
+        // SAFETY: `pick_nodes(const uint32_t*, const uint64_t*, uint64_t, uint32_t*)` copies `count` nodes of the tree.
         #[allow(unsafe_code)]
         unsafe {
-            self.queue(&self.hash_rows, rows_count.div_ceil(u64::from(THREADS)), &mut arguments)
+            self.queue(&self.pick_nodes, words, &mut arguments)?;
         }
+        Ok(digests(&self.device.download(&picked)?))
     }
 
     /// `levels` levels above the `count` nodes from `first` on.
@@ -73,13 +140,14 @@ impl Kernels {
         assert!(count.is_power_of_two() && levels <= LEVELS_MAX.min(count.ilog2()), "a block has the children of all");
         let above = 2 * count - (count >> levels);
         assert!((first + above) * DIGEST_WORDS <= nodes.len(), "every node has its place");
+        let items = count / 2;
         let (first, count) = (first as u64, count as u64);
         let mut arguments = self.launch(&self.hash_levels);
         arguments.arg(self.given_mut(nodes)).arg(&first).arg(&count).arg(&levels);
         // SAFETY: `hash_levels(uint32_t*, uint64_t, uint64_t, uint32_t)` reads `count` nodes and writes those above, which there are.
         #[allow(unsafe_code)]
         unsafe {
-            self.queue(&self.hash_levels, count.div_ceil(u64::from(2 * THREADS)), &mut arguments)
+            self.queue(&self.hash_levels, items, &mut arguments)
         }
     }
 }

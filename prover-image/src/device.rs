@@ -1,8 +1,15 @@
 //! Which device works: what the machine has, what the user allows, and what this program can use.
 
-use obelysk_kernels::{Driver, DriverError};
+use std::fmt::{self, Display, Formatter};
+
+use obelysk_kernels::{Cuda, Driver, DriverError, Gpu, Kernels};
+use obelysk_prover::DeviceError;
 
 use crate::failure::{ExitCode, Failure};
+use crate::home::Home;
+
+/// Where machine code of kernels is kept, in the home.
+const KERNELS_FOLDER: &str = "kernels";
 
 /// Which device the user allows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -12,30 +19,121 @@ pub enum Request {
     Any,
     /// The CPU.
     Cpu,
-    /// A GPU must be there; the CPU may step in for what the GPU cannot do.
+    /// A GPU, and the CPU for what it cannot do, which is said aloud.
     Gpu,
     /// A GPU, and the CPU may not step in.
     GpuOnly,
 }
 
-/// Decide on the device; `discover` is asked for GPUs unless the user wants none. Proving on a GPU is not part of this program yet, so the
-/// answer is the CPU or a failure.
+/// The device of a run.
+pub struct Device {
+    gpu: Option<OpenGpu>,
+    /// What works, and why.
+    said: String,
+}
+
+/// A GPU with its kernels.
+pub struct OpenGpu {
+    /// The prover's device.
+    pub cuda: Cuda,
+    /// Its name and identity.
+    pub name: String,
+    /// Whether the CPU may do what the GPU cannot.
+    pub cpu_may_step_in: bool,
+}
+
+impl Device {
+    /// The CPU, and why.
+    pub fn cpu(why: impl Display) -> Self {
+        Self { gpu: None, said: format!("CPU: {why}") }
+    }
+
+    /// A GPU.
+    #[must_use]
+    pub fn gpu(gpu: OpenGpu) -> Self {
+        Self { said: gpu.name.clone(), gpu: Some(gpu) }
+    }
+
+    /// The GPU, if it is one.
+    #[must_use]
+    pub fn as_gpu(&self) -> Option<&OpenGpu> {
+        self.gpu.as_ref()
+    }
+}
+
+impl Display for Device {
+    fn fmt(&self, formatter: &mut Formatter) -> fmt::Result {
+        formatter.write_str(&self.said)
+    }
+}
+
+/// Decide on the device and open it; `discover` is asked for GPUs unless the user wants none. Machine code of kernels is kept in the home.
 ///
 /// # Errors
 /// No device, a driver that is too old, or a fallback that the user refused.
-pub fn choose(request: Request, discover: impl FnOnce() -> Result<Driver, DriverError>) -> Result<String, Failure> {
+pub fn choose(
+    request: Request,
+    home: &Home,
+    discover: impl FnOnce() -> Result<Driver, DriverError>,
+) -> Result<Device, Failure> {
+    let kept = home.root().join(KERNELS_FOLDER);
+    choose_and_open(request, discover, |gpu| Ok(Cuda::new(Kernels::load(obelysk_kernels::Device::open(gpu)?, &kept)?)))
+}
+
+fn choose_and_open(
+    request: Request,
+    discover: impl FnOnce() -> Result<Driver, DriverError>,
+    open: impl FnOnce(&Gpu) -> Result<Cuda, DeviceError>,
+) -> Result<Device, Failure> {
     if request == Request::Cpu {
-        return Ok("CPU, as asked".into());
+        return Ok(Device::cpu("as asked"));
     }
     match discover() {
-        Ok(driver) if request == Request::GpuOnly => {
-            let message = format!("{} is there, but this version proves on the CPU alone", driver.gpus[0].name);
-            Err(Failure::new(ExitCode::FallbackRefused, message, "leave out --gpu-only"))
+        Ok(driver) => {
+            let gpu = &driver.gpus[0];
+            let name = format!("{}, {}", gpu.name, gpu.uuid);
+            match open(gpu) {
+                Ok(cuda) => Ok(Device::gpu(OpenGpu { cuda, name, cpu_may_step_in: request != Request::GpuOnly })),
+                Err(error) if request == Request::GpuOnly => Err(gave_up(&error)),
+                Err(error) => Ok(Device::cpu(format!("{name} is there, but cannot be used: {error}"))),
+            }
         }
-        Ok(driver) => Ok(format!("CPU: {} is there, but this version proves on the CPU alone", driver.gpus[0].name)),
-        Err(error) if request == Request::Any => Ok(format!("CPU: {}", complaint(&error))),
-        Err(error) => Err(no_device(&error)),
+        Err(error) => match request {
+            Request::GpuOnly => Err(no_device(&error)),
+            Request::Gpu => {
+                Ok(Device::cpu(format!("{}; --gpu falls back, which --gpu-only refuses", complaint(&error))))
+            }
+            Request::Any | Request::Cpu => Ok(Device::cpu(complaint(&error))),
+        },
     }
+}
+
+/// Refuse a machine without a GPU that can be used.
+///
+/// # Errors
+/// Why there is none.
+pub fn require(discovered: &Result<Driver, DriverError>) -> Result<(), Failure> {
+    discovered.as_ref().map(drop).map_err(no_device)
+}
+
+/// The failure of a GPU for which the CPU may not step in.
+#[must_use]
+pub fn gave_up(error: &DeviceError) -> Failure {
+    let (code, hint) = match error {
+        DeviceError::NoKernelImage { .. } => (
+            ExitCode::FallbackRefused,
+            "build with `cargo xtask kernels` for this GPU or install CUDA's compiler for run time (libnvrtc), or leave out --gpu-only",
+        ),
+        DeviceError::OutOfMemory { .. } => (
+            ExitCode::GpuOutOfMemory,
+            "use a GPU with more memory, a shorter prompt or fewer layers (--layers), or leave out --gpu-only",
+        ),
+        DeviceError::Lost { .. } => {
+            (ExitCode::GpuLost, "look for the GPU's errors in the kernel's log (dmesg), and try again")
+        }
+        DeviceError::Unsupported(_) => (ExitCode::FallbackRefused, "leave out --gpu-only"),
+    };
+    Failure::new(code, error.to_string(), hint)
 }
 
 /// What is wrong, in the words of this program.
@@ -49,7 +147,7 @@ fn complaint(error: &DriverError) -> String {
 fn no_device(error: &DriverError) -> Failure {
     let (code, hint) = match error {
         DriverError::NoDriver | DriverError::NoDevice => {
-            (ExitCode::NoDevice, "leave out --gpu and --gpu-only to prove on the CPU")
+            (ExitCode::NoDevice, "leave out --gpu-only to prove on the CPU")
         }
         DriverError::TooOld { .. } => (ExitCode::DriverTooOld, error.remedy()),
         _ => (ExitCode::NoDevice, error.remedy()),
@@ -59,7 +157,7 @@ fn no_device(error: &DriverError) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use obelysk_kernels::{CudaVersion, Gpu};
+    use obelysk_kernels::CudaVersion;
 
     use super::*;
 
@@ -77,45 +175,70 @@ mod tests {
         Ok(Driver { cuda: CudaVersion { major: 13, minor: 0 }, module: Some("580.159.04".into()), gpus: vec![gpu] })
     }
 
+    fn no_kernels(gpu: &Gpu) -> Result<Cuda, DeviceError> {
+        Err(DeviceError::NoKernelImage { device: gpu.name.clone(), reason: "no compiler".into() })
+    }
+
+    fn decided(request: Request, discovered: Result<Driver, DriverError>) -> Result<String, Failure> {
+        choose_and_open(request, || discovered, no_kernels).map(|device| device.to_string())
+    }
+
     #[test]
-    fn a_gpu_that_is_asked_for_and_absent_is_no_device() {
-        for request in [Request::Gpu, Request::GpuOnly] {
-            for absent in [DriverError::NoDriver, DriverError::NoDevice] {
-                let failure = choose(request, || Err(absent)).unwrap_err();
-                assert_eq!(failure.code, ExitCode::NoDevice);
-                assert!(failure.message.contains("no NVIDIA GPU"), "{failure:?}");
-            }
+    fn a_gpu_that_is_asked_for_and_absent_is_no_device_or_a_fallback_that_is_said() {
+        for absent in [DriverError::NoDriver, DriverError::NoDevice] {
+            let failure = decided(Request::GpuOnly, Err(absent.clone())).unwrap_err();
+            assert_eq!(failure.code, ExitCode::NoDevice);
+            assert!(failure.message.contains("no NVIDIA GPU"), "{failure:?}");
+            let said = decided(Request::Gpu, Err(absent)).unwrap();
+            assert!(said.starts_with("CPU") && said.contains("no NVIDIA GPU") && said.contains("falls back"), "{said}");
         }
     }
 
     #[test]
     fn who_asks_for_the_cpu_does_not_touch_a_driver() {
-        assert_eq!(choose(Request::Cpu, || panic!("the driver was asked")), Ok("CPU, as asked".into()));
+        let device = choose_and_open(Request::Cpu, || panic!("the driver was asked"), no_kernels).unwrap();
+        assert_eq!(device.to_string(), "CPU: as asked");
     }
 
     #[test]
     fn the_cpu_does_not_step_in_when_that_is_refused() {
-        let failure = choose(Request::GpuOnly, h100).unwrap_err();
+        let failure = decided(Request::GpuOnly, h100()).unwrap_err();
         assert_eq!(failure.code, ExitCode::FallbackRefused);
+        assert!(failure.message.contains("H100") && failure.message.contains("no compiler"), "{failure:?}");
     }
 
     #[test]
-    fn a_fallback_to_the_cpu_names_the_gpu_that_is_left_idle() {
-        let choice = choose(Request::Gpu, h100).unwrap();
-        assert!(choice.starts_with("CPU") && choice.contains("H100"), "{choice}");
+    fn a_fallback_to_the_cpu_names_the_gpu_that_is_left_idle_and_why() {
+        for request in [Request::Any, Request::Gpu] {
+            let said = decided(request, h100()).unwrap();
+            assert!(said.starts_with("CPU") && said.contains("H100") && said.contains("no compiler"), "{said}");
+        }
+    }
+
+    #[test]
+    fn each_way_in_which_a_gpu_gives_up_has_its_code() {
+        let device = || "H100".to_owned();
+        for (error, code) in [
+            (DeviceError::OutOfMemory { device: device(), needed: 2, free: 1 }, ExitCode::GpuOutOfMemory),
+            (DeviceError::Lost { device: device(), reason: "Xid 79".into() }, ExitCode::GpuLost),
+            (DeviceError::Unsupported("degree 9".into()), ExitCode::FallbackRefused),
+        ] {
+            let failure = gave_up(&error);
+            assert_eq!((failure.code, failure.message), (code, error.to_string()));
+        }
     }
 
     #[test]
     fn an_old_driver_is_named_with_the_version_that_is_needed() {
         let old = || Err(DriverError::TooOld { found: CudaVersion { major: 11, minor: 8 } });
-        let failure = choose(Request::Gpu, old).unwrap_err();
+        let failure = decided(Request::GpuOnly, old()).unwrap_err();
         assert_eq!(failure.code, ExitCode::DriverTooOld);
         assert!(failure.message.contains("11.8") && failure.hint.contains("525"), "{failure:?}");
-        assert!(choose(Request::Any, old).unwrap().contains("11.8"));
+        assert!(decided(Request::Any, old()).unwrap().contains("11.8"));
     }
 
     #[test]
     fn a_library_mismatch_asks_for_a_reboot() {
-        assert!(choose(Request::Gpu, || Err(DriverError::Mismatch)).unwrap_err().hint.contains("reboot"));
+        assert!(decided(Request::GpuOnly, Err(DriverError::Mismatch)).unwrap_err().hint.contains("reboot"));
     }
 }

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use crate::{process, root};
+use crate::{kernels, process, root};
 
 /// An image in a file.
 pub struct Image {
@@ -30,8 +30,9 @@ const PROGRAMS: [(&str, &str); 4] = [
 /// User and group that the image runs as; any other works too.
 const USER: &str = "65532:65532";
 
-/// Build the programs and the image.
+/// Build the programs and the image. The kernels' machine code is in them, so that pods need the node's driver alone.
 pub fn build() -> Result<Image> {
+    kernels::ensure()?;
     let mut files: Vec<(String, PathBuf)> = Vec::new();
     // One build for all: packages that are built apart are built with other features, each time anew.
     let mut build = Command::new(env!("CARGO"));

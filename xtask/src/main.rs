@@ -1,4 +1,4 @@
-//! What a developer does with this repository besides editing it: demo, test, mutants, fuzz, bench, image, model, cluster, generate, tidy.
+//! What a developer does with this repository besides editing it: demo, test, mutants, fuzz, bench, GPU check, image, kernels, model, cluster, generate, tidy.
 
 mod bench;
 mod cluster;
@@ -6,10 +6,12 @@ mod demo;
 mod fuzz;
 mod generate;
 mod image;
+mod kernels;
 mod model;
 mod mutants;
 mod process;
 mod provisioner;
+mod python;
 mod test;
 mod tidy;
 mod tools;
@@ -38,8 +40,12 @@ enum Task {
     Fuzz(fuzz::Arguments),
     /// Measure, and print one JSON line per figure.
     Bench(bench::Arguments),
+    /// On a machine with a GPU: the same proofs on it and on the processor, and how long each takes.
+    GpuCheck(bench::gpu::Arguments),
     /// Build the image of operator and prover, without Docker.
     Image,
+    /// Compile the kernels with nvcc, fetched once, for every GPU that they are for: registers, and no spills.
+    Kernels,
     /// Bring a real model where no hub can be reached, and print its folder.
     Model(model::Arguments),
     /// Bring a single-node Kubernetes up or down.
@@ -64,7 +70,9 @@ fn main() -> anyhow::Result<()> {
         Task::Mutants(arguments) => mutants::run(&arguments),
         Task::Fuzz(arguments) => fuzz::run(&arguments),
         Task::Bench(arguments) => bench::run(&arguments),
+        Task::GpuCheck(arguments) => bench::gpu::run(&arguments),
         Task::Image => image::build().map(|image| println!("{} {}", image.tag, image.path.display())),
+        Task::Kernels => kernels::run(),
         Task::Model(arguments) => model::run(&arguments),
         Task::Cluster(arguments) => cluster::run(&arguments),
         Task::Tools => tools::ensure().map(|tools| println!("{}", tools.kubernetes.display())),
@@ -75,7 +83,8 @@ fn main() -> anyhow::Result<()> {
     }
 }
 
-/// The root of the repository.
+/// The root of the repository: where this program was built, or where it was carried to.
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the root").to_owned()
+    let built = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the root");
+    if built.exists() { built.to_owned() } else { PathBuf::from(".") }
 }

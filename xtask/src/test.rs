@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use clap::Args;
 
-use crate::{cluster, generate, image, model, process, root, tidy, tools};
+use crate::{cluster, generate, image, kernels, model, process, root, tidy, tools};
 
 /// Arguments of `test`.
 #[derive(Args)]
@@ -21,8 +21,10 @@ pub struct Arguments {
 
 type Stage = (&'static str, fn() -> Result<()>);
 
-const QUICK: [Stage; 5] = [
+const QUICK: [Stage; 6] = [
     ("format", || cargo(&["fmt", "--all", "--check"])),
+    // First of all that builds: programs carry what it makes.
+    ("kernels", kernels::ensure),
     ("tidy", tidy::run),
     ("generated files", || generate::run(&generate::Arguments { check: true })),
     ("clippy", || cargo(&["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"])),

@@ -37,6 +37,11 @@ pub struct Form {
 }
 
 impl Form {
+    fn monomials(&self) -> impl Iterator<Item = (Value, Vec<usize>)> {
+        let terms = self.terms.iter().map(|&(coefficient, place)| (coefficient, vec![place]));
+        terms.chain([(self.constant, Vec::new())]).filter(|(coefficient, _)| *coefficient != Value::ZERO)
+    }
+
     fn value<C: From<Value>, A: Algebra<C> + Copy>(&self, factors: &[A]) -> A {
         let constant = A::from(C::from(self.constant));
         self.terms.iter().fold(constant, |sum, &(coefficient, place)| sum + factors[place] * C::from(coefficient))
@@ -44,6 +49,20 @@ impl Form {
 }
 
 impl Constraint {
+    /// The same as a sum of monomials: coefficients, and the places of factors.
+    #[must_use]
+    pub fn monomials(&self) -> Vec<(Value, Vec<usize>)> {
+        match self {
+            Self::Rows(monomials) => monomials.clone(),
+            Self::Vanishing([left, right]) => {
+                let products = |(left, places): (Value, Vec<usize>)| {
+                    right.monomials().map(move |(right, others)| (left * right, [&places[..], &others].concat()))
+                };
+                left.monomials().flat_map(products).collect()
+            }
+        }
+    }
+
     /// The value for these factors, whose coefficients are as wide as they are.
     pub fn value<C: From<Value>, A: Algebra<C> + Copy>(&self, factors: &[A]) -> A {
         match self {

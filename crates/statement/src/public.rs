@@ -59,6 +59,19 @@ pub enum PublicTensor {
 }
 
 impl PublicTensor {
+    /// All entries of the box, in storage order.
+    pub fn entries<'a>(&'a self, shape: &'a [usize]) -> impl Iterator<Item = i64> + 'a {
+        let mut index = vec![0; shape.len()];
+        (0..shape.iter().product::<usize>()).map(move |place| {
+            let mut rest = place;
+            for axis in (0..shape.len()).rev() {
+                index[axis] = rest % shape[axis];
+                rest /= shape[axis];
+            }
+            self.value(&index)
+        })
+    }
+
     /// The entry at an index inside the box.
     #[must_use]
     pub fn value(&self, index: &[usize]) -> i64 {

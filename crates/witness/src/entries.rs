@@ -116,6 +116,13 @@ impl Entries {
         self.as_ref().len()
     }
 
+    /// Bytes that they take.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let is_wide = matches!(self, Self::I32(_) | Self::Stored { is_wide: true, .. });
+        self.len() * if is_wide { size_of::<i32>() } else { size_of::<i16>() }
+    }
+
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -4,8 +4,8 @@ use obelysk_kernels::Kernels;
 use obelysk_statement::words::challenge;
 use obelysk_statement::{Challenge, MODULUS};
 
-use crate::machine::{Hardware, Machine};
 use crate::random::{Random, to_device};
+use obelysk_fake_driver::{Hardware, Machine};
 
 fn on_the_processor(values: &[Challenge], challenge: Challenge) -> Vec<Challenge> {
     let (low, high) = values.split_at(values.len() / 2);

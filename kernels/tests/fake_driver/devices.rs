@@ -3,8 +3,8 @@
 use obelysk_kernels::{CudaVersion, Device, DriverError, Extension, Gpu, discover, discover_fake};
 use obelysk_prover::DeviceError;
 
-use crate::machine::{Hardware, Machine};
 use crate::random::{Random, to_device};
+use obelysk_fake_driver::{Hardware, Machine};
 
 const LAUNCH_FAILED: i32 = 719;
 
@@ -76,11 +76,9 @@ fn each_device_has_its_own_memory() {
 
 #[test]
 fn too_little_memory_is_named_with_both_numbers() {
-    let rows = [1u32; 1 << 10];
-    let machine = Machine::new(Hardware { memory: size_of_val(&rows) + 100, ..Hardware::default() });
-    let kernels = machine.kernels();
-    let buffer = kernels.device().upload(&rows).unwrap();
-    let error = kernels.tree(&buffer, 4).err().unwrap();
+    let states = 8 * 4 * 256;
+    let machine = Machine::new(Hardware { memory: states + 100, ..Hardware::default() });
+    let error = machine.kernels().leaves(8, 4).err().unwrap();
     let needed = 4 * 7 * (2 * 256 - 1);
     assert_eq!(error, DeviceError::OutOfMemory { device: "Obelysk fake device 0".into(), needed, free: 100 });
 }
@@ -106,7 +104,7 @@ fn a_device_that_is_lost_is_lost_for_every_call() {
 #[test]
 fn a_kernel_that_writes_beside_its_memory_loses_the_device() {
     let machine = Machine::new(Hardware::default());
-    machine.plant("values[item] = add", "values[item + 2 * half] = add");
+    machine.plant("bind.cu", "values[item] = add", "values[item + 2 * half] = add");
     let kernels = machine.kernels();
     let mut buffer = kernels.device().upload(&to_device(&Random::new(6).elements(8))).unwrap();
     kernels.bind(&mut buffer, Random::new(7).element().into()).unwrap();

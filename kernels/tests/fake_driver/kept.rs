@@ -5,9 +5,9 @@ use std::fs;
 use obelysk_kernels::Kernels;
 use obelysk_prover::DeviceError;
 
-use crate::machine::{Hardware, Machine};
 use crate::random::Random;
 use crate::{bind, tree};
+use obelysk_fake_driver::{Hardware, Machine};
 
 fn refused(machine: &Machine, kept: &std::path::Path) -> String {
     match Kernels::load(machine.device(), kept) {
@@ -26,8 +26,8 @@ fn kernels_are_compiled_once() {
     let home = tempfile::tempdir().unwrap();
     let kept = home.path().join("kernels");
     Kernels::load(machine.device(), &kept).unwrap();
-    assert_eq!(fs::read_dir(&kept).unwrap().count(), 2);
-    machine.plant("item < half;", "this does not compile;");
+    assert_eq!(fs::read_dir(&kept).unwrap().count(), 10);
+    machine.plant("bind.cu", "item < half;", "this does not compile;");
     let kernels = Kernels::load(machine.device(), &kept).unwrap();
     let mut random = Random::new(8);
     assert!(bind::agrees(&kernels, 100, &mut random) && tree::agrees(&kernels, 4, 5, &mut random));
@@ -36,7 +36,7 @@ fn kernels_are_compiled_once() {
 #[test]
 fn a_source_that_does_not_compile_is_a_device_without_kernels() {
     let machine = Machine::new(Hardware::default());
-    machine.plant("item < half;", "this does not compile;");
+    machine.plant("bind.cu", "item < half;", "this does not compile;");
     let kept = tempfile::tempdir().unwrap();
     let reason = refused(&machine, kept.path());
     assert!(reason.contains("bind.cu") && reason.contains("error"), "{reason}");

@@ -1,9 +1,10 @@
-//! Every kernel against the processor, through the launches that a GPU gets: driver and compiler are the fakes in `fake-driver`, built here.
+//! Every kernel against the processor, through the launches that a GPU gets: driver and compiler are the fakes in `fake-driver`.
 
 mod bind;
 mod devices;
 mod kept;
-mod machine;
 mod planted;
+mod proofs;
 mod random;
 mod tree;
+mod weighted;

@@ -134,7 +134,7 @@ pub struct RunArguments {
 /// Which device works.
 #[derive(Args)]
 pub struct DeviceArguments {
-    /// Use a GPU; without one the command fails
+    /// Use a GPU; where none can be used, the CPU proves, and the answer says so
     #[arg(long, conflicts_with = "no_gpu")]
     pub gpu: bool,
     /// Use the CPU even where a GPU is

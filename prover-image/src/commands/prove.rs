@@ -25,7 +25,7 @@ pub fn prove(context: &Context, arguments: &ProveArguments) -> Result<Answer, Fa
         Some(text) => parse_bytes32("the nonce", text)?,
         None => prove::random_nonce(),
     };
-    let device = device::choose(selection::device(&arguments.device)?, obelysk_kernels::discover)?;
+    let device = device::choose(selection::device(&arguments.device)?, &context.home, obelysk_kernels::discover)?;
     context.console.note(&format!("device: {device}"));
     let artifacts = Artifacts::open(&arguments.out)?;
     let record: RunRecord = artifacts.read_json(RUN)?;
@@ -40,7 +40,8 @@ pub fn prove(context: &Context, arguments: &ProveArguments) -> Result<Answer, Fa
         return estimate(&prepared, &log);
     }
     artifacts.discard_from(Step::Prove)?;
-    let (facts, _) = watch.step(Step::Prove, || prove::prove(&artifacts, &prepared, &log, &nonce))?;
+    let (facts, _) =
+        watch.step(Step::Prove, || prove::prove(&artifacts, &prepared, &log, &nonce, &device, &context.console))?;
     artifacts.finish()?;
     let mut text = format!(
         "{} bytes, {:.1} bits proven, {:.2} s\ncheck it    obelysk-verify {} --model-digest {}",

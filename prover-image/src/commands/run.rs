@@ -21,18 +21,24 @@ pub fn run(context: &Context, arguments: &RunArguments) -> Result<Answer, Failur
     if arguments.submit {
         return Err(submit::refuse());
     }
+    let (inputs, out) = (
+        selection::run_inputs(&arguments.model, &arguments.input, arguments.count)?,
+        selection::out(arguments.out.as_deref())?,
+    );
+    let nonce = arguments.proof.nonce.as_deref().map(|text| parse_bytes32("the nonce", text)).transpose()?;
+    let device = device::choose(selection::device(&arguments.device)?, &context.home, obelysk_kernels::discover)?;
+    context.console.note(&format!("device: {device}"));
     let request = RunRequest {
-        inputs: selection::run_inputs(&arguments.model, &arguments.input, arguments.count)?,
-        nonce: arguments.proof.nonce.as_deref().map(|text| parse_bytes32("the nonce", text)).transpose()?,
-        out: selection::out(arguments.out.as_deref())?,
+        inputs,
+        nonce,
+        out,
         resume_from: arguments.resume_from,
         skip: left_out(arguments),
         demand: Demand::of_option(arguments.accept_quality),
+        device,
     };
-    let device = device::choose(selection::device(&arguments.device)?, obelysk_kernels::discover)?;
-    context.console.note(&format!("device: {device}"));
     let report = run::run(&context.home, &context.console, &request)?;
-    Ok(Answer { json: to_json(&report, &device), text: to_text(&report) })
+    Ok(Answer { json: to_json(&report), text: to_text(&report) })
 }
 
 fn left_out(arguments: &RunArguments) -> Vec<Step> {
@@ -40,13 +46,13 @@ fn left_out(arguments: &RunArguments) -> Vec<Step> {
     optional.into_iter().filter(|(_, skip)| *skip).map(|(step, _)| step).collect()
 }
 
-fn to_json(report: &RunReport, device: &str) -> Value {
+fn to_json(report: &RunReport) -> Value {
     let inferences = report.log.inferences();
     let proof = &report.proof;
     json!({
         "status": "ok",
         "out": shown(report.artifacts.folder()),
-        "device": device,
+        "device": proof.device,
         "modelDigest": proof.model_digest,
         "promptTokens": inferences[0].prompt_tokens,
         "outputTokens": inferences[0].output_tokens,

@@ -11,7 +11,7 @@ use super::Context;
 use crate::arguments::SetupArguments;
 use crate::atomic;
 use crate::console::Answer;
-use crate::device::{self, Request};
+use crate::device;
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::memory;
@@ -42,7 +42,7 @@ pub fn setup(context: &Context, arguments: &SetupArguments) -> Result<Answer, Fa
     check_home(&context.home)?;
     let discovered = discover();
     if arguments.gpu {
-        device::choose(Request::Gpu, || discovered.clone())?;
+        device::require(&discovered)?;
     }
     let mut findings = vec![cpu(), free_memory(), disk(&context.home)?];
     findings.extend(gpus(&discovered));

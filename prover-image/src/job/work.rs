@@ -11,6 +11,7 @@ use obelysk_statement::Inference;
 
 use super::lifeline::{Lifeline, step_failure};
 use crate::artifacts::{AUDIT, Artifacts, PROOF_FACTS, RUN, sha256_of_file};
+use crate::device::Device;
 use crate::failure::{ExitCode, Failure};
 use crate::home::Home;
 use crate::pipeline::audit::{self, Original, Verdict};
@@ -136,6 +137,7 @@ impl Pod<'_> {
             inputs,
             // Another pod audits; submitting is a pod of its own.
             skip: vec![Step::Audit, Step::Submit],
+            device: Device::cpu("pods prove on the CPU alone"),
         };
         let report = run::run_on(&self.home, watch, &request, &files)?;
         Ok(StepResult {

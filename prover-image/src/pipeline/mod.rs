@@ -7,6 +7,7 @@ pub mod capture;
 pub mod capture_log;
 pub mod inference;
 pub mod inputs;
+mod make;
 pub mod model_files;
 pub mod prepare;
 pub mod prove;

@@ -145,10 +145,18 @@ impl Prepared {
     /// It is not the commitment that was made before.
     pub fn commit(&self) -> Result<CommittedModel, Failure> {
         let commitment = commit(&self.model)?;
-        if hex::encode(commitment.root().to_bytes()) != self.weight_root {
+        self.require_root(commitment.root()).map(|()| commitment)
+    }
+
+    /// Refuse a commitment that is not the one that was made before.
+    ///
+    /// # Errors
+    /// What is kept is damaged.
+    pub fn require_root(&self, root: Digest) -> Result<(), Failure> {
+        if hex::encode(root.to_bytes()) != self.weight_root {
             return Err(damaged(&self.folder, "its weights have another commitment"));
         }
-        Ok(commitment)
+        Ok(())
     }
 
     /// As [`changed`].

@@ -1,17 +1,16 @@
 //! Prove: from a captured inference to a proof that this very process has checked before it is saved.
 
-use std::time::Instant;
-
-use obelysk_model::integer::IntegerModel;
-use obelysk_prover::{Cpu, Estimate, Proven};
+use obelysk_prover::Estimate;
 use obelysk_statement::{Claim, Inference, Mode, Profile, SPECIFICATION, Statement, compile};
-use obelysk_witness::fill_multiplicities;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::Observer;
 use super::capture::CapturedLog;
+use super::make::{GpuFailure, Made, Work};
 use super::prepare::Prepared;
 use crate::artifacts::{Artifacts, PROOF, PROOF_FACTS, STATEMENT, sha256_of_file};
+use crate::device::{self, Device};
 use crate::failure::{ExitCode, Failure};
 use crate::memory;
 
@@ -36,6 +35,9 @@ pub struct ProofFacts {
     pub security_bits: f64,
     /// Time from the captured inference to the proof, without the commitment to the weights.
     pub proving_seconds: f64,
+    /// What proved: the GPU's name and identity, or the CPU and why.
+    #[serde(default)]
+    pub device: String,
     /// Of which each step took, in order.
     #[serde(default)]
     pub phases: Vec<PhaseTime>,
@@ -92,13 +94,13 @@ pub fn memory_by_size(prepared: &Prepared) -> Vec<(usize, u64)> {
 }
 
 /// The statement of inferences, and what its proof will take.
-fn statement(prepared: &Prepared, inferences: &[Inference]) -> Result<(Statement, Estimate), Failure> {
+pub(super) fn statement(prepared: &Prepared, inferences: &[Inference]) -> Result<(Statement, Estimate), Failure> {
     compile(&prepared.model.description, inferences)
         .and_then(|statement| obelysk_prover::estimate(&statement).map(|estimate| (statement, estimate)))
         .map_err(|error| Failure::new(ExitCode::Unsupported, error.to_string(), "use a shorter prompt or answer"))
 }
 
-fn require_memory(estimate: &Estimate) -> Result<(), Failure> {
+pub(super) fn require_memory(estimate: &Estimate) -> Result<(), Failure> {
     let hint = "use a machine with more memory, a shorter prompt, or fewer layers (--layers)";
     memory::require("the proof", estimate.memory_bytes, hint)
 }
@@ -123,8 +125,11 @@ pub fn prove(
     prepared: &Prepared,
     log: &CapturedLog,
     nonce: &str,
+    device: &Device,
+    observer: &dyn Observer,
 ) -> Result<(ProofFacts, Vec<ProvenAnswer>), Failure> {
-    prove_log(artifacts, prepared, log, nonce).map_err(|failure| prepared.changed().unwrap_or(failure))
+    prove_log(artifacts, prepared, log, nonce, device, observer)
+        .map_err(|failure| prepared.changed().unwrap_or(failure))
 }
 
 fn prove_log(
@@ -132,6 +137,8 @@ fn prove_log(
     prepared: &Prepared,
     log: &CapturedLog,
     nonce: &str,
+    device: &Device,
+    observer: &dyn Observer,
 ) -> Result<(ProofFacts, Vec<ProvenAnswer>), Failure> {
     let inferences = log.inferences();
     let (first, further) = inferences.split_first().expect("a log has entries");
@@ -146,24 +153,21 @@ fn prove_log(
         output_tokens: first.output_tokens.clone(),
         further: further.to_vec(),
     };
-    let start = Instant::now();
-    let (statement, estimate) = statement(prepared, &inferences)?;
-    let compiling = start.elapsed();
-    require_memory(&estimate)?;
-    let model = prepared.commit()?;
-    let root = model.root();
-    let start = Instant::now();
-    let (mut witness, logits) = IntegerModel::new(&prepared.model).witness(&inferences)?;
-    let header = claim.header();
-    let failed = |error: String| Failure::new(ExitCode::ProofFailed, error, "report this with the folder's log");
-    fill_multiplicities(&statement, &prepared.model.weights, &mut witness).map_err(|miss| failed(miss.to_string()))?;
-    let made = start.elapsed();
-    let Proven { proof, phases, .. } =
-        obelysk_prover::prove(&Cpu, &statement, &header, &model, witness).map_err(|error| failed(error.to_string()))?;
-    let phases = [("witness", made)].into_iter().chain(phases.times);
-    let phases = phases.map(|(name, time)| PhaseTime { name: name.into(), seconds: time.as_secs_f64() }).collect();
-    let proving_seconds = (compiling + start.elapsed()).as_secs_f64();
-    let security = obelysk_verifier::verify(&statement, &header, root, &proof).map_err(|error| {
+    let work = Work { prepared, inferences: &inferences, header: claim.header() };
+    let Made { proof, logits, root, statement, phases, proving_seconds, device } = match device.as_gpu() {
+        None => work.on_the_cpu(device.to_string())?,
+        Some(gpu) => match work.on_a_gpu(gpu) {
+            Err(GpuFailure::Device(error)) if gpu.cpu_may_step_in => {
+                let why = format!("{} gave up: {error}", gpu.name);
+                observer.note(&format!("{why}; the CPU proves instead"));
+                work.on_the_cpu(format!("CPU: {why}"))?
+            }
+            Err(GpuFailure::Device(error)) => return Err(device::gave_up(&error)),
+            Err(GpuFailure::Other(failure)) => return Err(failure),
+            Ok(made) => made,
+        },
+    };
+    let security = obelysk_verifier::verify(&statement, &work.header, root, &proof).map_err(|error| {
         let message = format!("the new proof does not verify: {error}");
         Failure::new(ExitCode::SelfVerification, message, "no proof was saved; report this with the folder's log")
     })?;
@@ -175,6 +179,7 @@ fn prove_log(
         weight_binding: "aggregated".into(),
         security_bits: security.bits(),
         proving_seconds,
+        device,
         phases,
         model_digest: prepared.digest.clone(),
         nonce: claim.nonce.clone(),
@@ -236,7 +241,8 @@ mod tests {
         let weights = File::options().write(true).open(prepared.folder.join("weights.q")).unwrap();
         weights.write_all_at(&[0; 4096], 0).unwrap();
         weights.set_modified(SystemTime::UNIX_EPOCH).unwrap();
-        let failure = prove(&artifacts, &prepared, &log, &"0".repeat(64)).unwrap_err();
+        let failure =
+            prove(&artifacts, &prepared, &log, &"0".repeat(64), &Device::cpu("as asked"), &console).unwrap_err();
         assert_eq!(failure.code, ExitCode::Cache, "{failure:?}");
         assert!(failure.message.contains("weights.q is damaged: it was changed while it was in use"), "{failure:?}");
         assert!(!artifacts.has(PROOF));

@@ -16,11 +16,11 @@ use super::submit;
 use super::verify::{self, Verification};
 use super::{Observer, Step};
 use crate::artifacts::{Artifacts, INFERENCE, RUN};
+use crate::device::Device;
 use crate::failure::Failure;
 use crate::home::Home;
 
 /// What to run.
-#[derive(Clone, Debug)]
 pub struct RunRequest {
     /// Model, input and limits.
     pub inputs: RunInputs,
@@ -34,6 +34,8 @@ pub struct RunRequest {
     pub skip: Vec<Step>,
     /// What is asked of the model's quality.
     pub demand: Demand,
+    /// What proves.
+    pub device: Device,
 }
 
 /// What a run found out.
@@ -112,7 +114,8 @@ pub fn run_on(
     record.integer_matches_float = agreement.as_ref().map(|agreement| agreement.tokens.clone());
     let (proof, proven) = if first <= Step::Prove {
         let nonce = request.nonce.clone().unwrap_or_else(prove::random_nonce);
-        let (facts, answers) = watch.step(Step::Prove, || prove::prove(&artifacts, &prepared, &log, &nonce))?;
+        let (facts, answers) =
+            watch.step(Step::Prove, || prove::prove(&artifacts, &prepared, &log, &nonce, &request.device, observer))?;
         (facts, Some(answers))
     } else {
         (prove::read(&artifacts, &log, request.nonce.as_deref())?, None)

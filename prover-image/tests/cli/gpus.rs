@@ -44,16 +44,18 @@ fn finding(outcome: &Outcome) -> String {
 }
 
 #[test]
-fn a_gpu_that_is_asked_for_is_used_or_refused() {
+fn a_gpu_that_is_absent_is_a_failure_or_a_fallback_that_the_answer_names() {
     if !matches!(discover(), Err(DriverError::NoDriver | DriverError::NoDevice)) {
         eprintln!("SKIPPED: this machine has a GPU driver; what happens without one is not tested");
         return;
     }
     let home = tempfile::tempdir().unwrap();
-    for flag in ["--gpu", "--gpu-only"] {
-        let failure = obelysk(home.path(), RUN.iter().chain(&[flag])).fails_with(30);
-        assert!(failure.message.contains("no NVIDIA GPU"), "{failure:?}");
-    }
+    let failure = obelysk(home.path(), RUN.iter().chain(&["--gpu-only"])).fails_with(30);
+    assert!(failure.message.contains("no NVIDIA GPU"), "{failure:?}");
+    let fallback = ["--gpu", "--max-new-tokens", "1", "--skip-inference", "--no-audit"];
+    let answer = obelysk(home.path(), RUN.iter().chain(&fallback)).ok();
+    let device = answer["device"].as_str().unwrap();
+    assert!(device.starts_with("CPU: this machine has no NVIDIA GPU; --gpu falls back"), "{device}");
     obelysk(home.path(), ["setup", "--gpu"]).fails_with(30);
     assert!(finding(&obelysk(home.path(), ["setup"])).contains("none: proofs are made on the CPU"));
 }

@@ -44,9 +44,7 @@ impl<'a> Solver<'a> {
             match &tensor.kind {
                 TensorKind::Witness => vec![0; statement.len_of(id)],
                 TensorKind::Weight => weights[&tensor.name].iter().map(i64::from).collect(),
-                TensorKind::Public(public) => {
-                    (0..statement.len_of(id)).map(|place| public.value(&index(&shape, place))).collect()
-                }
+                TensorKind::Public(public) => public.entries(&shape).collect(),
             }
         });
         Self { statement, values: values.collect(), change }

@@ -25,7 +25,14 @@ pub(super) fn run(runs: usize) -> Result<()> {
         for (place, &size) in SIZES.iter().enumerate() {
             let out = folder.join(format!("{size}-{run}"));
             let mut command = Command::new(&obelysk);
-            command.args(["run", "--skip-inference", "--no-audit", "--max-new-tokens", &OUTPUTS.to_string()]);
+            command.args([
+                "run",
+                "--skip-inference",
+                "--no-audit",
+                "--no-gpu",
+                "--max-new-tokens",
+                &OUTPUTS.to_string(),
+            ]);
             for first in 0..size {
                 let ids: Vec<String> = prompt(first).map(|id| id.to_string()).collect();
                 command.args(["--tokens", &ids.join(",")]);

@@ -2,6 +2,7 @@
 
 mod batch;
 mod download;
+pub mod gpu;
 mod mlp;
 mod peers;
 mod shapes;

@@ -1,13 +1,13 @@
 //! The same perceptrons, proven by us and by EZKL in turn.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
 
 use super::mlp::{self, FIGURES, Shape, names, read};
 use super::{Measured, fresh_folder, measure, report};
-use crate::{process, root};
+use crate::{python, root};
 
 const EZKL: &str = "23.0.5";
 const ONNX: &str = "1.23.2";
@@ -18,27 +18,13 @@ const SCRIPT: &str = "xtask/src/bench/mlp_ezkl.py";
 /// a file whenever it proves; our process commits to the weights besides. Neither is part of the time, apart from that reading.
 pub(super) fn run(runs: usize) -> Result<()> {
     let program = mlp::program()?;
-    let python = python()?;
+    let packages = [format!("ezkl=={EZKL}"), format!("onnx=={ONNX}")];
+    let environment = python::environment(&format!("ezkl-{EZKL}"), &packages);
+    let python = environment.context("EZKL cannot be had, so there is nothing to compare with")?.join("bin/python");
     for shape in mlp::SHAPES {
         compare(shape, runs, &program, &python)?;
     }
     Ok(())
-}
-
-/// A Python with EZKL, fetched once.
-fn python() -> Result<PathBuf> {
-    let folder = root().join(".cache").join(format!("ezkl-{EZKL}"));
-    let python = folder.join("bin/python");
-    if !folder.join("complete").exists() {
-        let fetch = || -> Result<()> {
-            process::output(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))?;
-            let packages = [format!("ezkl=={EZKL}"), format!("onnx=={ONNX}")];
-            process::output(Command::new(&python).args(["-m", "pip", "install", "--quiet"]).args(packages))?;
-            Ok(std::fs::write(folder.join("complete"), [])?)
-        };
-        fetch().context("EZKL cannot be had, so there is nothing to compare with")?;
-    }
-    Ok(python)
 }
 
 fn compare(shape: Shape, runs: usize, program: &Path, python: &Path) -> Result<()> {

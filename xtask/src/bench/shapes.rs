@@ -119,6 +119,12 @@ pub(super) const LLAMA3_70B: Shapes = Shapes {
     lengths: &[],
 };
 
+impl Shapes {
+    pub(super) fn name(&self) -> &'static str {
+        self.name
+    }
+}
+
 /// Validate, quantise and commit, measure the quality, and prove.
 pub(super) fn run(shapes: &Shapes, layers: Option<usize>) -> Result<()> {
     let programs = programs()?;
@@ -143,7 +149,17 @@ pub(super) fn run(shapes: &Shapes, layers: Option<usize>) -> Result<()> {
         let out = folder.join(format!("proof-{positions}"));
         let tokens: Vec<String> = (5..5 + prompt).map(|token| token.to_string()).collect();
         let (tokens, outputs) = (tokens.join(","), outputs.to_string());
-        let run = ["run", "--tokens", &tokens, "--max-new-tokens", &outputs, "--skip-inference", "--no-audit", "--out"];
+        let run = [
+            "run",
+            "--tokens",
+            &tokens,
+            "--max-new-tokens",
+            &outputs,
+            "--skip-inference",
+            "--no-audit",
+            "--no-gpu",
+            "--out",
+        ];
         let proven = obelysk(&[&run[..], &[&out.display().to_string()]].concat())?;
         let step = format!("{positions} positions");
         if told(shapes, &format!("{step}: load, capture, prove and verify"), &proven) {
@@ -173,7 +189,7 @@ fn told(shapes: &Shapes, step: &str, measured: &Measured) -> bool {
 }
 
 /// Write config, tokenizer and weights; the bytes of the weights.
-fn write(shapes: &Shapes, folder: &Path) -> Result<u64> {
+pub(super) fn write(shapes: &Shapes, folder: &Path) -> Result<u64> {
     fs::create_dir_all(folder)?;
     let config = json!({
         "architectures": [shapes.architecture],

@@ -35,7 +35,7 @@ pub(super) fn run(runs: usize) -> Result<()> {
     for number in 0..=runs {
         let mut command = obelysk();
         command.args(["run", "--prompt", "What is the capital of France?", "--chat", "--max-new-tokens", "8"]);
-        command.arg("--dry-run").arg("--out").arg(&out);
+        command.args(["--dry-run", "--no-gpu", "--out"]).arg(&out);
         of_model(&mut command);
         let measured = measure(&mut command)?;
         last = measured.answer()?;

@@ -40,7 +40,7 @@ pub(super) fn run(runs: usize) -> Result<()> {
             "16",
             "--skip-inference",
         ]);
-        command.args(["--no-audit", "--json", "--quiet", "--home"]).arg(&home).arg("--out").arg(&out);
+        command.args(["--no-audit", "--no-gpu", "--json", "--quiet", "--home"]).arg(&home).arg("--out").arg(&out);
         let measured = measure(&mut command)?;
         last = measured.answer()?;
         wall.push(measured.time.as_secs_f64());

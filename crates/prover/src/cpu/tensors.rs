@@ -75,7 +75,9 @@ impl<'a> Tensors<'a> {
                 let id = TensorId(u32::try_from(position).expect("few tensors"));
                 match &tensor.kind {
                     TensorKind::Public(PublicTensor::OneHot { .. }) => Stored::Rule,
-                    TensorKind::Public(public) => Stored::Field(public_values(public, &statement.shape(id))),
+                    TensorKind::Public(public) => {
+                        Stored::Field(public.entries(&statement.shape(id)).map(Value::from_i64).collect())
+                    }
                     TensorKind::Witness => field(source.expect("values that fit")),
                     TensorKind::Weight if walked.contains(&id) => field(weights[&tensor.name].iter().collect()),
                     TensorKind::Weight => Stored::Integers(weights[&tensor.name].as_ref()),
@@ -269,20 +271,6 @@ impl Walk<'_> {
             (row, skipped, sums) = (row + 1, 0, later);
         }
     }
-}
-
-fn public_values(public: &PublicTensor, shape: &[usize]) -> Vec<Value> {
-    let mut index = vec![0; shape.len()];
-    (0..shape.iter().product::<usize>())
-        .map(|flat| {
-            let mut rest = flat;
-            for axis in (0..shape.len()).rev() {
-                index[axis] = rest % shape[axis];
-                rest /= shape[axis];
-            }
-            Value::from_i64(public.value(&index))
-        })
-        .collect()
 }
 
 /// `eq` tables of the challenge points.

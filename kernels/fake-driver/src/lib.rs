@@ -1,4 +1,5 @@
-//! A machine with fake devices. Tests take it in turn, since a process has one driver.
+//! A machine with fake devices, for tests: the driver and the compiler in this folder, built with a C++ compiler and loaded where real ones
+//! would be. A process has one driver, so tests take it in turn. No program of ours links this crate, and `obelysk` refuses its devices.
 
 use std::env;
 use std::ffi::CString;
@@ -10,13 +11,25 @@ use libloading::Library;
 use obelysk_kernels::{Device, Kernels, discover_fake};
 use tempfile::TempDir;
 
-const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fake-driver");
-const FLAGS: [&str; 7] =
-    ["-std=c++17", "-O1", "-Wall", "-Wno-unknown-pragmas", "-shared", "-fPIC", "-fvisibility=hidden"];
+const SOURCES: &str = env!("CARGO_MANIFEST_DIR");
+/// Undefined behaviour ends the process: what a kernel does by it on one compiler is not what it does on another.
+const FLAGS: [&str; 9] = [
+    "-std=c++17",
+    "-O1",
+    "-Wall",
+    "-Wno-unknown-pragmas",
+    "-fsanitize=undefined",
+    "-fsanitize-undefined-trap-on-error",
+    "-shared",
+    "-fPIC",
+    "-fvisibility=hidden",
+];
 
 type Configure = unsafe extern "C" fn(i32, usize, i32, i32, i32);
+type Peak = unsafe extern "C" fn() -> u64;
 type Lose = unsafe extern "C" fn(i32);
 type TwoTexts = unsafe extern "C" fn(*const i8, *const i8);
+type ThreeTexts = unsafe extern "C" fn(*const i8, *const i8, *const i8);
 
 struct Libraries {
     driver: Library,
@@ -26,11 +39,15 @@ struct Libraries {
 
 /// What the machine has.
 pub struct Hardware {
+    /// Number of devices.
     pub devices: i32,
+    /// Bytes of each device's memory.
     pub memory: usize,
+    /// Multiprocessors of each device: blocks of a grid at most.
     pub multiprocessors: i32,
     /// What the driver answers first, 0 for success.
     pub init: i32,
+    /// CUDA's version, a thousand for each major one.
     pub cuda: i32,
 }
 
@@ -40,19 +57,25 @@ impl Default for Hardware {
     }
 }
 
+/// The machine, for one test at a time.
 pub struct Machine {
     libraries: &'static Libraries,
     _turn: MutexGuard<'static, ()>,
 }
 
 impl Machine {
+    /// The machine with some hardware, once no other test has it.
+    ///
+    /// # Panics
+    /// Without a C++ compiler.
+    #[must_use]
     pub fn new(hardware: Hardware) -> Self {
         static TURN: Mutex<()> = Mutex::new(());
         static LIBRARIES: OnceLock<Libraries> = OnceLock::new();
         // A test that failed leaves nothing behind that the next one does not set.
         let turn = TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let machine = Self { libraries: LIBRARIES.get_or_init(Libraries::build), _turn: turn };
-        machine.plant("", "");
+        machine.plant("", "", "");
         let Hardware { devices, memory, multiprocessors, init, cuda } = hardware;
         #[allow(unsafe_code)]
         // SAFETY: `fake_configure` in `driver.cpp` has this type.
@@ -64,25 +87,57 @@ impl Machine {
     }
 
     /// Kernels on the first device, compiled anew.
+    ///
+    /// # Panics
+    /// If they do not compile.
+    #[must_use]
     pub fn kernels(&self) -> Kernels {
         let kept = tempfile::tempdir().unwrap();
         Kernels::load(self.device(), kept.path()).unwrap()
     }
 
+    /// The first device.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[must_use]
     pub fn device(&self) -> Device {
         Device::open(&discover_fake().unwrap().gpus[0]).unwrap()
     }
 
     /// Make every later call of the driver answer with an error.
+    ///
+    /// # Panics
+    /// Never: the driver has the function.
     #[allow(unsafe_code)]
     pub fn lose(&self, answer: i32) {
         // SAFETY: `fake_lose` in `driver.cpp` has this type.
         unsafe { self.libraries.driver.get::<Lose>(b"fake_lose").unwrap()(answer) }
     }
 
-    /// Compile sources with one change.
-    pub fn plant(&self, find: &str, with: &str) {
-        self.libraries.tell_compiler(b"fake_plant", find, with);
+    /// Most memory of a device that was taken at once, in bytes.
+    ///
+    /// # Panics
+    /// Never: the driver has the function.
+    #[must_use]
+    #[allow(unsafe_code)]
+    pub fn peak(&self) -> u64 {
+        // SAFETY: `fake_peak` in `driver.cpp` has this type.
+        unsafe { self.libraries.driver.get::<Peak>(b"fake_peak").unwrap()() }
+    }
+
+    /// Compile a source with one change. Without a name, none is changed.
+    ///
+    /// # Panics
+    /// For texts that hold a zero byte.
+    #[allow(unsafe_code)]
+    pub fn plant(&self, source: &str, find: &str, with: &str) {
+        let [source, find, with] = [source, find, with].map(|text| CString::new(text).unwrap());
+        // SAFETY: `fake_plant` in `compiler.cpp` takes three texts and copies them.
+        unsafe {
+            let plant = self.libraries.compiler.get::<ThreeTexts>(b"fake_plant").unwrap();
+            plant(source.as_ptr(), find.as_ptr(), with.as_ptr());
+        }
     }
 }
 
@@ -100,15 +155,14 @@ impl Libraries {
         let (driver, compiler) = (load("libcuda.so", "driver.cpp"), load("libnvrtc.so", "compiler.cpp"));
         let libraries = Self { driver, compiler, folder };
         let command = format!("{} {} -include {SOURCES}/shim.h", compiler_program(), FLAGS.join(" "));
-        libraries.tell_compiler(b"fake_compile_with", &command, libraries.folder.path().to_str().unwrap());
+        let texts =
+            [command.as_str(), libraries.folder.path().to_str().unwrap()].map(|text| CString::new(text).unwrap());
+        // SAFETY: `fake_compile_with` in `compiler.cpp` takes two texts and copies them.
+        unsafe {
+            let compile_with = libraries.compiler.get::<TwoTexts>(b"fake_compile_with").unwrap();
+            compile_with(texts[0].as_ptr(), texts[1].as_ptr());
+        }
         libraries
-    }
-
-    #[allow(unsafe_code)]
-    fn tell_compiler(&self, function: &[u8], first: &str, second: &str) {
-        let (first, second) = (CString::new(first).unwrap(), CString::new(second).unwrap());
-        // SAFETY: functions of `compiler.cpp` that take two texts and copy them.
-        unsafe { self.compiler.get::<TwoTexts>(function).unwrap()(first.as_ptr(), second.as_ptr()) }
     }
 }
 

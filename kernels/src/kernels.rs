@@ -1,0 +1,111 @@
+//! The kernels of an open device, and the launch of one.
+
+use std::path::Path;
+
+use cudarc::driver::{CudaFunction, LaunchArgs, LaunchConfig};
+use obelysk_prover::DeviceError;
+
+use crate::code;
+use crate::device::{Buffer, Device};
+
+/// Threads of every block: `THREADS` in `native/grid.cuh`.
+pub(crate) const THREADS: u32 = 256;
+
+/// A kernel of a device.
+pub(crate) struct Kernel {
+    function: CudaFunction,
+    /// As many blocks as run at once: more would wait for them, and loops make up for fewer.
+    blocks_max: u64,
+}
+
+macro_rules! kernels {
+    ($($source:ident { $($kernel:ident),+ })+) => {
+        /// A device with its kernels. Each has one method that says what it may be given, in the file of its source's name.
+        pub struct Kernels {
+            pub(crate) device: Device,
+            $($(pub(crate) $kernel: Kernel,)+)+
+        }
+
+        impl Kernels {
+            /// Load the kernels, from the folder `kept` where they are there.
+            ///
+            /// # Errors
+            /// [`DeviceError`].
+            pub fn load(device: Device, kept: &Path) -> Result<Self, DeviceError> {
+                $(
+                    let module = device.load(&code::$source, kept)?;
+                    $(let $kernel = Kernel::of(&device, module.load_function(stringify!($kernel)))?;)+
+                )+
+                Ok(Self { device, $($($kernel,)+)+ })
+            }
+        }
+    };
+}
+
+kernels! {
+    BIND { bind_variable }
+    EQ { outer_product, halve_table }
+    FRACTIONS { add_fractions, layer_round, bind_children }
+    LEAVES { fill_leaves, set_numerators, subtract_entries, subtract_integers }
+    OPENING { inner_product_round, add_scaled, coordinate_products, weigh_rows }
+    PROGRAM { monomials_round }
+    SUM { sum_long_columns, sum_short_columns }
+    TRANSFORM { circle_constants, double_points, read_columns, repeat_columns, transform_layer, pick_rows }
+    TREE { hash_columns, hash_levels, pick_nodes }
+    WEIGHTED { weighted_sums }
+}
+
+impl Kernel {
+    fn of(device: &Device, function: Result<CudaFunction, cudarc::driver::DriverError>) -> Result<Self, DeviceError> {
+        let lost = |error| device.lost(error);
+        let function = function.map_err(lost)?;
+        let resident = function.occupancy_max_active_blocks_per_multiprocessor(THREADS, 0, None).map_err(lost)?;
+        Ok(Self { function, blocks_max: u64::from(resident.max(1)) * u64::from(device.multiprocessors) })
+    }
+
+    /// Blocks that are launched for so many items, if a thread takes one.
+    pub(crate) fn blocks(&self, items: usize) -> usize {
+        let blocks = (items as u64).div_ceil(u64::from(THREADS)).clamp(1, self.blocks_max);
+        usize::try_from(blocks).expect("a device runs fewer blocks at once")
+    }
+}
+
+impl Kernels {
+    /// The device.
+    #[must_use]
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// What a kernel of this device is given.
+    pub(crate) fn given<'a, T>(&self, buffer: &'a Buffer<T>) -> &'a cudarc::driver::CudaSlice<T> {
+        buffer.of(&self.device)
+    }
+
+    /// What a kernel of this device is given to write.
+    pub(crate) fn given_mut<'a, T>(&self, buffer: &'a mut Buffer<T>) -> &'a mut cudarc::driver::CudaSlice<T> {
+        buffer.of_mut(&self.device)
+    }
+
+    /// Begin a launch.
+    pub(crate) fn launch<'a>(&'a self, kernel: &'a Kernel) -> LaunchArgs<'a> {
+        self.device.stream.launch_builder(&kernel.function)
+    }
+
+    /// Launch a kernel with its arguments on enough threads for so many items.
+    ///
+    /// # Safety
+    /// The arguments are those of the kernel, in number, order and type, and it stays inside of them.
+    #[allow(unsafe_code)]
+    pub(crate) unsafe fn queue(
+        &self,
+        kernel: &Kernel,
+        items: usize,
+        arguments: &mut LaunchArgs,
+    ) -> Result<(), DeviceError> {
+        let blocks = u32::try_from(kernel.blocks(items)).expect("a device runs fewer blocks at once");
+        let config = LaunchConfig { grid_dim: (blocks, 1, 1), block_dim: (THREADS, 1, 1), shared_mem_bytes: 0 };
+        // SAFETY: the caller's.
+        unsafe { arguments.launch(config) }.map(drop).map_err(|error| self.device.lost(error))
+    }
+}

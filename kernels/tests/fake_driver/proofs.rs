@@ -1,0 +1,77 @@
+//! Whole proofs, byte for byte those of the processor.
+
+use obelysk_kernels::{Cuda, Kernels, needed};
+use obelysk_prover::{CommittedModel, Cpu, DeviceError, prove};
+use obelysk_statement::Statement;
+use obelysk_tests::small::{HEADER, Small};
+use obelysk_tests::subject::{Subject, fixture};
+use obelysk_witness::{Assignment, fill_multiplicities};
+
+use obelysk_fake_driver::{Hardware, Machine};
+
+/// Whether a device makes the processor's proof of values, true or not.
+fn agrees(kernels: Kernels, statement: &Statement, model: &CommittedModel, witness: &Assignment) -> bool {
+    let expected = prove(&Cpu, statement, HEADER, model, witness.clone()).unwrap();
+    let device = Cuda::new(kernels);
+    let own = device.model(statement, model.weights()).unwrap();
+    let proven = prove(&device, statement, HEADER, &own, witness.clone()).unwrap();
+    own.root() == model.root() && proven.proof == expected.proof
+}
+
+/// The same for the smallest statement with a relation of every kind.
+pub fn agrees_on_every_relation(machine: &Machine) -> bool {
+    let small = Small::new();
+    agrees(machine.kernels(), &small.statement, &small.model, &small.witness)
+}
+
+/// A fixture's answers to prompts, ready to be proven.
+fn answered(name: &str, prompts: &[&[u32]], outputs: usize) -> (Subject, Assignment) {
+    let subject = Subject::new(&fixture(name), prompts, outputs);
+    let mut witness = subject.witness.clone();
+    fill_multiplicities(&subject.statement, &subject.model.weights, &mut witness).unwrap();
+    (subject, witness)
+}
+
+/// The same proof, on a device that has the memory that is said to be needed: not less than it takes, and not much more.
+fn assert_same_proof(name: &str, prompts: &[&[u32]], outputs: usize) {
+    let (subject, witness) = answered(name, prompts, outputs);
+    let needed = needed(&subject.statement, &subject.model.weights).unwrap();
+    let machine = Machine::new(Hardware { memory: needed as usize, ..Hardware::default() });
+    assert!(agrees(machine.kernels(), &subject.statement, &subject.committed, &witness), "{name}: other bytes");
+    let taken = machine.peak();
+    assert!(taken * 100 >= needed * 95, "{name}: {taken} bytes were taken, {needed} said to be needed");
+}
+
+#[test]
+fn a_proof_that_does_not_fit_is_refused_before_anything_is_taken() {
+    let (subject, _) = answered("qwen3", &[&[5, 6]], 1);
+    let needed = needed(&subject.statement, &subject.model.weights).unwrap();
+    for missing in [0, 1] {
+        let free = needed - missing;
+        let machine = Machine::new(Hardware { memory: free as usize, ..Hardware::default() });
+        let answer = Cuda::new(machine.kernels()).require_memory(&subject.statement, &subject.model.weights);
+        let refused = DeviceError::OutOfMemory { device: "Obelysk fake device 0".into(), needed, free };
+        assert_eq!(answer, if missing == 0 { Ok(()) } else { Err(refused.into()) });
+        assert_eq!(machine.peak(), 0);
+    }
+}
+
+#[test]
+fn relations_of_every_kind_are_proven_alike_on_any_grid() {
+    for multiprocessors in [1, 3, 132] {
+        let machine = Machine::new(Hardware { multiprocessors, ..Hardware::default() });
+        assert!(agrees_on_every_relation(&machine), "other bytes on {multiprocessors} multiprocessors");
+    }
+}
+
+#[test]
+fn every_fixture_is_proven_alike() {
+    for name in ["gemma2", "llama31", "mistral", "phi3", "qwen2", "qwen3"] {
+        assert_same_proof(name, &[&[5, 6]], 1);
+    }
+}
+
+#[test]
+fn several_inferences_are_proven_alike() {
+    assert_same_proof("qwen3", &[&[5, 6, 7], &[9]], 2);
+}

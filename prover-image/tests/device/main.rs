@@ -1,0 +1,117 @@
+//! Proofs on a GPU through the pipeline: those of the processor, and what happens where a GPU gives up.
+
+use std::path::Path;
+use std::sync::Mutex;
+
+use obelysk_fake_driver::{Hardware, Machine};
+use obelysk_kernels::Cuda;
+use obelysk_pipeline::artifacts::{Artifacts, PROOF};
+use obelysk_pipeline::console::{Console, Level};
+use obelysk_pipeline::device::{Device, OpenGpu};
+use obelysk_pipeline::failure::{ExitCode, Failure};
+use obelysk_pipeline::home::Home;
+use obelysk_pipeline::pipeline::capture::{self, CapturedLog};
+use obelysk_pipeline::pipeline::inference::Prompt;
+use obelysk_pipeline::pipeline::inputs::{ModelSource, RunInputs};
+use obelysk_pipeline::pipeline::prepare::{self, Prepared};
+use obelysk_pipeline::pipeline::prove::{self, ProofFacts};
+use obelysk_pipeline::pipeline::{Observer, Step, model_files};
+use tempfile::TempDir;
+
+const NAME: &str = "Obelysk fake device 0";
+const LAUNCH_FAILED: i32 = 719;
+
+/// A captured inference of a model.
+struct Captured {
+    folder: TempDir,
+    artifacts: Artifacts,
+    prepared: Prepared,
+    log: CapturedLog,
+}
+
+/// Keeps what a user is told.
+#[derive(Default)]
+struct Notes(Mutex<Vec<String>>);
+
+impl Observer for Notes {
+    fn started(&self, _: Step) {}
+    fn finished(&self, _: Step, _: f64) {}
+    fn progress(&self, _: &str, _: u64, _: u64) {}
+    fn note(&self, text: &str) {
+        self.0.lock().unwrap().push(text.to_owned());
+    }
+    fn detail(&self, _: &str) {}
+}
+
+impl Captured {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/models/qwen3");
+        let model = ModelSource::Directory(model).whole();
+        let console = Console::new(true, Level::Quiet);
+        let files = model_files::resolve(&Home::at(folder.path()), &model, &console).unwrap();
+        let prepared = prepare::load_or_prepare(&files, &console).unwrap();
+        let artifacts = Artifacts::begin(&folder.path().join("out")).unwrap();
+        let inputs = RunInputs { model, prompts: Vec::new(), max_new_tokens: 1, count: 1 };
+        let prompt = Prompt { tokens: vec![5, 6], stop_tokens: Vec::new() };
+        let log = capture::capture(&artifacts, &prepared, &inputs, &[prompt]).unwrap();
+        Self { folder, artifacts, prepared, log }
+    }
+
+    /// Prove on a device: the facts, and what was noted.
+    fn prove(&self, device: &Device) -> (Result<ProofFacts, Failure>, Vec<String>) {
+        let notes = Notes::default();
+        let proven = prove::prove(&self.artifacts, &self.prepared, &self.log, &"0".repeat(64), device, &notes);
+        (proven.map(|(facts, _)| facts), notes.0.into_inner().unwrap())
+    }
+
+    fn proof(&self) -> Vec<u8> {
+        std::fs::read(self.folder.path().join("out").join(PROOF)).unwrap()
+    }
+}
+
+fn gpu(machine: &Machine, cpu_may_step_in: bool) -> Device {
+    Device::gpu(OpenGpu { cuda: Cuda::new(machine.kernels()), name: NAME.into(), cpu_may_step_in })
+}
+
+#[test]
+fn a_gpu_proves_what_the_cpu_does_and_is_named() {
+    let captured = Captured::new();
+    let (on_the_cpu, _) = captured.prove(&Device::cpu("as asked"));
+    assert_eq!(on_the_cpu.unwrap().device, "CPU: as asked");
+    let expected = captured.proof();
+    let machine = Machine::new(Hardware::default());
+    let (facts, notes) = captured.prove(&gpu(&machine, false));
+    assert_eq!(facts.unwrap().device, NAME);
+    assert!(captured.proof() == expected && notes.is_empty(), "{notes:?}");
+}
+
+#[test]
+fn the_cpu_steps_in_aloud_for_a_gpu_that_gives_up() {
+    let captured = Captured::new();
+    let machine = Machine::new(Hardware::default());
+    let device = gpu(&machine, true);
+    machine.lose(LAUNCH_FAILED);
+    let (facts, notes) = captured.prove(&device);
+    let said = facts.unwrap().device;
+    assert!(said.starts_with("CPU: ") && said.contains(NAME) && said.contains("LAUNCH_FAILED"), "{said}");
+    assert!(
+        notes.len() == 1 && notes[0].contains("gave up") && notes[0].contains("the CPU proves instead"),
+        "{notes:?}"
+    );
+}
+
+#[test]
+fn a_gpu_that_gives_up_is_a_failure_where_the_cpu_may_not_step_in() {
+    let captured = Captured::new();
+    for (memory, loses, code) in [(1 << 18, false, ExitCode::GpuOutOfMemory), (1 << 28, true, ExitCode::GpuLost)] {
+        let machine = Machine::new(Hardware { memory, ..Hardware::default() });
+        let device = gpu(&machine, false);
+        if loses {
+            machine.lose(LAUNCH_FAILED);
+        }
+        let failure = captured.prove(&device).0.unwrap_err();
+        assert!(failure.code == code && failure.message.contains(NAME), "{failure:?}");
+        assert!(!captured.artifacts.has(PROOF));
+    }
+}

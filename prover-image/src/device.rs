@@ -28,8 +28,16 @@ pub enum Request {
 /// The device of a run.
 pub struct Device {
     gpu: Option<OpenGpu>,
-    /// What works, and why.
-    said: String,
+    said: DeviceName,
+}
+
+/// What proves, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceName {
+    /// `CPU`, or the product name that a GPU's driver gives.
+    pub name: String,
+    /// The GPU's identity, or why none proves.
+    pub note: String,
 }
 
 /// A GPU with its kernels.
@@ -37,7 +45,7 @@ pub struct OpenGpu {
     /// The prover's device.
     pub cuda: Cuda,
     /// Its name and identity.
-    pub name: String,
+    pub name: DeviceName,
     /// Whether the CPU may do what the GPU cannot.
     pub cpu_may_step_in: bool,
 }
@@ -45,7 +53,7 @@ pub struct OpenGpu {
 impl Device {
     /// The CPU, and why.
     pub fn cpu(why: impl Display) -> Self {
-        Self { gpu: None, said: format!("CPU: {why}") }
+        Self { gpu: None, said: DeviceName::cpu(why) }
     }
 
     /// A GPU.
@@ -59,11 +67,24 @@ impl Device {
     pub fn as_gpu(&self) -> Option<&OpenGpu> {
         self.gpu.as_ref()
     }
+
+    /// What it is called.
+    #[must_use]
+    pub fn name(&self) -> &DeviceName {
+        &self.said
+    }
 }
 
-impl Display for Device {
+impl DeviceName {
+    /// The CPU, and why.
+    pub fn cpu(why: impl Display) -> Self {
+        Self { name: "CPU".into(), note: why.to_string() }
+    }
+}
+
+impl Display for DeviceName {
     fn fmt(&self, formatter: &mut Formatter) -> fmt::Result {
-        formatter.write_str(&self.said)
+        write!(formatter, "{}: {}", self.name, self.note)
     }
 }
 
@@ -91,11 +112,11 @@ fn choose_and_open(
     match discover() {
         Ok(driver) => {
             let gpu = &driver.gpus[0];
-            let name = format!("{}, {}", gpu.name, gpu.uuid);
+            let name = DeviceName { name: gpu.name.clone(), note: gpu.uuid.clone() };
             match open(gpu) {
                 Ok(cuda) => Ok(Device::gpu(OpenGpu { cuda, name, cpu_may_step_in: request != Request::GpuOnly })),
                 Err(error) if request == Request::GpuOnly => Err(gave_up(&error)),
-                Err(error) => Ok(Device::cpu(format!("{name} is there, but cannot be used: {error}"))),
+                Err(error) => Ok(Device::cpu(format!("{} is there, but cannot be used: {error}", gpu.name))),
             }
         }
         Err(error) => match request {
@@ -180,7 +201,7 @@ mod tests {
     }
 
     fn decided(request: Request, discovered: Result<Driver, DriverError>) -> Result<String, Failure> {
-        choose_and_open(request, || discovered, no_kernels).map(|device| device.to_string())
+        choose_and_open(request, || discovered, no_kernels).map(|device| device.name().to_string())
     }
 
     #[test]
@@ -197,7 +218,7 @@ mod tests {
     #[test]
     fn who_asks_for_the_cpu_does_not_touch_a_driver() {
         let device = choose_and_open(Request::Cpu, || panic!("the driver was asked"), no_kernels).unwrap();
-        assert_eq!(device.to_string(), "CPU: as asked");
+        assert_eq!(device.name().to_string(), "CPU: as asked");
     }
 
     #[test]

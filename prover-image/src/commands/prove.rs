@@ -26,7 +26,7 @@ pub fn prove(context: &Context, arguments: &ProveArguments) -> Result<Answer, Fa
         None => prove::random_nonce(),
     };
     let device = device::choose(selection::device(&arguments.device)?, &context.home, obelysk_kernels::discover)?;
-    context.console.note(&format!("device: {device}"));
+    context.console.note(&format!("device: {}", device.name()));
     let artifacts = Artifacts::open(&arguments.out)?;
     let record: RunRecord = artifacts.read_json(RUN)?;
     let mut watch = Stopwatch::new(&context.console);

@@ -27,7 +27,7 @@ pub fn run(context: &Context, arguments: &RunArguments) -> Result<Answer, Failur
     );
     let nonce = arguments.proof.nonce.as_deref().map(|text| parse_bytes32("the nonce", text)).transpose()?;
     let device = device::choose(selection::device(&arguments.device)?, &context.home, obelysk_kernels::discover)?;
-    context.console.note(&format!("device: {device}"));
+    context.console.note(&format!("device: {}", device.name()));
     let request = RunRequest {
         inputs,
         nonce,
@@ -53,6 +53,7 @@ fn to_json(report: &RunReport) -> Value {
         "status": "ok",
         "out": shown(report.artifacts.folder()),
         "device": proof.device,
+        "deviceNote": proof.device_note,
         "modelDigest": proof.model_digest,
         "promptTokens": inferences[0].prompt_tokens,
         "outputTokens": inferences[0].output_tokens,

@@ -10,7 +10,7 @@ use obelysk_witness::{Assignment, fill_multiplicities};
 
 use super::prepare::Prepared;
 use super::prove::{PhaseTime, require_memory, statement};
-use crate::device::OpenGpu;
+use crate::device::{DeviceName, OpenGpu};
 use crate::failure::{ExitCode, Failure};
 
 /// What is to be proven.
@@ -31,7 +31,7 @@ pub(super) struct Made {
     /// Without the commitment to the weights.
     pub(super) proving_seconds: f64,
     /// What proved.
-    pub(super) device: String,
+    pub(super) device: DeviceName,
 }
 
 /// Why a GPU has made no proof.
@@ -62,7 +62,7 @@ fn not_made(error: String) -> Failure {
 }
 
 impl Work<'_> {
-    pub(super) fn on_the_cpu(&self, device: String) -> Result<Made, Failure> {
+    pub(super) fn on_the_cpu(&self, device: DeviceName) -> Result<Made, Failure> {
         let start = Instant::now();
         let (statement, estimate) = statement(self.prepared, self.inferences)?;
         let compiling = start.elapsed();
@@ -89,7 +89,7 @@ impl Work<'_> {
         backend: &B,
         (statement, compiling): (Statement, Duration),
         (model, root): (&B::Model, Digest),
-        device: String,
+        device: DeviceName,
     ) -> Result<Result<Made, ProveError>, Failure> {
         let start = Instant::now();
         let (witness, logits) = self.values(&statement)?;

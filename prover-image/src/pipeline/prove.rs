@@ -10,7 +10,7 @@ use super::capture::CapturedLog;
 use super::make::{GpuFailure, Made, Work};
 use super::prepare::Prepared;
 use crate::artifacts::{Artifacts, PROOF, PROOF_FACTS, STATEMENT, sha256_of_file};
-use crate::device::{self, Device};
+use crate::device::{self, Device, DeviceName};
 use crate::failure::{ExitCode, Failure};
 use crate::memory;
 
@@ -35,9 +35,12 @@ pub struct ProofFacts {
     pub security_bits: f64,
     /// Time from the captured inference to the proof, without the commitment to the weights.
     pub proving_seconds: f64,
-    /// What proved: the GPU's name and identity, or the CPU and why.
+    /// What proved: `CPU`, or the product name that the GPU's driver gives.
     #[serde(default)]
     pub device: String,
+    /// The GPU's identity, or why none proved.
+    #[serde(default)]
+    pub device_note: String,
     /// Of which each step took, in order.
     #[serde(default)]
     pub phases: Vec<PhaseTime>,
@@ -155,12 +158,12 @@ fn prove_log(
     };
     let work = Work { prepared, inferences: &inferences, header: claim.header() };
     let Made { proof, logits, root, statement, phases, proving_seconds, device } = match device.as_gpu() {
-        None => work.on_the_cpu(device.to_string())?,
+        None => work.on_the_cpu(device.name().clone())?,
         Some(gpu) => match work.on_a_gpu(gpu) {
             Err(GpuFailure::Device(error)) if gpu.cpu_may_step_in => {
-                let why = format!("{} gave up: {error}", gpu.name);
+                let why = format!("{} gave up: {error}", gpu.name.name);
                 observer.note(&format!("{why}; the CPU proves instead"));
-                work.on_the_cpu(format!("CPU: {why}"))?
+                work.on_the_cpu(DeviceName::cpu(why))?
             }
             Err(GpuFailure::Device(error)) => return Err(device::gave_up(&error)),
             Err(GpuFailure::Other(failure)) => return Err(failure),
@@ -179,7 +182,8 @@ fn prove_log(
         weight_binding: "aggregated".into(),
         security_bits: security.bits(),
         proving_seconds,
-        device,
+        device: device.name,
+        device_note: device.note,
         phases,
         model_digest: prepared.digest.clone(),
         nonce: claim.nonce.clone(),

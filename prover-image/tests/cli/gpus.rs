@@ -54,8 +54,9 @@ fn a_gpu_that_is_absent_is_a_failure_or_a_fallback_that_the_answer_names() {
     assert!(failure.message.contains("no NVIDIA GPU"), "{failure:?}");
     let fallback = ["--gpu", "--max-new-tokens", "1", "--skip-inference", "--no-audit"];
     let answer = obelysk(home.path(), RUN.iter().chain(&fallback)).ok();
-    let device = answer["device"].as_str().unwrap();
-    assert!(device.starts_with("CPU: this machine has no NVIDIA GPU; --gpu falls back"), "{device}");
+    assert_eq!(answer["device"], "CPU");
+    let note = answer["deviceNote"].as_str().unwrap();
+    assert!(note.starts_with("this machine has no NVIDIA GPU; --gpu falls back"), "{note}");
     obelysk(home.path(), ["setup", "--gpu"]).fails_with(30);
     assert!(finding(&obelysk(home.path(), ["setup"])).contains("none: proofs are made on the CPU"));
 }

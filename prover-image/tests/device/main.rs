@@ -7,7 +7,7 @@ use obelysk_fake_driver::{Hardware, Machine};
 use obelysk_kernels::Cuda;
 use obelysk_pipeline::artifacts::{Artifacts, PROOF};
 use obelysk_pipeline::console::{Console, Level};
-use obelysk_pipeline::device::{Device, OpenGpu};
+use obelysk_pipeline::device::{Device, DeviceName, OpenGpu};
 use obelysk_pipeline::failure::{ExitCode, Failure};
 use obelysk_pipeline::home::Home;
 use obelysk_pipeline::pipeline::capture::{self, CapturedLog};
@@ -71,18 +71,21 @@ impl Captured {
 }
 
 fn gpu(machine: &Machine, cpu_may_step_in: bool) -> Device {
-    Device::gpu(OpenGpu { cuda: Cuda::new(machine.kernels()), name: NAME.into(), cpu_may_step_in })
+    let name = DeviceName { name: NAME.into(), note: "GPU-0".into() };
+    Device::gpu(OpenGpu { cuda: Cuda::new(machine.kernels()), name, cpu_may_step_in })
 }
 
 #[test]
 fn a_gpu_proves_what_the_cpu_does_and_is_named() {
     let captured = Captured::new();
     let (on_the_cpu, _) = captured.prove(&Device::cpu("as asked"));
-    assert_eq!(on_the_cpu.unwrap().device, "CPU: as asked");
+    let facts = on_the_cpu.unwrap();
+    assert_eq!((facts.device.as_str(), facts.device_note.as_str()), ("CPU", "as asked"));
     let expected = captured.proof();
     let machine = Machine::new(Hardware::default());
     let (facts, notes) = captured.prove(&gpu(&machine, false));
-    assert_eq!(facts.unwrap().device, NAME);
+    let facts = facts.unwrap();
+    assert_eq!((facts.device.as_str(), facts.device_note.as_str()), (NAME, "GPU-0"));
     assert!(captured.proof() == expected && notes.is_empty(), "{notes:?}");
 }
 
@@ -93,8 +96,9 @@ fn the_cpu_steps_in_aloud_for_a_gpu_that_gives_up() {
     let device = gpu(&machine, true);
     machine.lose(LAUNCH_FAILED);
     let (facts, notes) = captured.prove(&device);
-    let said = facts.unwrap().device;
-    assert!(said.starts_with("CPU: ") && said.contains(NAME) && said.contains("LAUNCH_FAILED"), "{said}");
+    let facts = facts.unwrap();
+    let said = facts.device_note;
+    assert!(facts.device == "CPU" && said.contains(NAME) && said.contains("LAUNCH_FAILED"), "{said}");
     assert!(
         notes.len() == 1 && notes[0].contains("gave up") && notes[0].contains("the CPU proves instead"),
         "{notes:?}"

@@ -15,8 +15,10 @@ use kube::runtime::watcher;
 use kube::{Client, ResourceExt};
 use obelysk_api::crd::{ModelCache, PREFIX, ProofJob, ProofJobStatus};
 
+use crate::controllers::children::Obstacle;
 use crate::controllers::proof_job::validate::ModelSource;
 use crate::controllers::{model_cache, proof_job};
+use crate::kube::apply::Applied;
 use crate::kube::{Context, Error, apply, lease, read};
 use crate::metrics::{self, Metrics};
 use crate::settings::Settings;
@@ -137,9 +139,20 @@ async fn reconcile_proof_job(object: Arc<ProofJob>, context: Arc<Context>) -> Re
         if object.metadata.deletion_timestamp.is_some() {
             return Ok(Action::await_change());
         }
-        let snapshot = read::proof_job(&context, &object).await?;
-        let plan = proof_job::plan::plan(&object, &snapshot, &context.settings, Timestamp::now());
-        apply::proof_job(&context, &object, &plan).await?;
+        let mut snapshot = read::proof_job(&context, &object).await?;
+        let plan =
+            |object: &_, snapshot: &_| proof_job::plan::plan(object, snapshot, &context.settings, Timestamp::now());
+        let first = plan(&object, &snapshot);
+        let Applied { object, refused } = apply::proof_job(&context, &object, &first).await?;
+        let known = Obstacle::on_record(&first.status.conditions);
+        if let Some(refused) = refused.filter(|refused| known.as_ref() != Some(refused)) {
+            log_refusal(&object, &refused);
+            snapshot.refused = Some(refused);
+            let told = plan(&object, &snapshot);
+            apply::report(&context, &object, &told.status).await?;
+            apply::publish(&context, &object, &told.notes, false).await;
+        }
+        let plan = first;
         if let Some(class) = plan.retried {
             context.metrics.retries.with_label_values(&[class.name()]).inc();
         }
@@ -159,9 +172,22 @@ async fn reconcile_proof_job(object: Arc<ProofJob>, context: Arc<Context>) -> Re
 async fn reconcile_model_cache(object: Arc<ModelCache>, context: Arc<Context>) -> Result<Action, Error> {
     let started = Instant::now();
     let work = async {
-        let snapshot = read::model_cache(&context, &object).await?;
-        let plan = model_cache::plan::plan(&object, &snapshot, &context.settings, Timestamp::now());
-        apply::model_cache(&context, &object, &plan).await?;
+        let mut snapshot = read::model_cache(&context, &object).await?;
+        let plan =
+            |object: &_, snapshot: &_| model_cache::plan::plan(object, snapshot, &context.settings, Timestamp::now());
+        let first = plan(&object, &snapshot);
+        let Applied { object, refused } = apply::model_cache(&context, &object, &first).await?;
+        let known = Obstacle::on_record(&first.status.conditions);
+        let is_news =
+            |refused: &Obstacle| object.metadata.deletion_timestamp.is_none() && known.as_ref() != Some(refused);
+        if let Some(refused) = refused.filter(is_news) {
+            log_refusal(&object, &refused);
+            snapshot.refused = Some(refused);
+            let told = plan(&object, &snapshot);
+            apply::report(&context, &object, &told.status).await?;
+            apply::publish(&context, &object, &told.notes, false).await;
+        }
+        let plan = first;
         Ok(look_again(plan.look_again_seconds))
     };
     let result = within_time(work).await;
@@ -174,6 +200,16 @@ async fn within_time(work: impl Future<Output = Result<Action, Error>>) -> Resul
         Ok(result) => result,
         Err(_) => Err(Error::Slow(RECONCILE_SECONDS)),
     }
+}
+
+/// The server's words stand in the status: they may quote what nobody else should read.
+fn log_refusal<K>(object: &K, refused: &Obstacle)
+where
+    K: kube::Resource<DynamicType = ()>,
+{
+    let (kind, namespace, name) = (K::kind(&()), object.namespace().unwrap_or_default(), object.name_any());
+    let reason = &refused.reason;
+    tracing::info!(%kind, namespace, name, reason, "a child cannot be made; the status says why");
 }
 
 fn look_again(seconds: i64) -> Action {

@@ -1,12 +1,16 @@
 //! One controller per kind: observe, validate, plan, apply, report. Plans are pure; `crate::kube` does the talking.
 
 pub mod attempt;
+pub mod children;
 pub mod conditions;
 pub mod job;
 pub mod model_cache;
 pub mod proof_job;
 
 use k8s_openapi::jiff::Timestamp;
+
+/// Reason of the Event that an attempt begins.
+pub const STEP_STARTED: &str = "StepStarted";
 
 /// Something worth an Event.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,5 @@
 //! Observations: everything that a plan depends on.
 
-use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use k8s_openapi::api::batch::v1::Job;
@@ -14,15 +13,13 @@ use obelysk_api::job::Progress;
 use serde::de::DeserializeOwned;
 
 use super::{Context, Error};
-use crate::controllers::attempt::{Outcome, Surroundings, condition, judge};
+use crate::controllers::attempt::{Outcome, Surroundings, condition};
+use crate::controllers::children::{Children, is_child_of};
 use crate::controllers::job::PROGRESS_PORT;
 use crate::controllers::model_cache::plan::{Snapshot as CacheSnapshot, claim_name, volume_name};
 use crate::controllers::proof_job::observe::Snapshot as JobSnapshot;
 use crate::controllers::proof_job::validate::ModelSource;
 use crate::controllers::{conditions, model_cache, proof_job};
-
-/// Label that Kubernetes puts on the pods of a Job.
-const JOB_NAME: &str = "batch.kubernetes.io/job-name";
 
 /// What a ProofJob's plan depends on.
 ///
@@ -44,9 +41,9 @@ pub async fn proof_job(context: &Context, object: &ProofJob) -> Result<JobSnapsh
         Some(_) => None,
         None => claims.get_opt(&format!("{}-artifacts", object.name_any())).await?,
     };
-    let (jobs, around) = children(context, &namespace, proof_job::LABEL, &object.name_any(), true).await?;
-    let progress = progress(&jobs, &around).await;
-    Ok(JobSnapshot { cache, preset, jobs, claim, around, progress })
+    let (children, around) = children(context, object, proof_job::LABEL, true).await?;
+    let progress = progress(&children, &around).await;
+    Ok(JobSnapshot { cache, preset, children, claim, around, refused: None, progress })
 }
 
 /// What a ModelCache's plan depends on.
@@ -75,7 +72,7 @@ pub async fn model_cache(context: &Context, object: &ModelCache) -> Result<Cache
     // Copies need the nodes, and what is to be deleted waits for pods, also where there is no Job.
     let is_going = object.metadata.deletion_timestamp.is_some();
     let always = is_on_disks || is_going;
-    let (jobs, around) = children(context, &namespace, model_cache::LABEL, &name, always).await?;
+    let (children, around) = children(context, object, model_cache::LABEL, always).await?;
     let proof_jobs =
         Api::<ProofJob>::namespaced(context.client.clone(), &namespace).list(&ListParams::default()).await?;
     let uses = |job: &&ProofJob| {
@@ -88,13 +85,26 @@ pub async fn model_cache(context: &Context, object: &ModelCache) -> Result<Cache
     let count = |jobs: usize| i32::try_from(jobs).unwrap_or(i32::MAX);
     let consumers = count(proof_jobs.iter().filter(uses).count());
     let readers = count(proof_jobs.iter().filter(has_started).count());
-    let progress = progress(&jobs, &around).await;
+    let progress = progress(&children, &around).await;
     let phase = object.status.as_ref().and_then(|status| status.phase.as_deref());
     let holders = match is_going || phase == Some("Evicting") {
         true => holders(context, &namespace, &claim_name(object)).await?,
         false => Vec::new(),
     };
-    Ok(CacheSnapshot { preset, pool, jobs, claim, volume, others, around, consumers, readers, holders, progress })
+    Ok(CacheSnapshot {
+        preset,
+        pool,
+        children,
+        claim,
+        volume,
+        others,
+        around,
+        consumers,
+        readers,
+        holders,
+        refused: None,
+        progress,
+    })
 }
 
 /// Finished Jobs of ProofJobs whose pods mount a claim. What came of them is on record. One that still runs may belong to
@@ -109,12 +119,13 @@ async fn holders(context: &Context, namespace: &str, claim: &str) -> Result<Vec<
         volumes.iter().filter_map(of_volume).any(|name| name == claim)
     };
     let has_finished = |job: &&Job| ["Complete", "Failed"].iter().any(|kind| condition(job, kind).is_some());
-    Ok(jobs.iter().filter(has_finished).filter(mounts).map(ResourceExt::name_any).collect())
+    let is_ours = |job: &&Job| is_child_of::<ProofJob>(job.meta());
+    Ok(jobs.iter().filter(is_ours).filter(has_finished).filter(mounts).map(ResourceExt::name_any).collect())
 }
 
 /// The progress page of the pod that runs, if there is one.
-async fn progress(jobs: &[Job], around: &Surroundings) -> Option<Progress> {
-    let running = jobs.iter().filter_map(|job| judge(job, around)).find(|attempt| attempt.outcome == Outcome::Running);
+async fn progress(children: &Children, around: &Surroundings) -> Option<Progress> {
+    let running = children.attempts(around).into_iter().find(|attempt| attempt.outcome == Outcome::Running);
     super::progress::read(&running?.pod_ip?, PROGRESS_PORT).await
 }
 
@@ -129,36 +140,31 @@ where
     }
 }
 
-/// Jobs of an owner, with their pods, the nodes, and why pods could not be created. Where there are no Jobs, pods and nodes
-/// are read only if they are `always` needed.
-async fn children(
-    context: &Context,
-    namespace: &str,
-    label: &str,
-    owner: &str,
-    always: bool,
-) -> Result<(Vec<Job>, Surroundings), Error> {
+/// Jobs and pods of an object, the nodes, and why pods could not be created. Where there are no Jobs, nodes are read only if they
+/// are `always` needed.
+async fn children<K>(context: &Context, owner: &K, label: &str, always: bool) -> Result<(Children, Surroundings), Error>
+where
+    K: Resource<DynamicType = ()>,
+{
     let client = &context.client;
-    let ours = ListParams::default().labels(&format!("{PREFIX}{label}={owner}"));
-    let jobs = Api::<Job>::namespaced(client.clone(), namespace).list(&ours).await?.items;
-    if jobs.is_empty() && !always {
-        return Ok((jobs, Surroundings::default()));
-    }
-    let mut pods: BTreeMap<String, Vec<Pod>> = BTreeMap::new();
-    for pod in Api::<Pod>::namespaced(client.clone(), namespace).list(&ours).await? {
-        let job = pod.labels().get(JOB_NAME).cloned().unwrap_or_default();
-        pods.entry(job).or_default().push(pod);
+    let namespace = owner.namespace().unwrap_or_default();
+    let labelled = ListParams::default().labels(&format!("{PREFIX}{label}={}", owner.name_any()));
+    let jobs = Api::<Job>::namespaced(client.clone(), &namespace).list(&labelled).await?.items;
+    let pods = Api::<Pod>::namespaced(client.clone(), &namespace).list(&labelled).await?.items;
+    let children = Children::sort(owner, jobs, pods);
+    let mut around = Surroundings::default();
+    if children.jobs().is_empty() && !always {
+        return Ok((children, around));
     }
     let nodes = Api::<Node>::all(client.clone()).list(&ListParams::default()).await?;
-    let nodes = nodes.into_iter().map(|node| (node.name_any(), node)).collect();
-    let mut failed_creates = BTreeMap::new();
-    for job in jobs.iter().filter(|job| !pods.contains_key(&job.name_any())) {
+    around.nodes = nodes.into_iter().map(|node| (node.name_any(), node)).collect();
+    for job in children.jobs().iter().filter(|job| children.pods_of(job).is_empty()) {
         let uid = job.uid().unwrap_or_default();
         let about = ListParams::default().fields(&format!("involvedObject.uid={uid},reason=FailedCreate"));
-        let events = Api::<Event>::namespaced(client.clone(), namespace).list(&about).await?;
+        let events = Api::<Event>::namespaced(client.clone(), &namespace).list(&about).await?;
         if let Some(message) = events.items.last().and_then(|event| event.message.clone()) {
-            failed_creates.insert(job.name_any(), message);
+            around.failed_creates.insert(job.name_any(), message);
         }
     }
-    Ok((jobs, Surroundings { pods, nodes, failed_creates }))
+    Ok((children, around))
 }

@@ -5,7 +5,7 @@ mod model;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PersistentVolumeClaimSpec, VolumeResourceRequirements};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::{Resource, ResourceExt};
 use obelysk_api::crd::proof_job::TtlDelete;
@@ -19,9 +19,10 @@ use super::observe::Snapshot;
 use super::report::{self, Standing, move_step};
 use super::validate::{Hardware, Valid, validate};
 use super::{FINISH, LABEL, PROVE};
-use crate::controllers::attempt::{Attempt, Outcome, judge};
+use crate::controllers::attempt::{Attempt, Outcome};
+use crate::controllers::children::{Maker, Obstacle, TERMINATING, maker};
 use crate::controllers::job::{self, ARTIFACTS, MODEL, Mount, TERMINATION_MESSAGE};
-use crate::controllers::{Note, seconds_between};
+use crate::controllers::{Note, STEP_STARTED, seconds_between};
 use crate::scheduling::gpu::{self, Fit};
 use crate::scheduling::retry::{Budget, Verdict};
 use crate::settings::Settings;
@@ -87,8 +88,7 @@ impl<'a> Planner<'a> {
             let audit = proof_job.spec.audit.as_ref().and_then(|audit| audit.enabled).unwrap_or(true);
             status.steps = report::steps(audit);
         }
-        let mut attempts: Vec<Attempt> = snapshot.jobs.iter().filter_map(|job| judge(job, &snapshot.around)).collect();
-        attempts.sort_by_key(|attempt| (attempt.step != PROVE, attempt.number));
+        let attempts = snapshot.children.attempts(&snapshot.around);
         let plan = Plan { status, look_again_seconds: LOOK_AGAIN_SECONDS, ..Plan::default() };
         Self { proof_job, snapshot, settings, now, plan, attempts }
     }
@@ -232,7 +232,7 @@ impl<'a> Planner<'a> {
                 }
                 Outcome::Terminating => {
                     let line = format!("attempt {} is being stopped", attempt.number);
-                    return Err(Standing::Waiting("PreviousChildrenTerminating".into(), line));
+                    return Err(Standing::Waiting(TERMINATING.into(), line));
                 }
                 Outcome::Queued => return Err(Standing::Waiting("Queued".into(), "held back by its queue".into())),
                 Outcome::Waiting(reason, message) => return Err(Standing::Waiting(reason, message)),
@@ -363,14 +363,21 @@ impl<'a> Planner<'a> {
         valid: &Valid,
         gpus: Option<&(i32, Vec<String>)>,
     ) -> Result<(), Standing> {
+        let is_first = self.plan.status.start_time.is_none();
+        if let Some(obstacle) = self.snapshot.children.obstacle(&job::name(&self.name(), step, number), is_first) {
+            return Err(Standing::blocked(obstacle));
+        }
         let claim = match &valid.artifacts_claim {
             Some(claim) => claim.clone(),
             None => match &self.snapshot.claim {
-                Some(claim) if !self.owns(claim.owner_references()) || claim.metadata.deletion_timestamp.is_some() => {
-                    let line = format!("claim {} belongs to an earlier object of this name", claim.name_any());
-                    return Err(Standing::Waiting("PreviousChildrenTerminating".into(), line));
+                Some(claim) => {
+                    let is_going = claim.metadata.deletion_timestamp.is_some();
+                    let maker = if is_going { Maker::Earlier } else { maker(claim.meta(), self.proof_job) };
+                    if let Some(obstacle) = Obstacle::of(maker, "claim", &claim.name_any()) {
+                        return Err(Standing::blocked(obstacle));
+                    }
+                    claim.name_any()
                 }
-                Some(claim) => claim.name_any(),
                 None => {
                     let claim = self.artifacts_claim();
                     let name = claim.name_any();
@@ -379,24 +386,26 @@ impl<'a> Planner<'a> {
                 }
             },
         };
-        // Jobs of an earlier object of this name keep theirs until their pods are gone.
-        if self.snapshot.jobs.iter().any(|job| !self.owns(job.owner_references())) {
-            let line = "Jobs of an earlier object of this name are still there".to_owned();
-            return Err(Standing::Waiting("PreviousChildrenTerminating".into(), line));
-        }
         let job = self.job(step, number, valid, gpus, claim);
-        if self.plan.status.start_time.is_none() {
+        if is_first {
             self.plan.status.start_time = Some(Time(self.now));
         }
         self.plan.create.push(Child::Job(Box::new(job)));
-        self.plan.notes.push(Note::normal("StepStarted", format!("{step} attempt {number}")));
+        if let Some(refused) = self.refused() {
+            return Err(refused);
+        }
+        self.plan.notes.push(Note::normal(STEP_STARTED, format!("{step} attempt {number}")));
         self.plan.look_again_seconds = 10;
         Err(Standing::Working(step, format!("{step} attempt {number} is starting")))
     }
 
-    fn owns(&self, owners: &[OwnerReference]) -> bool {
-        let uid = self.proof_job.uid().unwrap_or_default();
-        owners.iter().any(|owner| owner.uid == uid)
+    /// Where the job stands with a child that the API server refuses; it is asked again with every plan.
+    fn refused(&mut self) -> Option<Standing> {
+        if let Some(Obstacle { reason, message }) = &self.snapshot.refused {
+            self.plan.notes.push(Note::warning(reason, message.clone()));
+        }
+        let on_record = || Obstacle::on_record(&self.plan.status.conditions);
+        self.snapshot.refused.clone().or_else(on_record).map(Standing::blocked)
     }
 
     fn job(
@@ -538,7 +547,7 @@ impl<'a> Planner<'a> {
         }
         match ttl.delete {
             Some(TtlDelete::Itself) => self.plan.delete_self = true,
-            _ => self.plan.delete_jobs.extend(self.snapshot.jobs.iter().map(ResourceExt::name_any)),
+            _ => self.plan.delete_jobs.extend(self.snapshot.children.job_names()),
         }
         self.plan.look_again_seconds = 3600;
     }

@@ -10,6 +10,7 @@ use obelysk_api::crd::{ModelCacheStatus, ProofJobStatus};
 use obelysk_api::job::StepResult;
 
 use crate::controllers::attempt::{Attempt, Failure};
+use crate::controllers::children::Obstacle;
 use crate::controllers::{clip, conditions};
 
 /// Where a ProofJob stands. Everything that people and tools read follows from this.
@@ -27,6 +28,14 @@ pub enum Standing {
     Failed(String, String),
     /// Ended by the user.
     Cancelled,
+}
+
+impl Standing {
+    /// A child cannot be made.
+    #[must_use]
+    pub fn blocked(Obstacle { reason, message }: Obstacle) -> Self {
+        Self::Waiting(reason, message)
+    }
 }
 
 /// Newest attempts that a status keeps.

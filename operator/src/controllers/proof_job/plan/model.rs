@@ -34,6 +34,9 @@ impl Planner<'_> {
             };
             let cache = self.new_cache(&name, source, storage);
             self.plan.create.push(Child::Cache(Box::new(cache)));
+            if let Some(refused) = self.refused() {
+                return Some(refused);
+            }
             return waiting("ModelCacheCreated", format!("ModelCache {name} is being created"));
         };
         // A job that has started keeps its cache.

@@ -6,6 +6,7 @@ pub mod conditions;
 pub mod job;
 pub mod model_cache;
 pub mod proof_job;
+pub mod stalled;
 
 use k8s_openapi::jiff::Timestamp;
 
@@ -47,5 +48,5 @@ pub fn clip(text: &str, bytes: usize) -> String {
 /// Seconds from `from` to `to`.
 #[must_use]
 pub fn seconds_between(from: Timestamp, to: Timestamp) -> i64 {
-    to.as_second() - from.as_second()
+    to.as_second().saturating_sub(from.as_second())
 }

@@ -1,9 +1,11 @@
 //! Carries plans out. Children are created once under deterministic names; one of ours that exists already is as good as created.
 //! What the API server refuses is not tried harder: it is told, so that a status can say it.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
-use kube::core::NamespaceResourceScope;
 use kube::core::object::HasStatus;
+use kube::core::{ApiResource, DynamicObject, NamespaceResourceScope};
 use kube::{Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -13,7 +15,7 @@ use super::{Context, Error};
 use crate::controllers::children::{Obstacle, maker};
 use crate::controllers::model_cache::{FINALIZER, plan as cache_plan};
 use crate::controllers::proof_job::plan as job_plan;
-use crate::controllers::{Note, STEP_STARTED};
+use crate::controllers::{Note, STEP_STARTED, stalled};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use kube::runtime::events::{Event, EventType};
@@ -138,6 +140,32 @@ where
     let written = api.replace_status(&object.name_any(), &PostParams::default(), &object).await?;
     context.metrics.status_writes.with_label_values(&[&K::kind(&())]).inc();
     Ok(written)
+}
+
+/// Let an object say that nothing can be done about it. It is read anew, in whatever form it has.
+///
+/// # Errors
+/// As [`proof_job`].
+pub async fn stall<K>(context: &Context, object: &ObjectMeta, reason: &str, message: &str) -> Result<(), Error>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+{
+    let (name, namespace) = (object.name.clone().unwrap_or_default(), object.namespace.clone().unwrap_or_default());
+    let resource = ApiResource::erase::<K>(&());
+    let api: Api<DynamicObject> = Api::namespaced_with(context.client.clone(), &namespace, &resource);
+    let Some(there) = api.get_opt(&name).await? else { return Ok(()) };
+    let generation = there.metadata.generation.unwrap_or_default();
+    let mut form = there.data;
+    form["kind"] = K::kind(&()).into();
+    let Some(mut patch) = stalled::patch(&form, generation, reason, message, Timestamp::now()) else {
+        return Ok(());
+    };
+    patch["metadata"] = serde_json::json!({"resourceVersion": there.metadata.resource_version});
+    may_write(context)?;
+    tracing::warn!(kind = %K::kind(&()), namespace, name, reason, "nothing can be done about an object; its status says why");
+    api.patch_status(&name, &PatchParams::default(), &Patch::Merge(patch)).await?;
+    context.metrics.status_writes.with_label_values(&[&K::kind(&())]).inc();
+    Ok(())
 }
 
 /// The server's answer to a request for a child.

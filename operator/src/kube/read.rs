@@ -4,13 +4,16 @@ use std::fmt::Debug;
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event, Node, PersistentVolume, PersistentVolumeClaim, Pod, Volume};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{Api, ListParams};
-use kube::core::ClusterResourceScope;
+use kube::core::{ApiResource, ClusterResourceScope, DeserializeGuard, DynamicObject};
 use kube::{Resource, ResourceExt};
+use obelysk_api::crd::proof_job::Model;
 use obelysk_api::crd::schema::NameRef;
 use obelysk_api::crd::{ModelCache, ModelPreset, PREFIX, ProofJob, ProverPool};
 use obelysk_api::job::Progress;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::{Context, Error};
 use crate::controllers::attempt::{Outcome, Surroundings, condition};
@@ -30,8 +33,8 @@ pub async fn proof_job(context: &Context, object: &ProofJob) -> Result<JobSnapsh
     let client = &context.client;
     let model = &object.spec.model;
     let cache_name = ModelSource::of(model).map(|source| source.cache_name());
-    let cache = match &cache_name {
-        Some(name) => Api::<ModelCache>::namespaced(client.clone(), &namespace).get_opt(name).await?,
+    let cache: Option<ModelCache> = match &cache_name {
+        Some(name) => readable(Api::namespaced(client.clone(), &namespace).get_opt(name).await?)?,
         None => None,
     };
     let preset = cache.as_ref().and_then(|cache| cache.spec.source.preset.as_ref()).or(model.preset.as_ref());
@@ -66,25 +69,21 @@ pub async fn model_cache(context: &Context, object: &ModelCache) -> Result<Cache
         false => None,
     };
     let others = match storage.existing_claim {
-        Some(_) => Api::namespaced(context.client.clone(), &namespace).list(&ListParams::default()).await?.items,
+        Some(_) => sharers(context, object).await?,
         None => Vec::new(),
     };
     // Copies need the nodes, and what is to be deleted waits for pods, also where there is no Job.
     let is_going = object.metadata.deletion_timestamp.is_some();
     let always = is_on_disks || is_going;
     let (children, around) = children(context, object, model_cache::LABEL, always).await?;
-    let proof_jobs =
-        Api::<ProofJob>::namespaced(context.client.clone(), &namespace).list(&ListParams::default()).await?;
-    let uses = |job: &&ProofJob| {
-        let named = ModelSource::of(&job.spec.model).is_some_and(|source| source.cache_name() == name);
-        let of = job.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-        named && !conditions::is_true(of, "Complete") && !conditions::is_true(of, "Failed")
-    };
-    let has_started =
-        |job: &&ProofJob| job.status.as_ref().is_some_and(|status| status.start_time.is_some()) && uses(job);
+    // As little as possible is read of each, so that one that is odd elsewhere counts too.
+    let resource = ApiResource::erase::<ProofJob>(&());
+    let proof_jobs = Api::<DynamicObject>::namespaced_with(context.client.clone(), &namespace, &resource);
+    let proof_jobs = proof_jobs.list(&ListParams::default()).await?;
+    let uses: Vec<Use> = proof_jobs.iter().filter_map(|job| Use::of(&job.data, &name)).collect();
     let count = |jobs: usize| i32::try_from(jobs).unwrap_or(i32::MAX);
-    let consumers = count(proof_jobs.iter().filter(uses).count());
-    let readers = count(proof_jobs.iter().filter(has_started).count());
+    let consumers = count(uses.len());
+    let readers = count(uses.iter().filter(|of| of.has_started).count());
     let progress = progress(&children, &around).await;
     let phase = object.status.as_ref().and_then(|status| status.phase.as_deref());
     let holders = match is_going || phase == Some("Evicting") {
@@ -135,8 +134,49 @@ where
     K: Resource<Scope = ClusterResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
 {
     match name {
-        Some(name) => Ok(Api::all(context.client.clone()).get_opt(&name.name).await?),
+        Some(name) => readable(Api::all(context.client.clone()).get_opt(&name.name).await?),
         None => Ok(None),
+    }
+}
+
+/// An object, unless it is of a form that this version does not know.
+fn readable<K>(object: Option<DeserializeGuard<K>>) -> Result<Option<K>, Error>
+where
+    K: Resource<DynamicType = ()>,
+{
+    object.map(|object| object.0.map_err(|invalid| Error::undecodable::<K>(&invalid))).transpose()
+}
+
+/// ModelCaches that may keep a model on the same claim. One that cannot be read may keep the very files that are to be removed.
+async fn sharers(context: &Context, object: &ModelCache) -> Result<Vec<ModelCache>, Error> {
+    let namespace = object.namespace().unwrap_or_default();
+    let all = Api::<DeserializeGuard<ModelCache>>::namespaced(context.client.clone(), &namespace);
+    let mut others = Vec::new();
+    for other in all.list(&ListParams::default()).await? {
+        match other.0 {
+            Ok(other) => others.push(other),
+            Err(invalid) if object.metadata.deletion_timestamp.is_some() => {
+                return Err(Error::undecodable::<ModelCache>(&invalid));
+            }
+            Err(_) => {}
+        }
+    }
+    Ok(others)
+}
+
+/// An unfinished ProofJob's use of a ModelCache.
+struct Use {
+    has_started: bool,
+}
+
+impl Use {
+    fn of(job: &Value, cache: &str) -> Option<Self> {
+        let model: Model = serde_json::from_value(job["spec"]["model"].clone()).ok()?;
+        let status = &job["status"];
+        let of: Vec<Condition> = serde_json::from_value(status["conditions"].clone()).unwrap_or_default();
+        let has_ended = ["Complete", "Failed"].iter().any(|kind| conditions::is_true(&of, kind));
+        let named = ModelSource::of(&model)?.cache_name() == cache;
+        (named && !has_ended).then(|| Self { has_started: !status["startTime"].is_null() })
     }
 }
 
@@ -167,4 +207,28 @@ where
         }
     }
     Ok((children, around))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_job_that_is_odd_elsewhere_still_holds_the_model_that_it_reads() {
+        let mut job = json!({
+            "spec": {"model": {"cacheRef": {"name": "m"}}, "proof": {"mode": "of a later version"}},
+            "status": {"startTime": "2026-01-01T00:00:00Z"},
+        });
+        assert!(Use::of(&job, "m").is_some_and(|of| of.has_started));
+        assert!(Use::of(&job, "other").is_none());
+        let ended = json!({
+            "type": "Failed", "status": "True", "reason": "", "message": "",
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        });
+        job["status"] = json!({"conditions": [ended]});
+        assert!(Use::of(&job, "m").is_none());
+        assert!(Use::of(&json!({"spec": 1}), "m").is_none());
+    }
 }

@@ -83,7 +83,7 @@ fn finished_proof(owners: &Value) -> (Vec<Job>, Vec<Pod>) {
     let result = json!({
         "succeeded": true,
         "inference": {"promptTokens": 1, "outputTokens": 1, "text": "The moon is made of cheese."},
-        "proof": {"sha256": "ab", "verified": true},
+        "proof": {"sha256": "ab", "verified": true, "device": "CPU"},
         "audit": {"verdict": "Passed"},
     });
     ["prove", "finish"]

@@ -22,6 +22,7 @@ pub fn run(context: &Context, arguments: &RunArguments) -> Result<Answer, Failur
         return Err(submit::refuse());
     }
     let request = RunRequest {
+        day: None,
         inputs: selection::run_inputs(&arguments.model, &arguments.input, arguments.count)?,
         nonce: arguments.proof.nonce.as_deref().map(|text| parse_bytes32("the nonce", text)).transpose()?,
         out: selection::out(arguments.out.as_deref())?,

@@ -18,6 +18,9 @@ use crate::memory;
 /// Why proofs of this version stay off chain.
 pub const NOT_READY: &str = "no contract that checks this specification is known to this version";
 
+/// The device of every proof of this version.
+const DEVICE: &str = "CPU";
+
 /// `proof.json`: facts about a proof, for people. Nothing that checks a proof reads them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -32,6 +35,9 @@ pub struct ProofFacts {
     pub profile: Profile,
     /// How weights are opened.
     pub weight_binding: String,
+    /// What the proof was made on: `CPU`, or the product name of a GPU.
+    #[serde(default)]
+    pub device: String,
     /// Proven bits, all phases composed.
     pub security_bits: f64,
     /// Time from the captured inference to the proof, without the commitment to the weights.
@@ -173,6 +179,7 @@ fn prove_log(
         mode: claim.mode,
         profile: claim.profile,
         weight_binding: "aggregated".into(),
+        device: DEVICE.into(),
         security_bits: security.bits(),
         proving_seconds,
         phases,

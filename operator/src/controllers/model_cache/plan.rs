@@ -231,7 +231,7 @@ impl Planner<'_> {
         if self.plan.status.phase.as_deref() != Some("Evicting") {
             let used = self.plan.status.last_used_time.as_ref().map(|time| time.0);
             let is_ready = conditions::is_true(&self.plan.status.conditions, "Ready");
-            let left = after_seconds - seconds_between(used.filter(|_| is_ready)?, self.now);
+            let left = after_seconds.saturating_sub(seconds_between(used.filter(|_| is_ready)?, self.now));
             if left > 0 {
                 self.plan.look_again_seconds = left.min(LOOK_AGAIN_SECONDS);
                 return None;
@@ -327,9 +327,9 @@ impl Planner<'_> {
         let attempts = self.snapshot.children.attempts(&self.snapshot.around);
         let attempts = attempts.into_iter().filter(|attempt| attempt.step == step);
         let recorded_numbers = self.plan.status.attempts.iter().filter(|a| a.step == step).map(|a| a.number);
-        let mut next = 1 + recorded_numbers.max().unwrap_or(0);
+        let mut next = recorded_numbers.max().unwrap_or(0).saturating_add(1);
         for attempt in attempts {
-            next = next.max(attempt.number + 1);
+            next = next.max(attempt.number.saturating_add(1));
             let recorded = is_recorded(&self.plan.status.attempts, &attempt);
             match attempt.outcome.clone() {
                 Outcome::Succeeded(result) => {
@@ -383,7 +383,9 @@ impl Planner<'_> {
         {
             return Err(Standing::Waiting(reason, message));
         }
-        self.plan.create_job = Some(self.job(step, next));
+        let job = self.job(step, next);
+        self.plan.create_job =
+            Some(job.map_err(|unsupported| Standing::Stalled("Unsupported".into(), unsupported.to_string()))?);
         if let Some(Obstacle { reason, message }) = self.refused() {
             return Err(Standing::Waiting(reason, message));
         }
@@ -422,7 +424,8 @@ impl Planner<'_> {
             Verdict::Exhausted { .. } => Some(Standing::Stalled(newest.reason.clone(), format!("{step}: {message}"))),
             Verdict::After(seconds) => {
                 let ended = newest.finished_at.as_ref().map_or(self.now, |time| time.0);
-                self.plan.status.next_retry_time = Timestamp::from_second(ended.as_second() + seconds).ok().map(Time);
+                self.plan.status.next_retry_time =
+                    Timestamp::from_second(ended.as_second().saturating_add(seconds)).ok().map(Time);
                 None
             }
         }

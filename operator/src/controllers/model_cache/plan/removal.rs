@@ -202,7 +202,7 @@ impl Planner<'_> {
             }
         }
         let of_removals = self.plan.status.attempts.iter().filter(|attempt| attempt.step == REMOVE);
-        let next = 1 + of_removals.clone().map(|attempt| attempt.number).max().unwrap_or(0);
+        let next = of_removals.clone().map(|attempt| attempt.number).max().unwrap_or(0).saturating_add(1);
         let is_of_node = |name: Option<&str>| node.is_none() || name == node;
         let failed = of_removals.filter(|a| a.reason != "Succeeded" && is_of_node(a.node_name.as_deref()));
         let failures: Vec<_> = failed.collect();
@@ -212,7 +212,10 @@ impl Planner<'_> {
         }
         // Each attempt begins when the one before is gone.
         if attempts.is_empty() {
-            self.plan.create_job = Some(self.job(REMOVE, next));
+            match self.job(REMOVE, next) {
+                Ok(job) => self.plan.create_job = Some(job),
+                Err(unsupported) => return Removal::GivenUp(unsupported.to_string()),
+            }
         }
         Removal::UnderWay
     }

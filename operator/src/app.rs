@@ -53,7 +53,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     metrics.set_ready();
     let context = Arc::new(Context::new(client.clone(), settings, metrics, held.clone()));
     tokio::select! {
-        () = run_controllers(context) => anyhow::bail!("the controllers ended"),
+        () = control(context) => anyhow::bail!("the controllers ended"),
         () = lease::keep(&client, &namespace, &identity, &held) => anyhow::bail!("the lease is lost"),
         () = told_to_stop() => {
             lease::release(&client, &namespace, &identity).await;
@@ -71,7 +71,8 @@ async fn told_to_stop() {
     }
 }
 
-async fn run_controllers(context: Arc<Context>) {
+/// Run both controllers, for ever.
+pub async fn control(context: Arc<Context>) {
     let client = context.client.clone();
     let config = watcher::Config::default;
     let settings = kube::runtime::controller::Config::default().concurrency(CONCURRENCY);

@@ -287,6 +287,20 @@ fn an_ended_job_deletes_what_runs_until_nothing_does() {
 }
 
 #[test]
+fn what_runs_obeys_whatever_has_become_of_its_cache() {
+    let mut cluster = Cluster::new(json!({}));
+    cluster.step();
+    cluster.pod(None);
+    cluster.step();
+    cluster.snapshot.cache = None;
+    cluster.job.spec.suspend = Some(true);
+    let suspended = cluster.step();
+    assert_eq!((suspended.status.phase.as_deref(), suspended.delete_jobs.len()), (Some("Suspended"), 1));
+    let asleep = Cluster::new(json!({"suspend": true, "model": {"preset": {"name": "m"}}})).step();
+    assert!(asleep.create.is_empty() && asleep.status.phase.as_deref() == Some("Suspended"));
+}
+
+#[test]
 fn a_refused_job_ends_once() {
     let mut cluster = Cluster::new(json!({"queue": {"name": "q"}}));
     let first = cluster.step();

@@ -138,13 +138,7 @@ impl<'a> Planner<'a> {
             Ok(valid) => valid,
             Err(unsupported) => return Standing::Failed("Unsupported".into(), unsupported.to_string()),
         };
-        let cache_name = valid.model.cache_name();
-        let cache = self.snapshot.cache.as_ref().and_then(|cache| cache.status.as_ref());
-        report::record_model(&mut self.plan.status, &cache_name, cache);
-        if let Some(waiting) = self.wait_for_model(&valid) {
-            return waiting;
-        }
-        move_step(&mut self.plan.status, StepName::Model, StepState::Succeeded, self.now);
+        // Before the model: what runs obeys, whatever has become of its cache.
         if self.proof_job.spec.suspend == Some(true) {
             self.stop_running();
             return Standing::Suspended;
@@ -152,6 +146,13 @@ impl<'a> Planner<'a> {
         if let Some(failed) = self.past_deadline() {
             return failed;
         }
+        let cache_name = valid.model.cache_name();
+        let cache = self.snapshot.cache.as_ref().and_then(|cache| cache.status.as_ref());
+        report::record_model(&mut self.plan.status, &cache_name, cache);
+        if let Some(waiting) = self.wait_for_model(&valid) {
+            return waiting;
+        }
+        move_step(&mut self.plan.status, StepName::Model, StepState::Succeeded, self.now);
         if let Err(standing) = self.run(PROVE, &valid).and_then(|()| self.run(FINISH, &valid)) {
             return standing;
         }

@@ -160,7 +160,8 @@ async fn reconcile_proof_job(object: Arc<DeserializeGuard<ProofJob>>, context: A
         let plan = make(object, &snapshot)?;
         let Applied { object, refused } = apply::proof_job(&context, object, &plan).await?;
         snapshot.refused = refused.filter(|refused| is_news(&object, &plan.status.conditions, refused));
-        if snapshot.refused.is_some() {
+        if let Some(refused) = &snapshot.refused {
+            log_refusal(&object, refused);
             let told = make(&object, &snapshot)?;
             apply::report(&context, &object, &told.status).await?;
             apply::publish(&context, &object, &told.notes, false).await;
@@ -195,7 +196,8 @@ async fn reconcile_model_cache(
         let plan = make(object, &snapshot)?;
         let Applied { object, refused } = apply::model_cache(&context, object, &plan).await?;
         snapshot.refused = refused.filter(|refused| is_news(&object, &plan.status.conditions, refused));
-        if snapshot.refused.is_some() {
+        if let Some(refused) = &snapshot.refused {
+            log_refusal(&object, refused);
             let told = make(&object, &snapshot)?;
             apply::report(&context, &object, &told.status).await?;
             apply::publish(&context, &object, &told.notes, false).await;
@@ -216,19 +218,22 @@ fn planned<P>(plan: impl FnOnce() -> P) -> Result<P, Error> {
     })
 }
 
-/// Whether a refusal is not on record yet; then the log has it too, without the server's words: they may quote what nobody else
-/// should read.
+/// Whether a refusal is not on record yet. What is being deleted has no conditions to record it in.
 fn is_news<K>(object: &K, conditions: &[Condition], refused: &Obstacle) -> bool
 where
     K: Resource<DynamicType = ()>,
 {
-    if object.meta().deletion_timestamp.is_some() || Obstacle::on_record(conditions).as_ref() == Some(refused) {
-        return false;
-    }
+    object.meta().deletion_timestamp.is_none() && Obstacle::on_record(conditions).as_ref() != Some(refused)
+}
+
+/// The server's words stay in the status: they may quote what nobody else should read.
+fn log_refusal<K>(object: &K, refused: &Obstacle)
+where
+    K: Resource<DynamicType = ()>,
+{
     let (kind, namespace, name) = (K::kind(&()), object.namespace().unwrap_or_default(), object.name_any());
     let reason = &refused.reason;
     tracing::info!(%kind, namespace, name, reason, "a child cannot be made; the status says why");
-    true
 }
 
 /// A reconcile within its time. An object about which nothing can be done says so itself.

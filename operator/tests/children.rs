@@ -224,6 +224,24 @@ fn a_model_is_not_ready_because_of_jobs_that_the_cache_did_not_make() {
 }
 
 #[test]
+fn a_removal_is_not_done_because_somebody_elses_job_says_so() {
+    let storage = json!({"existingClaim": {"name": "shared"}});
+    let mut cache = cache();
+    cache.spec.storage = serde_json::from_value(storage).unwrap();
+    cache.spec.retention = serde_json::from_value(json!({"policy": "Delete"})).unwrap();
+    cache.metadata.finalizers = Some(vec!["proving.obelysk.dev/model-claim".into()]);
+    cache.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
+    cache.status = serde_json::from_value(json!({"resolved": {"revision": "r"}})).unwrap();
+    let (job, pod) = finished("m-remove-1", "remove", json!([]), &json!({"succeeded": true}));
+    let children = Children::sort(&cache, vec![job], vec![pod]);
+    let seen = cache_plan::Snapshot { children, claim: Some(Default::default()), ..cache_plan::Snapshot::default() };
+    let plan = cache_plan::plan(&cache, &seen, &settings(), Timestamp::UNIX_EPOCH);
+    assert!(plan.create_job.is_none() && plan.delete_jobs.is_empty());
+    let left = plan.notes.iter().find(|note| note.reason == "FilesLeft").expect("the files are said to stay");
+    assert!(left.warning && left.message.contains("Job m-remove-1 exists and is not of this object"));
+}
+
+#[test]
 fn what_the_server_refuses_is_said_in_its_words_and_asked_for_again() {
     let words = r#"admission webhook "quota" denied the request: exceeded quota: jobs"#;
     let obstacle = Obstacle::of_answer("Job", "moon-prove-1", 403, words).unwrap();

@@ -10,7 +10,8 @@ use super::copies::{folder_on_disks, is_on_disks};
 use super::pods::{home, resolve};
 use super::{Plan, Planner, Standing, claim_name, has_finalizer, progress, volume_name};
 use crate::controllers::attempt::{Attempt, Failure, Outcome, STEP, is_ready};
-use crate::controllers::children::TERMINATING;
+use crate::controllers::children::{NAME_CONFLICT, TERMINATING};
+use crate::controllers::job;
 use crate::controllers::model_cache::validate::{Origin, Place, validate};
 use crate::controllers::model_cache::{FETCH, REMOVE};
 use crate::controllers::proof_job::report::{is_recorded, record_attempt};
@@ -212,6 +213,13 @@ impl Planner<'_> {
         }
         // Each attempt begins when the one before is gone.
         if attempts.is_empty() {
+            let name = job::name(&self.cache.name_any(), REMOVE, next);
+            match self.snapshot.children.obstacle(&name, false) {
+                // Nobody says when somebody else's Job will go.
+                Some(conflict) if conflict.reason == NAME_CONFLICT => return Removal::GivenUp(conflict.message),
+                Some(_) => return Removal::UnderWay,
+                None => {}
+            }
             match self.job(REMOVE, next) {
                 Ok(job) => self.plan.create_job = Some(job),
                 Err(unsupported) => return Removal::GivenUp(unsupported.to_string()),

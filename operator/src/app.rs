@@ -1,28 +1,35 @@
 //! The process: wait for the lease, run both controllers, end when the lease is lost.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::Api;
+use kube::core::{DeserializeGuard, NamespaceResourceScope};
 use kube::runtime::controller::{Action, Controller};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher;
-use kube::{Client, ResourceExt};
+use kube::{Client, Resource, ResourceExt};
 use obelysk_api::crd::{ModelCache, PREFIX, ProofJob, ProofJobStatus};
 
+use crate::controllers::children::Obstacle;
 use crate::controllers::proof_job::validate::ModelSource;
 use crate::controllers::{model_cache, proof_job};
+use crate::kube::apply::Applied;
 use crate::kube::{Context, Error, apply, lease, read};
 use crate::metrics::{self, Metrics};
 use crate::settings::Settings;
 
 /// A reconcile that takes longer is given up.
 const RECONCILE_SECONDS: u64 = 15;
+/// Time between looks at an object about which nothing can be done.
+const STALLED_SECONDS: i64 = 30;
 /// Reconciles of one kind that run at a time.
 const CONCURRENCY: u16 = 8;
 
@@ -46,7 +53,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     metrics.set_ready();
     let context = Arc::new(Context::new(client.clone(), settings, metrics, held.clone()));
     tokio::select! {
-        () = run_controllers(context) => anyhow::bail!("the controllers ended"),
+        () = control(context) => anyhow::bail!("the controllers ended"),
         () = lease::keep(&client, &namespace, &identity, &held) => anyhow::bail!("the lease is lost"),
         () = told_to_stop() => {
             lease::release(&client, &namespace, &identity).await;
@@ -64,12 +71,14 @@ async fn told_to_stop() {
     }
 }
 
-async fn run_controllers(context: Arc<Context>) {
+/// Run both controllers, for ever.
+pub async fn control(context: Arc<Context>) {
     let client = context.client.clone();
     let config = watcher::Config::default;
     let settings = kube::runtime::controller::Config::default().concurrency(CONCURRENCY);
 
-    let proof_jobs = Controller::new(Api::<ProofJob>::all(client.clone()), config());
+    // One object that cannot be read must not end a list of all.
+    let proof_jobs = Controller::new(Api::<DeserializeGuard<ProofJob>>::all(client.clone()), config());
     let store = proof_jobs.store();
     let of_cache = of_cache(proof_jobs.store());
     let proof_jobs = proof_jobs
@@ -77,19 +86,19 @@ async fn run_controllers(context: Arc<Context>) {
         .owns(Api::<Job>::all(client.clone()), labelled(proof_job::LABEL))
         .owns(Api::<PersistentVolumeClaim>::all(client.clone()), labelled(proof_job::LABEL))
         .watches(Api::<Pod>::all(client.clone()), labelled(proof_job::LABEL), |pod| owner_of(&pod, proof_job::LABEL))
-        .watches(Api::<ModelCache>::all(client.clone()), config(), of_cache)
+        .watches(Api::<DeserializeGuard<ModelCache>>::all(client.clone()), config(), of_cache)
         .run(reconcile_proof_job, retry, Arc::clone(&context))
         .for_each(
             |result| async move { log(result.map(|(object, _)| object.name).map_err(|error| error.to_string())) },
         );
 
-    let model_caches = Controller::new(Api::<ModelCache>::all(client.clone()), config())
+    let model_caches = Controller::new(Api::<DeserializeGuard<ModelCache>>::all(client.clone()), config())
         .with_config(settings)
         .owns(Api::<Job>::all(client.clone()), labelled(model_cache::LABEL))
         .watches(Api::<Pod>::all(client.clone()), labelled(model_cache::LABEL), |pod| {
             owner_of(&pod, model_cache::LABEL)
         })
-        .watches(Api::<ProofJob>::all(client.clone()), config(), cache_of)
+        .watches(Api::<DeserializeGuard<ProofJob>>::all(client.clone()), config(), cache_of)
         .run(reconcile_model_cache, retry, Arc::clone(&context))
         .for_each(
             |result| async move { log(result.map(|(object, _)| object.name).map_err(|error| error.to_string())) },
@@ -105,24 +114,30 @@ fn labelled(label: &str) -> watcher::Config {
 /// The object that a pod's label names.
 fn owner_of<K>(pod: &Pod, label: &str) -> Option<ObjectRef<K>>
 where
-    K: kube::Resource<DynamicType = ()>,
+    K: Resource<DynamicType = ()>,
 {
     let name = pod.labels().get(&format!("{PREFIX}{label}"))?;
     Some(ObjectRef::new(name).within(&pod.namespace()?))
 }
 
 /// The ProofJobs that wait for a ModelCache.
-fn of_cache(store: Store<ProofJob>) -> impl Fn(ModelCache) -> Vec<ObjectRef<ProofJob>> + Send + Sync + 'static {
+fn of_cache(
+    store: Store<DeserializeGuard<ProofJob>>,
+) -> impl Fn(DeserializeGuard<ModelCache>) -> Vec<ObjectRef<DeserializeGuard<ProofJob>>> + Send + Sync + 'static {
     move |cache| {
         let (name, namespace) = (cache.name_any(), cache.namespace());
-        let names = |job: &ProofJob| ModelSource::of(&job.spec.model).is_some_and(|source| source.cache_name() == name);
+        let names = |job: &DeserializeGuard<ProofJob>| {
+            let source = job.0.as_ref().ok().and_then(|job| ModelSource::of(&job.spec.model));
+            source.is_some_and(|source| source.cache_name() == name)
+        };
         let jobs = store.state().into_iter().filter(|job| job.namespace() == namespace && names(job));
         jobs.map(|job| ObjectRef::from_obj(job.as_ref())).collect()
     }
 }
 
 /// The ModelCache that a ProofJob waits for or has read. Between its start and its end nothing changes for the cache.
-fn cache_of(job: ProofJob) -> Option<ObjectRef<ModelCache>> {
+fn cache_of(job: DeserializeGuard<ProofJob>) -> Option<ObjectRef<DeserializeGuard<ModelCache>>> {
+    let job = job.0.ok()?;
     let is_under_way = |status: &ProofJobStatus| status.start_time.is_some() && status.completion_time.is_none();
     if job.status.as_ref().is_some_and(is_under_way) {
         return None;
@@ -131,15 +146,26 @@ fn cache_of(job: ProofJob) -> Option<ObjectRef<ModelCache>> {
     Some(ObjectRef::new(&source.cache_name()).within(&job.namespace()?))
 }
 
-async fn reconcile_proof_job(object: Arc<ProofJob>, context: Arc<Context>) -> Result<Action, Error> {
+async fn reconcile_proof_job(object: Arc<DeserializeGuard<ProofJob>>, context: Arc<Context>) -> Result<Action, Error> {
     let started = Instant::now();
     let work = async {
-        if object.metadata.deletion_timestamp.is_some() {
+        if object.meta().deletion_timestamp.is_some() {
             return Ok(Action::await_change());
         }
-        let snapshot = read::proof_job(&context, &object).await?;
-        let plan = proof_job::plan::plan(&object, &snapshot, &context.settings, Timestamp::now());
-        apply::proof_job(&context, &object, &plan).await?;
+        let object = object.0.as_ref().map_err(Error::undecodable::<ProofJob>)?;
+        let mut snapshot = read::proof_job(&context, object).await?;
+        let make = |object: &_, snapshot: &_| {
+            planned(|| proof_job::plan::plan(object, snapshot, &context.settings, Timestamp::now()))
+        };
+        let plan = make(object, &snapshot)?;
+        let Applied { object, refused } = apply::proof_job(&context, object, &plan).await?;
+        snapshot.refused = refused.filter(|refused| is_news(&object, &plan.status.conditions, refused));
+        if let Some(refused) = &snapshot.refused {
+            log_refusal(&object, refused);
+            let told = make(&object, &snapshot)?;
+            apply::report(&context, &object, &told.status).await?;
+            apply::publish(&context, &object, &told.notes, false).await;
+        }
         if let Some(class) = plan.retried {
             context.metrics.retries.with_label_values(&[class.name()]).inc();
         }
@@ -151,22 +177,83 @@ async fn reconcile_proof_job(object: Arc<ProofJob>, context: Arc<Context>) -> Re
         }
         Ok(look_again(plan.look_again_seconds))
     };
-    let result = within_time(work).await;
+    let result = stalling::<ProofJob>(&context, object.meta(), work).await;
     context.metrics.reconciles.with_label_values(&["proofjob"]).observe(started.elapsed().as_secs_f64());
     result
 }
 
-async fn reconcile_model_cache(object: Arc<ModelCache>, context: Arc<Context>) -> Result<Action, Error> {
+async fn reconcile_model_cache(
+    object: Arc<DeserializeGuard<ModelCache>>,
+    context: Arc<Context>,
+) -> Result<Action, Error> {
     let started = Instant::now();
     let work = async {
-        let snapshot = read::model_cache(&context, &object).await?;
-        let plan = model_cache::plan::plan(&object, &snapshot, &context.settings, Timestamp::now());
-        apply::model_cache(&context, &object, &plan).await?;
+        let object = object.0.as_ref().map_err(Error::undecodable::<ModelCache>)?;
+        let mut snapshot = read::model_cache(&context, object).await?;
+        let make = |object: &_, snapshot: &_| {
+            planned(|| model_cache::plan::plan(object, snapshot, &context.settings, Timestamp::now()))
+        };
+        let plan = make(object, &snapshot)?;
+        let Applied { object, refused } = apply::model_cache(&context, object, &plan).await?;
+        snapshot.refused = refused.filter(|refused| is_news(&object, &plan.status.conditions, refused));
+        if let Some(refused) = &snapshot.refused {
+            log_refusal(&object, refused);
+            let told = make(&object, &snapshot)?;
+            apply::report(&context, &object, &told.status).await?;
+            apply::publish(&context, &object, &told.notes, false).await;
+        }
         Ok(look_again(plan.look_again_seconds))
     };
-    let result = within_time(work).await;
+    let result = stalling::<ModelCache>(&context, object.meta(), work).await;
     context.metrics.reconciles.with_label_values(&["modelcache"]).observe(started.elapsed().as_secs_f64());
     result
+}
+
+/// A plan. A defect of planning concerns the object that it is about, and no other.
+fn planned<P>(plan: impl FnOnce() -> P) -> Result<P, Error> {
+    catch_unwind(AssertUnwindSafe(plan)).map_err(|panic| {
+        let words = panic.downcast_ref::<String>().cloned();
+        let words = words.or_else(|| panic.downcast_ref::<&str>().map(|&words| words.to_owned()));
+        Error::Defect(words.unwrap_or_else(|| "it panicked without a word".into()))
+    })
+}
+
+/// Whether a refusal is not on record yet. What is being deleted has no conditions to record it in.
+fn is_news<K>(object: &K, conditions: &[Condition], refused: &Obstacle) -> bool
+where
+    K: Resource<DynamicType = ()>,
+{
+    object.meta().deletion_timestamp.is_none() && Obstacle::on_record(conditions).as_ref() != Some(refused)
+}
+
+/// The server's words stay in the status: they may quote what nobody else should read.
+fn log_refusal<K>(object: &K, refused: &Obstacle)
+where
+    K: Resource<DynamicType = ()>,
+{
+    let (kind, namespace, name) = (K::kind(&()), object.namespace().unwrap_or_default(), object.name_any());
+    let reason = &refused.reason;
+    tracing::info!(%kind, namespace, name, reason, "a child cannot be made; the status says why");
+}
+
+/// A reconcile within its time. An object about which nothing can be done says so itself.
+async fn stalling<K>(
+    context: &Context,
+    object: &ObjectMeta,
+    work: impl Future<Output = Result<Action, Error>>,
+) -> Result<Action, Error>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+{
+    let result = within_time(work).await;
+    let Err(error) = &result else { return result };
+    let Some(reason) = error.stalls() else { return result };
+    let message = error.to_string();
+    let told = async {
+        apply::stall::<K>(context, object, reason, &message).await?;
+        Ok(look_again(STALLED_SECONDS))
+    };
+    within_time(told).await
 }
 
 async fn within_time(work: impl Future<Output = Result<Action, Error>>) -> Result<Action, Error> {
@@ -194,11 +281,11 @@ fn log(result: Result<String, String>) {
 }
 
 /// Keep the gauges of phases and waiting reasons.
-async fn count_phases(store: Store<ProofJob>, context: Arc<Context>) {
+async fn count_phases(store: Store<DeserializeGuard<ProofJob>>, context: Arc<Context>) {
     loop {
         let mut phases: BTreeMap<String, i64> = BTreeMap::new();
         let mut reasons: BTreeMap<String, i64> = BTreeMap::new();
-        for job in store.state() {
+        for job in store.state().iter().filter_map(|job| job.0.as_ref().ok()) {
             let status = job.status.clone().unwrap_or_default();
             *phases.entry(status.phase.clone().unwrap_or_else(|| "Pending".into())).or_default() += 1;
             let waiting = status.conditions.iter().find(|c| c.type_ == "Scheduled" && c.status == "False");

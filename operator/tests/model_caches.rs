@@ -2,10 +2,11 @@
 
 use clap::Parser;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use k8s_openapi::jiff::Timestamp;
+use kube::{Resource, ResourceExt};
 use obelysk_api::crd::{ModelCache, ModelCacheStatus};
-use obelysk_operator::controllers::attempt::Surroundings;
+use obelysk_operator::controllers::children::Children;
 use obelysk_operator::controllers::model_cache::plan::{Plan, Snapshot, plan};
 use obelysk_operator::settings::Settings;
 use serde_json::{Value, json};
@@ -59,8 +60,20 @@ fn claim() -> PersistentVolumeClaim {
     .unwrap()
 }
 
-fn old_job() -> Job {
-    serde_json::from_value(json!({"metadata": {"name": "m-fetch-1", "namespace": "default"}})).unwrap()
+fn old_job(cache: &ModelCache) -> Children {
+    let owner = cache.controller_owner_ref(&()).unwrap();
+    let metadata = json!({"name": "m-fetch-1", "namespace": "default", "ownerReferences": [owner]});
+    Children::sort(cache, vec![serde_json::from_value(json!({"metadata": metadata})).unwrap()], Vec::new())
+}
+
+/// A Job as the server keeps it, and its pod.
+fn with_pod(job: &mut Job, mut pod: Value) -> Pod {
+    let uid = format!("uid-of-{}", job.name_any());
+    job.metadata.uid = Some(uid.clone());
+    let owner =
+        json!({"apiVersion": "batch/v1", "kind": "Job", "name": job.name_any(), "uid": uid, "controller": true});
+    pod["metadata"] = json!({"name": "pod", "ownerReferences": [owner]});
+    serde_json::from_value(pod).unwrap()
 }
 
 fn make(cache: &ModelCache, snapshot: &Snapshot, second: i64) -> Plan {
@@ -80,7 +93,7 @@ fn ready(plan: &Plan) -> (String, String, String) {
 #[test]
 fn an_unused_cache_says_so_before_its_jobs_and_then_its_claim_go() {
     let cache = ready_cache(json!({"retention": {"evictAfterUnusedSeconds": 600}}));
-    let mut snapshot = Snapshot { claim: Some(claim()), jobs: vec![old_job()], ..Snapshot::default() };
+    let mut snapshot = Snapshot { claim: Some(claim()), children: old_job(&cache), ..Snapshot::default() };
     assert_eq!(ready(&make(&cache, &snapshot, 599)).0, "True");
 
     let first = make(&cache, &snapshot, 600);
@@ -96,7 +109,7 @@ fn an_unused_cache_says_so_before_its_jobs_and_then_its_claim_go() {
     assert!(second.status.attempts.is_empty());
 
     let cache = with_status(&cache, second.status);
-    snapshot.jobs.clear();
+    snapshot.children = Children::default();
     snapshot.holders.clear();
     let third = make(&cache, &snapshot, 602);
     assert_eq!(third.delete_claim.as_deref(), Some("m-model"));
@@ -247,22 +260,20 @@ fn a_model_that_agrees_too_rarely_is_refused_with_the_numbers() {
 /// A pod of the only Job that ended with this failure of a prepare.
 fn refused(plan: &Plan) -> Snapshot {
     let mut job = plan.create_job.clone().unwrap();
-    let name = job.metadata.name.clone().unwrap();
     job.status = serde_json::from_value(json!({"conditions": [{"type": "Failed", "status": "True"}]})).unwrap();
     let message = json!({"failure": {
         "step": "inference", "class": "User", "code": 13, "reason": "QualityBelowMinimum",
         "message": "m misses the quality gate: text: KL 9.2500, at most 0.01", "hint": "use another model",
     }});
-    let pod = serde_json::from_value(json!({
-        "metadata": {"name": "pod"},
+    let pod = json!({
         "status": {"phase": "Failed", "containerStatuses": [{
             "name": "prover", "image": "", "imageID": "", "ready": false, "restartCount": 0,
             "state": {"terminated": {"exitCode": 13, "message": message.to_string()}},
         }]},
-    }));
-    let pods = [(name, vec![pod.unwrap()])].into();
-    let around = Surroundings { pods, ..Surroundings::default() };
-    Snapshot { claim: Some(claim()), jobs: vec![job], around, ..Snapshot::default() }
+    });
+    let pod = with_pod(&mut job, pod);
+    let children = Children::sort(&ready_cache(json!({})), vec![job], vec![pod]);
+    Snapshot { claim: Some(claim()), children, ..Snapshot::default() }
 }
 
 #[test]
@@ -332,21 +343,19 @@ fn on_shared_claim(number: u32, source: &str, revision: &str, policy: Option<&st
 }
 
 /// The Job of a plan, ended, with its pod.
-fn ended(plan: &Plan, succeeded: bool, snapshot: &Snapshot) -> Snapshot {
+fn ended(cache: &ModelCache, plan: &Plan, succeeded: bool, snapshot: &Snapshot) -> Snapshot {
     let mut job = plan.create_job.clone().unwrap();
     let kind = if succeeded { "Complete" } else { "Failed" };
     job.status = serde_json::from_value(json!({"conditions": [{"type": kind, "status": "True"}]})).unwrap();
-    let pod = serde_json::from_value(json!({
-        "metadata": {"name": "pod"},
+    let pod = json!({
         "spec": {"nodeName": "a", "containers": []},
         "status": {"containerStatuses": [{
             "name": "main", "ready": false, "restartCount": 0, "image": "", "imageID": "",
             "state": {"terminated": {"exitCode": 0, "message": json!({"succeeded": succeeded}).to_string()}},
         }]},
-    }));
-    let mut snapshot = Snapshot { jobs: vec![job], ..snapshot.clone() };
-    snapshot.around.pods.insert(snapshot.jobs[0].metadata.name.clone().unwrap(), vec![pod.unwrap()]);
-    snapshot
+    });
+    let pod = with_pod(&mut job, pod);
+    Snapshot { children: Children::sort(cache, vec![job], vec![pod]), ..snapshot.clone() }
 }
 
 fn warned(plan: &Plan) -> bool {
@@ -386,7 +395,7 @@ fn the_last_holder_of_a_model_removes_it_from_a_shared_claim() {
     let of_late = Snapshot { claim: Some(claim()), others: vec![cache.clone()], ..Snapshot::default() };
     assert_eq!(ready(&make(&late, &of_late, 2)).1, "PreviousChildrenTerminating");
 
-    snapshot = ended(&first, true, &snapshot);
+    snapshot = ended(&cache, &first, true, &snapshot);
     snapshot.others.push(late);
     let last = make(&cache, &snapshot, 3);
     assert!(!last.finalizer && last.delete_claim.is_none());
@@ -443,7 +452,7 @@ fn a_removal_that_cannot_be_is_given_up() {
     for attempt in 1..=3 {
         let plan = make(&cache, &snapshot, attempt);
         assert_eq!(plan.create_job.as_ref().unwrap().metadata.name, Some(format!("m1-remove-{attempt}")));
-        let failed = make(&with_status(&cache, plan.status.clone()), &ended(&plan, false, &snapshot), attempt);
+        let failed = make(&with_status(&cache, plan.status.clone()), &ended(&cache, &plan, false, &snapshot), attempt);
         cache = with_status(&cache, failed.status.clone());
         assert_eq!(failed.finalizer, attempt < 3);
         assert_eq!(warned(&failed), attempt == 3);

@@ -1,13 +1,12 @@
 //! Plans of ModelCaches on the disks of nodes: which nodes get a copy, which Jobs count, what a deletion takes along.
 
-use std::collections::BTreeMap;
-
 use clap::Parser;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Node, PersistentVolume, PersistentVolumeClaim, Pod};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use obelysk_api::crd::{ModelCache, ProofJob, ProverPool};
+use obelysk_operator::controllers::children::Children;
 use obelysk_operator::controllers::model_cache::plan::{Plan, Snapshot, plan};
 use obelysk_operator::controllers::proof_job;
 use obelysk_operator::settings::Settings;
@@ -59,9 +58,17 @@ fn node(name: &str, ready: bool) -> Node {
     .unwrap()
 }
 
+/// A reference to the Job that controls a pod.
+fn of_job(job: &Job) -> Value {
+    let (name, uid) = (job.name_any(), job.metadata.uid.clone());
+    json!({"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": uid, "controller": true})
+}
+
 /// A cluster that does what plans say, one step at a time.
 struct Cluster {
     cache: ModelCache,
+    jobs: Vec<Job>,
+    pods: Vec<Pod>,
     snapshot: Snapshot,
     settings: Settings,
     second: i64,
@@ -72,6 +79,8 @@ impl Cluster {
         let pool = pool(json!({"nodeSelector": {"fleet": "h200"}, "cacheRoot": "/var/lib/obelysk"}));
         let mut cluster = Self {
             cache: cache(json!({})),
+            jobs: Vec::new(),
+            pods: Vec::new(),
             snapshot: Snapshot { pool: Some(pool), ..Snapshot::default() },
             settings: settings(&["--node-local"]),
             second: 0,
@@ -83,7 +92,8 @@ impl Cluster {
     }
 
     fn plan(&self) -> Plan {
-        plan(&self.cache, &self.snapshot, &self.settings, at(self.second))
+        let children = Children::sort(&self.cache, self.jobs.clone(), self.pods.clone());
+        plan(&self.cache, &Snapshot { children, ..self.snapshot.clone() }, &self.settings, at(self.second))
     }
 
     /// Plan, and carry the plan out.
@@ -97,8 +107,8 @@ impl Cluster {
     /// What follows the write of the status.
     fn carry_out(&mut self, plan: &Plan) {
         for name in &plan.delete_jobs {
-            self.snapshot.jobs.retain(|job| job.name_any() != *name);
-            self.snapshot.around.pods.remove(name);
+            self.jobs.retain(|job| job.name_any() != *name);
+            self.pods.retain(|pod| pod.owner_references()[0].name != *name);
         }
         if let Some(volume) = plan.create_volume.clone() {
             self.snapshot.volume.get_or_insert(volume);
@@ -106,19 +116,22 @@ impl Cluster {
         if let Some(claim) = plan.create_claim.clone() {
             self.snapshot.claim.get_or_insert(claim);
         }
-        self.snapshot.jobs.extend(plan.create_job.clone());
+        self.jobs.extend(plan.create_job.clone().map(|mut job| {
+            job.metadata.uid = Some(format!("uid-of-{}-at-{}", job.name_any(), self.second));
+            job
+        }));
         self.second += 1;
     }
 
     /// The newest Job ends on a node.
     fn end_job(&mut self, node: &str, succeeded: bool) {
-        let job = self.snapshot.jobs.last_mut().unwrap();
+        let job = self.jobs.last_mut().unwrap();
         let (kind, code) = if succeeded { ("Complete", 0) } else { ("Failed", 71) };
         job.status = serde_json::from_value(json!({"conditions": [{"type": kind, "status": "True"}]})).unwrap();
         let message = json!({"succeeded": succeeded, "model": {"revision": "abc", "files": 1, "bytes": 1}}).to_string();
         let terminated = json!({"exitCode": code, "message": message});
-        let pod: Pod = serde_json::from_value(json!({
-            "metadata": {"name": "pod"},
+        let pod = serde_json::from_value(json!({
+            "metadata": {"name": "pod", "ownerReferences": [of_job(job)]},
             "spec": {"nodeName": node, "containers": []},
             "status": {"phase": "Succeeded", "containerStatuses": [{
                 "name": "main", "ready": false, "restartCount": 0, "image": "", "imageID": "",
@@ -126,7 +139,7 @@ impl Cluster {
             }]},
         }))
         .unwrap();
-        self.snapshot.around.pods = BTreeMap::from([(job.name_any(), vec![pod])]);
+        self.pods = vec![pod];
     }
 
     /// One round: the Job that fetches is created, and both Jobs end on a node.
@@ -213,7 +226,7 @@ fn further_copies_are_of_the_revision_of_the_first() {
     assert!(message.contains("no further copy: the source is now revision abc"), "{message}");
     assert_eq!(changed.status.resolved.unwrap().revision.as_deref(), Some("before"));
     let again = cluster.step();
-    assert!(again.create_job.is_none() && cluster.snapshot.jobs.is_empty());
+    assert!(again.create_job.is_none() && cluster.jobs.is_empty());
     assert_eq!(condition(&again, "Ready").2, message);
 
     cluster.snapshot.around.nodes.remove("a");
@@ -282,10 +295,10 @@ fn a_crash_before_the_jobs_of_a_round_are_deleted_counts_no_copy_twice() {
     cluster.second += 60;
     assert_eq!(cluster.step().create_job.unwrap().name_any(), "m-fetch-2");
     cluster.end_job("a", true);
-    let fetched = cluster.snapshot.around.pods.clone();
+    let fetched = cluster.pods.clone();
     cluster.step();
     cluster.end_job("a", true);
-    cluster.snapshot.around.pods.extend(fetched);
+    cluster.pods.extend(fetched);
     let done = cluster.plan();
     assert_eq!(done.status.nodes, ["a.host"]);
 
@@ -299,12 +312,14 @@ fn a_crash_before_the_jobs_of_a_round_are_deleted_counts_no_copy_twice() {
         ["m-fetch-1", "m-fetch-2", "m-prepare-1"],
         "what shows the end of the round goes last"
     );
+    let left = cluster.pods.clone();
+    assert!(!left.is_empty());
     cluster.carry_out(&again);
 
-    // Neither are its pods taken for those of the next round.
-    let left = cluster.snapshot.around.pods.insert("m-fetch-2".into(), vec![Pod::default()]);
-    assert!(left.is_none() && cluster.step().create_job.is_none());
-    cluster.snapshot.around.pods.clear();
+    // Neither does the next round begin before its pods are gone.
+    cluster.pods = left;
+    assert!(cluster.step().create_job.is_none());
+    cluster.pods.clear();
     assert_eq!(on(&cluster.step().create_job.unwrap(), "NotIn"), ["a.host"]);
 }
 
@@ -335,7 +350,7 @@ fn a_round_whose_node_goes_begins_again() {
     cluster.step();
     cluster.snapshot.around.nodes.remove("a");
     let over = cluster.step();
-    assert!(over.status.attempts.is_empty() && cluster.snapshot.jobs.is_empty());
+    assert!(over.status.attempts.is_empty() && cluster.jobs.is_empty());
     assert!(cluster.step().create_job.unwrap().name_any().contains("fetch"));
 }
 
@@ -459,7 +474,7 @@ fn a_removal_that_fails_three_times_or_never_starts_is_given_up() {
     let failed = last(&mut failing, &|cluster| cluster.end_job("a", false));
     let never_started = last(&mut waiting, &|cluster| {
         let created = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(cluster.second));
-        cluster.snapshot.jobs[0].metadata.creation_timestamp = Some(created);
+        cluster.jobs[0].metadata.creation_timestamp = Some(created);
         cluster.second += 299;
         assert!(cluster.plan().delete_jobs.is_empty());
         cluster.second += 1;

@@ -5,6 +5,7 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use obelysk_api::crd::{ModelCache, ProofJob};
+use obelysk_operator::controllers::children::Children;
 use obelysk_operator::controllers::proof_job::observe::Snapshot;
 use obelysk_operator::controllers::proof_job::plan::{Child, Plan, plan};
 use obelysk_operator::settings::Settings;
@@ -61,6 +62,11 @@ fn created_jobs(plan: &Plan) -> Vec<Job> {
     plan.create.iter().filter_map(job).collect()
 }
 
+/// Jobs as the ProofJob sees them.
+fn children(jobs: Vec<Job>) -> Children {
+    Children::sort(&proof_job(), jobs, Vec::new())
+}
+
 fn reason(plan: &Plan, kind: &str) -> (String, String) {
     let condition = plan.status.conditions.iter().find(|condition| condition.type_ == kind).unwrap();
     (condition.status.clone(), condition.reason.clone())
@@ -101,7 +107,7 @@ fn a_child_that_exists_is_not_created_again() {
     let mut job = proof_job();
     let mut snapshot = Snapshot { cache: Some(ready_cache()), ..Snapshot::default() };
     let first = make(&job, &snapshot, 0);
-    snapshot.jobs = created_jobs(&first);
+    snapshot.children = children(created_jobs(&first));
     // Whether or not the status arrived.
     assert!(created_jobs(&make(&job, &snapshot, 1)).is_empty());
     job.status = Some(first.status);
@@ -113,7 +119,7 @@ fn a_plan_with_nothing_new_writes_nothing_new() {
     let mut job = proof_job();
     let mut snapshot = Snapshot { cache: Some(ready_cache()), ..Snapshot::default() };
     let first = make(&job, &snapshot, 0);
-    snapshot.jobs = created_jobs(&first);
+    snapshot.children = children(created_jobs(&first));
     job.status = Some(make(&job, &snapshot, 1).status);
     assert_eq!(Some(make(&job, &snapshot, 500).status), job.status);
 }

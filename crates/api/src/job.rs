@@ -12,7 +12,7 @@ use crate::exit::FaultClass;
 /// Environment variable that holds a [`JobSpec`] as JSON.
 pub const JOB_VARIABLE: &str = "OBELYSK_JOB";
 /// Version of these types.
-pub const JOB_VERSION: u32 = 2;
+pub const JOB_VERSION: u32 = 3;
 /// Longest result, in bytes: the kubelet keeps the last 4,096 bytes of a termination message.
 pub const RESULT_BYTES_MAX: usize = 3_584;
 
@@ -125,16 +125,18 @@ pub enum Remove {
     Everything,
 }
 
-/// Input of a proof.
+/// What a proof is asked to be about: `prove` makes it, and `finish` checks that its statement says the same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Prove {
+pub struct Question {
     /// Digest that the prepared model must have, lower-case hex.
     pub model_digest: String,
     /// Texts or tokens, at least one; one proof claims all the answers.
     pub inputs: Vec<Input>,
     /// Apply the model's chat template to the text.
     pub chat: bool,
+    /// The day that a template may mention, as `2026-11-28`: the same for every attempt.
+    pub day: String,
     /// Most tokens to generate.
     pub max_new_tokens: u32,
     /// How often the log records each.
@@ -144,6 +146,14 @@ pub struct Prove {
     pub mode: String,
     /// 32 bytes, lower-case hex.
     pub nonce: String,
+}
+
+/// Input of a proof.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Prove {
+    /// What to prove.
+    pub question: Question,
     /// As of [`Prepare`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_top1_agreement: Option<String>,
@@ -167,6 +177,8 @@ pub enum Input {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Finish {
+    /// What the proof must be about.
+    pub question: Question,
     /// Replay the log with the integer engine.
     pub audit: bool,
 }
@@ -186,7 +198,7 @@ pub struct StepResult {
     /// What `fetch` and `prepare` found.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<ModelResult>,
-    /// What `prove` generated.
+    /// What `prove` generated, and what `finish` read in the statement that holds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inference: Option<InferenceResult>,
     /// What `prove` proved, and `finish` checked.
@@ -311,11 +323,11 @@ pub struct InferenceResult {
     pub output_tokens: u32,
     /// The answer, at most 512 bytes.
     pub text: String,
-    /// Head of the capture log's chain.
+    /// Head of the capture log's chain; empty where `finish` does not audit.
     pub log_head: String,
     /// Entries of the log.
     pub log_entries: u32,
-    /// Output tokens on which both engines agree, as `16/16`.
+    /// Output tokens on which both engines agree, as `16/16`. No proof is about the float engine: empty in `finish`.
     pub integer_matches_float: String,
 }
 
@@ -333,7 +345,9 @@ pub struct ProofResult {
     pub profile: String,
     /// Composed security.
     pub security_bits: f64,
-    /// Seconds of proving.
+    /// What it was proven on: `CPU`, or the product name that the GPU's driver gives. Empty in `finish`, which cannot know.
+    pub device: String,
+    /// Seconds of proving; as `device`.
     pub proving_seconds: f64,
     /// Whether the verifier accepted it.
     pub verified: bool,
@@ -399,13 +413,16 @@ mod tests {
             progress_address: None,
             no_progress_timeout_seconds: 1800,
             work: Work::Prove(Prove {
-                model_digest: "00".repeat(32),
-                inputs: vec![Input::Prompt("What is 7 + 5?".into())],
-                chat: true,
-                max_new_tokens: 16,
-                count: 1,
-                mode: "gkr".into(),
-                nonce: "11".repeat(32),
+                question: Question {
+                    model_digest: "00".repeat(32),
+                    inputs: vec![Input::Prompt("What is 7 + 5?".into())],
+                    chat: true,
+                    day: "2026-11-28".into(),
+                    max_new_tokens: 16,
+                    count: 1,
+                    mode: "gkr".into(),
+                    nonce: "11".repeat(32),
+                },
                 min_top1_agreement: None,
             }),
         };

@@ -73,8 +73,6 @@ impl Failure {
 /// What surrounds the Jobs.
 #[derive(Clone, Debug, Default)]
 pub struct Surroundings {
-    /// Pods by the name of their Job.
-    pub pods: BTreeMap<String, Vec<Pod>>,
     /// Nodes by name.
     pub nodes: BTreeMap<String, Node>,
     /// Message of the newest `FailedCreate` event by the name of the Job.
@@ -101,15 +99,13 @@ pub const STEP: &str = "proving.obelysk.dev/step";
 /// Label with the number of the attempt.
 pub const ATTEMPT: &str = "proving.obelysk.dev/attempt";
 
-/// Judge a Job; `None` for one that does not carry our labels.
+/// Judge a Job by its own pods; `None` for one that does not carry our labels.
 #[must_use]
-pub fn judge(job: &Job, around: &Surroundings) -> Option<Attempt> {
+pub fn judge(job: &Job, pods: &[Pod], around: &Surroundings) -> Option<Attempt> {
     let label = |key: &str| job.labels().get(key).cloned();
     let (step, number) = (label(STEP)?, label(ATTEMPT)?.parse().ok()?);
     let job_name = job.name_any();
-    let mut pods: Vec<&Pod> = around.pods.get(&job_name).into_iter().flatten().collect();
-    pods.sort_by_key(|pod| pod.metadata.creation_timestamp.as_ref().map(|time| time.0));
-    let pod = pods.last().copied();
+    let pod = pods.iter().max_by_key(|pod| pod.metadata.creation_timestamp.as_ref().map(|time| time.0));
     let status = pod.and_then(|pod| pod.status.as_ref());
     Some(Attempt {
         step,

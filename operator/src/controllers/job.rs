@@ -80,8 +80,10 @@ pub struct Attempt<'a> {
     pub memory: String,
     /// Environment variables of Secrets: the token of a hub, the key of a bucket.
     pub secrets: Vec<(&'static str, KeyRef)>,
-    /// Number of GPUs and the products that will do.
-    pub gpus: Option<(i32, Vec<String>)>,
+    /// Whether the pod may run on nodes that are kept for GPUs. It takes none of them: this version proves on the CPU.
+    pub on_gpu_nodes: bool,
+    /// The products that will do, by the label of their nodes; empty for any node.
+    pub gpu_products: Vec<String>,
     /// Nodes to stay away from.
     pub avoid: Vec<String>,
     /// The nodes that will do, if not all.
@@ -181,15 +183,10 @@ fn pod(attempt: &Attempt, settings: &Settings) -> PodSpec {
 fn container(attempt: &Attempt, settings: &Settings) -> Container {
     let env = |name: &str, value: &str| EnvVar { name: name.into(), value: Some(value.into()), value_from: None };
     let job = serde_json::to_string(&attempt.spec).expect("a job is plain data");
-    let mut requests: BTreeMap<String, Quantity> =
+    let requests: BTreeMap<String, Quantity> =
         [("cpu".to_owned(), Quantity(attempt.cores.clone())), ("memory".to_owned(), Quantity(attempt.memory.clone()))]
             .into();
-    let mut limits: BTreeMap<String, Quantity> = [("memory".to_owned(), Quantity(attempt.memory.clone()))].into();
-    if let Some((count, _)) = &attempt.gpus {
-        for resources in [&mut requests, &mut limits] {
-            resources.insert(crate::scheduling::gpu::RESOURCE.into(), Quantity(count.to_string()));
-        }
-    }
+    let limits: BTreeMap<String, Quantity> = [("memory".to_owned(), Quantity(attempt.memory.clone()))].into();
     let scratch = VolumeMount { name: "scratch".into(), mount_path: SCRATCH.into(), ..VolumeMount::default() };
     let mounts = attempt.mounts.iter().map(|mount| VolumeMount {
         name: volume_name(mount),
@@ -266,7 +263,7 @@ fn tolerations(attempt: &Attempt) -> Vec<Toleration> {
         toleration_seconds: Some(NODE_PATIENCE_SECONDS),
         ..Toleration::default()
     });
-    let gpu = attempt.gpus.as_ref().map(|_| Toleration {
+    let gpu = attempt.on_gpu_nodes.then(|| Toleration {
         key: Some(crate::scheduling::gpu::RESOURCE.into()),
         operator: Some("Exists".into()),
         ..Toleration::default()
@@ -288,8 +285,8 @@ fn affinity(attempt: &Attempt) -> Option<Affinity> {
         values: Some(values),
     };
     let mut expressions = Vec::new();
-    if let Some((_, products)) = &attempt.gpus {
-        expressions.push(requirement(crate::scheduling::gpu::PRODUCT, "In", products.clone()));
+    if !attempt.gpu_products.is_empty() {
+        expressions.push(requirement(crate::scheduling::gpu::PRODUCT, "In", attempt.gpu_products.clone()));
     }
     if !attempt.avoid.is_empty() {
         expressions.push(requirement(HOSTNAME, "NotIn", attempt.avoid.clone()));

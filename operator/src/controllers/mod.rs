@@ -1,12 +1,17 @@
 //! One controller per kind: observe, validate, plan, apply, report. Plans are pure; `crate::kube` does the talking.
 
 pub mod attempt;
+pub mod children;
 pub mod conditions;
 pub mod job;
 pub mod model_cache;
 pub mod proof_job;
+pub mod stalled;
 
 use k8s_openapi::jiff::Timestamp;
+
+/// Reason of the Event that an attempt begins.
+pub const STEP_STARTED: &str = "StepStarted";
 
 /// Something worth an Event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,5 +48,5 @@ pub fn clip(text: &str, bytes: usize) -> String {
 /// Seconds from `from` to `to`.
 #[must_use]
 pub fn seconds_between(from: Timestamp, to: Timestamp) -> i64 {
-    to.as_second() - from.as_second()
+    to.as_second().saturating_sub(from.as_second())
 }

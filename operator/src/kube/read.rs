@@ -1,28 +1,28 @@
 //! Observations: everything that a plan depends on.
 
-use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event, Node, PersistentVolume, PersistentVolumeClaim, Pod, Volume};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{Api, ListParams};
-use kube::core::ClusterResourceScope;
+use kube::core::{ApiResource, ClusterResourceScope, DeserializeGuard, DynamicObject};
 use kube::{Resource, ResourceExt};
+use obelysk_api::crd::proof_job::Model;
 use obelysk_api::crd::schema::NameRef;
 use obelysk_api::crd::{ModelCache, ModelPreset, PREFIX, ProofJob, ProverPool};
 use obelysk_api::job::Progress;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::{Context, Error};
-use crate::controllers::attempt::{Outcome, Surroundings, condition, judge};
+use crate::controllers::attempt::{Outcome, Surroundings, condition};
+use crate::controllers::children::{Children, is_child_of};
 use crate::controllers::job::PROGRESS_PORT;
 use crate::controllers::model_cache::plan::{Snapshot as CacheSnapshot, claim_name, volume_name};
 use crate::controllers::proof_job::observe::Snapshot as JobSnapshot;
 use crate::controllers::proof_job::validate::ModelSource;
 use crate::controllers::{conditions, model_cache, proof_job};
-
-/// Label that Kubernetes puts on the pods of a Job.
-const JOB_NAME: &str = "batch.kubernetes.io/job-name";
 
 /// What a ProofJob's plan depends on.
 ///
@@ -33,8 +33,8 @@ pub async fn proof_job(context: &Context, object: &ProofJob) -> Result<JobSnapsh
     let client = &context.client;
     let model = &object.spec.model;
     let cache_name = ModelSource::of(model).map(|source| source.cache_name());
-    let cache = match &cache_name {
-        Some(name) => Api::<ModelCache>::namespaced(client.clone(), &namespace).get_opt(name).await?,
+    let cache: Option<ModelCache> = match &cache_name {
+        Some(name) => readable(Api::namespaced(client.clone(), &namespace).get_opt(name).await?)?,
         None => None,
     };
     let preset = cache.as_ref().and_then(|cache| cache.spec.source.preset.as_ref()).or(model.preset.as_ref());
@@ -44,9 +44,9 @@ pub async fn proof_job(context: &Context, object: &ProofJob) -> Result<JobSnapsh
         Some(_) => None,
         None => claims.get_opt(&format!("{}-artifacts", object.name_any())).await?,
     };
-    let (jobs, around) = children(context, &namespace, proof_job::LABEL, &object.name_any(), true).await?;
-    let progress = progress(&jobs, &around).await;
-    Ok(JobSnapshot { cache, preset, jobs, claim, around, progress })
+    let (children, around) = children(context, object, proof_job::LABEL, true).await?;
+    let progress = progress(&children, &around).await;
+    Ok(JobSnapshot { cache, preset, children, claim, around, refused: None, progress })
 }
 
 /// What a ModelCache's plan depends on.
@@ -69,32 +69,41 @@ pub async fn model_cache(context: &Context, object: &ModelCache) -> Result<Cache
         false => None,
     };
     let others = match storage.existing_claim {
-        Some(_) => Api::namespaced(context.client.clone(), &namespace).list(&ListParams::default()).await?.items,
+        Some(_) => sharers(context, object).await?,
         None => Vec::new(),
     };
     // Copies need the nodes, and what is to be deleted waits for pods, also where there is no Job.
     let is_going = object.metadata.deletion_timestamp.is_some();
     let always = is_on_disks || is_going;
-    let (jobs, around) = children(context, &namespace, model_cache::LABEL, &name, always).await?;
-    let proof_jobs =
-        Api::<ProofJob>::namespaced(context.client.clone(), &namespace).list(&ListParams::default()).await?;
-    let uses = |job: &&ProofJob| {
-        let named = ModelSource::of(&job.spec.model).is_some_and(|source| source.cache_name() == name);
-        let of = job.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-        named && !conditions::is_true(of, "Complete") && !conditions::is_true(of, "Failed")
-    };
-    let has_started =
-        |job: &&ProofJob| job.status.as_ref().is_some_and(|status| status.start_time.is_some()) && uses(job);
+    let (children, around) = children(context, object, model_cache::LABEL, always).await?;
+    // As little as possible is read of each, so that one that is odd elsewhere counts too.
+    let resource = ApiResource::erase::<ProofJob>(&());
+    let proof_jobs = Api::<DynamicObject>::namespaced_with(context.client.clone(), &namespace, &resource);
+    let proof_jobs = proof_jobs.list(&ListParams::default()).await?;
+    let uses: Vec<Use> = proof_jobs.iter().filter_map(|job| Use::of(&job.data, &name)).collect();
     let count = |jobs: usize| i32::try_from(jobs).unwrap_or(i32::MAX);
-    let consumers = count(proof_jobs.iter().filter(uses).count());
-    let readers = count(proof_jobs.iter().filter(has_started).count());
-    let progress = progress(&jobs, &around).await;
+    let consumers = count(uses.len());
+    let readers = count(uses.iter().filter(|of| of.has_started).count());
+    let progress = progress(&children, &around).await;
     let phase = object.status.as_ref().and_then(|status| status.phase.as_deref());
     let holders = match is_going || phase == Some("Evicting") {
         true => holders(context, &namespace, &claim_name(object)).await?,
         false => Vec::new(),
     };
-    Ok(CacheSnapshot { preset, pool, jobs, claim, volume, others, around, consumers, readers, holders, progress })
+    Ok(CacheSnapshot {
+        preset,
+        pool,
+        children,
+        claim,
+        volume,
+        others,
+        around,
+        consumers,
+        readers,
+        holders,
+        refused: None,
+        progress,
+    })
 }
 
 /// Finished Jobs of ProofJobs whose pods mount a claim. What came of them is on record. One that still runs may belong to
@@ -109,12 +118,13 @@ async fn holders(context: &Context, namespace: &str, claim: &str) -> Result<Vec<
         volumes.iter().filter_map(of_volume).any(|name| name == claim)
     };
     let has_finished = |job: &&Job| ["Complete", "Failed"].iter().any(|kind| condition(job, kind).is_some());
-    Ok(jobs.iter().filter(has_finished).filter(mounts).map(ResourceExt::name_any).collect())
+    let is_ours = |job: &&Job| is_child_of::<ProofJob>(job.meta());
+    Ok(jobs.iter().filter(is_ours).filter(has_finished).filter(mounts).map(ResourceExt::name_any).collect())
 }
 
 /// The progress page of the pod that runs, if there is one.
-async fn progress(jobs: &[Job], around: &Surroundings) -> Option<Progress> {
-    let running = jobs.iter().filter_map(|job| judge(job, around)).find(|attempt| attempt.outcome == Outcome::Running);
+async fn progress(children: &Children, around: &Surroundings) -> Option<Progress> {
+    let running = children.attempts(around).into_iter().find(|attempt| attempt.outcome == Outcome::Running);
     super::progress::read(&running?.pod_ip?, PROGRESS_PORT).await
 }
 
@@ -124,41 +134,101 @@ where
     K: Resource<Scope = ClusterResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
 {
     match name {
-        Some(name) => Ok(Api::all(context.client.clone()).get_opt(&name.name).await?),
+        Some(name) => readable(Api::all(context.client.clone()).get_opt(&name.name).await?),
         None => Ok(None),
     }
 }
 
-/// Jobs of an owner, with their pods, the nodes, and why pods could not be created. Where there are no Jobs, pods and nodes
-/// are read only if they are `always` needed.
-async fn children(
-    context: &Context,
-    namespace: &str,
-    label: &str,
-    owner: &str,
-    always: bool,
-) -> Result<(Vec<Job>, Surroundings), Error> {
-    let client = &context.client;
-    let ours = ListParams::default().labels(&format!("{PREFIX}{label}={owner}"));
-    let jobs = Api::<Job>::namespaced(client.clone(), namespace).list(&ours).await?.items;
-    if jobs.is_empty() && !always {
-        return Ok((jobs, Surroundings::default()));
-    }
-    let mut pods: BTreeMap<String, Vec<Pod>> = BTreeMap::new();
-    for pod in Api::<Pod>::namespaced(client.clone(), namespace).list(&ours).await? {
-        let job = pod.labels().get(JOB_NAME).cloned().unwrap_or_default();
-        pods.entry(job).or_default().push(pod);
-    }
-    let nodes = Api::<Node>::all(client.clone()).list(&ListParams::default()).await?;
-    let nodes = nodes.into_iter().map(|node| (node.name_any(), node)).collect();
-    let mut failed_creates = BTreeMap::new();
-    for job in jobs.iter().filter(|job| !pods.contains_key(&job.name_any())) {
-        let uid = job.uid().unwrap_or_default();
-        let about = ListParams::default().fields(&format!("involvedObject.uid={uid},reason=FailedCreate"));
-        let events = Api::<Event>::namespaced(client.clone(), namespace).list(&about).await?;
-        if let Some(message) = events.items.last().and_then(|event| event.message.clone()) {
-            failed_creates.insert(job.name_any(), message);
+/// An object, unless it is of a form that this version does not know.
+fn readable<K>(object: Option<DeserializeGuard<K>>) -> Result<Option<K>, Error>
+where
+    K: Resource<DynamicType = ()>,
+{
+    object.map(|object| object.0.map_err(|invalid| Error::undecodable::<K>(&invalid))).transpose()
+}
+
+/// ModelCaches that may keep a model on the same claim. One that cannot be read may keep the very files that are to be removed.
+async fn sharers(context: &Context, object: &ModelCache) -> Result<Vec<ModelCache>, Error> {
+    let namespace = object.namespace().unwrap_or_default();
+    let all = Api::<DeserializeGuard<ModelCache>>::namespaced(context.client.clone(), &namespace);
+    let mut others = Vec::new();
+    for other in all.list(&ListParams::default()).await? {
+        match other.0 {
+            Ok(other) => others.push(other),
+            Err(invalid) if object.metadata.deletion_timestamp.is_some() => {
+                return Err(Error::undecodable::<ModelCache>(&invalid));
+            }
+            Err(_) => {}
         }
     }
-    Ok((jobs, Surroundings { pods, nodes, failed_creates }))
+    Ok(others)
+}
+
+/// An unfinished ProofJob's use of a ModelCache.
+struct Use {
+    has_started: bool,
+}
+
+impl Use {
+    fn of(job: &Value, cache: &str) -> Option<Self> {
+        let model: Model = serde_json::from_value(job["spec"]["model"].clone()).ok()?;
+        let status = &job["status"];
+        let of: Vec<Condition> = serde_json::from_value(status["conditions"].clone()).unwrap_or_default();
+        let has_ended = ["Complete", "Failed"].iter().any(|kind| conditions::is_true(&of, kind));
+        let named = ModelSource::of(&model)?.cache_name() == cache;
+        (named && !has_ended).then(|| Self { has_started: !status["startTime"].is_null() })
+    }
+}
+
+/// Jobs and pods of an object, the nodes, and why pods could not be created. Where there are no Jobs, nodes are read only if they
+/// are `always` needed.
+async fn children<K>(context: &Context, owner: &K, label: &str, always: bool) -> Result<(Children, Surroundings), Error>
+where
+    K: Resource<DynamicType = ()>,
+{
+    let client = &context.client;
+    let namespace = owner.namespace().unwrap_or_default();
+    let labelled = ListParams::default().labels(&format!("{PREFIX}{label}={}", owner.name_any()));
+    let jobs = Api::<Job>::namespaced(client.clone(), &namespace).list(&labelled).await?.items;
+    let pods = Api::<Pod>::namespaced(client.clone(), &namespace).list(&labelled).await?.items;
+    let children = Children::sort(owner, jobs, pods);
+    let mut around = Surroundings::default();
+    if children.jobs().is_empty() && !always {
+        return Ok((children, around));
+    }
+    let nodes = Api::<Node>::all(client.clone()).list(&ListParams::default()).await?;
+    around.nodes = nodes.into_iter().map(|node| (node.name_any(), node)).collect();
+    for job in children.jobs().iter().filter(|job| children.pods_of(job).is_empty()) {
+        let uid = job.uid().unwrap_or_default();
+        let about = ListParams::default().fields(&format!("involvedObject.uid={uid},reason=FailedCreate"));
+        let events = Api::<Event>::namespaced(client.clone(), &namespace).list(&about).await?;
+        if let Some(message) = events.items.last().and_then(|event| event.message.clone()) {
+            around.failed_creates.insert(job.name_any(), message);
+        }
+    }
+    Ok((children, around))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_job_that_is_odd_elsewhere_still_holds_the_model_that_it_reads() {
+        let mut job = json!({
+            "spec": {"model": {"cacheRef": {"name": "m"}}, "proof": {"mode": "of a later version"}},
+            "status": {"startTime": "2026-01-01T00:00:00Z"},
+        });
+        assert!(Use::of(&job, "m").is_some_and(|of| of.has_started));
+        assert!(Use::of(&job, "other").is_none());
+        let ended = json!({
+            "type": "Failed", "status": "True", "reason": "", "message": "",
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        });
+        job["status"] = json!({"conditions": [ended]});
+        assert!(Use::of(&job, "m").is_none());
+        assert!(Use::of(&json!({"spec": 1}), "m").is_none());
+    }
 }

@@ -66,7 +66,7 @@ pub fn fit(gpu: &Gpu, nodes: &[Node]) -> Fit {
         let memory = labels
             .get(MEMORY)
             .and_then(|mebibytes| mebibytes.parse::<u64>().ok())
-            .map(|mebibytes| mebibytes << 20)
+            .map(|mebibytes| mebibytes.saturating_mul(1 << 20))
             .or_else(|| CATALOGUE.iter().find(|(known, _, _)| Some(*known) == class).map(|(_, _, gib)| gib << 30))
             .unwrap_or(0);
         let allocatable = node

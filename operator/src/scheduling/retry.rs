@@ -59,10 +59,11 @@ impl Budget {
         if *count >= limit {
             return Verdict::Exhausted { limit };
         }
-        *count += 1;
+        *count = count.saturating_add(1);
         // A disruption says nothing about the next attempt, so there is nothing to wait for.
-        let doublings = u32::try_from(*count - 1).unwrap_or(0).min(20);
-        Verdict::After(if class.is_none() { 0 } else { (self.initial << doublings).min(self.most) })
+        let doublings = u32::try_from(*count).unwrap_or(1).saturating_sub(1).min(20);
+        let wait = self.initial.saturating_mul(1 << doublings).min(self.most);
+        Verdict::After(if class.is_none() { 0 } else { wait })
     }
 }
 

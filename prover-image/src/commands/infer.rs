@@ -51,7 +51,7 @@ pub fn infer(context: &Context, arguments: &InferArguments) -> Result<Option<Ans
             Loaded::Integer(Box::new(prepared))
         }
     };
-    match inference::encode(&files, &prompts)?.first() {
+    match inference::encode(&files, &prompts, None)?.first() {
         Some(prompt) => answer(context, arguments, &files, &engine, prompt).map(Some),
         None => converse(&files, &engine, arguments.input.max_new_tokens as usize).map(|()| None),
     }

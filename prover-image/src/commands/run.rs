@@ -30,6 +30,7 @@ pub fn run(context: &Context, arguments: &RunArguments) -> Result<Answer, Failur
     context.console.note(&format!("device: {}", device.name()));
     let request = RunRequest {
         inputs,
+        day: None,
         nonce,
         out,
         resume_from: arguments.resume_from,

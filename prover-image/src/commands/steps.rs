@@ -44,7 +44,7 @@ pub fn capture(context: &Context, arguments: &CaptureArguments) -> Result<Answer
         Ok((prepared, quality))
     })?;
     record.quality = Some(quality.clone());
-    let prompts = inference::encode(&files, &inputs.prompts)?;
+    let prompts = inference::encode(&files, &inputs.prompts, None)?;
     record.start(&artifacts, Step::Model)?;
     let log = watch.step(Step::Capture, || capture::capture(&artifacts, &prepared, &inputs, &prompts))?;
     let inferences = log.inferences();

@@ -4,6 +4,7 @@
 mod conclusion;
 mod lifeline;
 mod progress_server;
+mod question;
 mod work;
 
 use std::io;

@@ -3,19 +3,21 @@
 use std::path::Path;
 
 use obelysk_api::job::{
-    AuditResult, Bucket, Finish, Hub, InferenceResult, Input, JobSpec, ModelLocation, ModelResult, Prepare,
-    ProofMemory, ProofResult, ProofSize, Prove, QUALITY_REFUSED, Quality, Remove, StepResult, Work,
+    AuditResult, Bucket, Finish, Hub, InferenceResult, JobSpec, ModelLocation, ModelResult, Prepare, ProofMemory,
+    ProofResult, ProofSize, Prove, QUALITY_REFUSED, Quality, Remove, StepResult, Work,
 };
 use obelysk_hub::{Endpoint, Location};
-use obelysk_statement::Inference;
+use obelysk_statement::{Claim, Inference};
+use sha2::{Digest, Sha256};
 
 use super::lifeline::{Lifeline, step_failure};
-use crate::artifacts::{AUDIT, Artifacts, PROOF_FACTS, RUN, sha256_of_file};
+use super::question;
+use crate::artifacts::{AUDIT, Artifacts, RUN, sha256_of_file};
 use crate::device::Device;
 use crate::failure::{ExitCode, Failure};
 use crate::home::Home;
 use crate::pipeline::audit::{self, Original, Verdict};
-use crate::pipeline::inputs::{self, HubModel, ModelSelection, ModelSource, RunInputs};
+use crate::pipeline::inputs::{self, HubModel, ModelSelection, ModelSource};
 use crate::pipeline::model_files::{self, ModelFiles};
 use crate::pipeline::prepare::{self, Prepared};
 use crate::pipeline::prove::{self, ProofFacts};
@@ -23,7 +25,8 @@ use crate::pipeline::quality::{self, Demand};
 use crate::pipeline::record::{RunRecord, Stopwatch};
 use crate::pipeline::resume::{Identity, first_step_to_do};
 use crate::pipeline::run::{self, RunReport, RunRequest};
-use crate::pipeline::{Step, inference, verify};
+use crate::pipeline::verify::{self, Checked};
+use crate::pipeline::{Step, inference};
 
 /// Do a job's work.
 pub fn work(spec: &JobSpec, lifeline: &Lifeline) -> Result<StepResult, Failure> {
@@ -110,19 +113,14 @@ impl Pod<'_> {
     }
 
     fn prove(&self, work: &Prove) -> Result<StepResult, Failure> {
-        if work.mode != "gkr" {
-            let message = format!("mode `{}` is not supported yet", work.mode);
+        let asked = &work.question;
+        if asked.mode != "gkr" {
+            let message = format!("mode `{}` is not supported yet", asked.mode);
             return Err(Failure::new(ExitCode::Unsupported, message, "set `proof.mode: Gkr`"));
         }
-        let model_digest = inputs::parse_bytes32("the model digest", &work.model_digest)?;
-        let nonce = inputs::parse_bytes32("the nonce", &work.nonce)?;
-        let inputs = RunInputs {
-            model: self.selection(),
-            prompts: work.inputs.iter().map(|input| prompt(input, work.chat)).collect(),
-            max_new_tokens: work.max_new_tokens,
-            count: work.count,
-        };
-        inputs.check()?;
+        let model_digest = inputs::parse_bytes32("the model digest", &asked.model_digest)?;
+        let nonce = inputs::parse_bytes32("the nonce", &asked.nonce)?;
+        let inputs = question::run_inputs(asked, self.selection())?;
         let mut watch = Stopwatch::new(self.lifeline);
         let files = watch.step(Step::Model, || model_files::find(&self.home, &inputs.model))?;
         require_model(&files, &model_digest)?;
@@ -133,6 +131,7 @@ impl Pod<'_> {
             demand: Demand::of_agreement(work.min_top1_agreement.as_deref())?,
             resume_from: first_step_to_do(folder, &identity),
             out: Some(folder.to_path_buf()),
+            day: Some(asked.day.clone()),
             nonce: Some(nonce),
             inputs,
             // Another pod audits; submitting is a pod of its own.
@@ -154,17 +153,30 @@ impl Pod<'_> {
     }
 
     fn finish(&self, work: &Finish) -> Result<StepResult, Failure> {
+        let asked = &work.question;
+        let expected = question::expectations(asked)?;
+        let inputs = question::run_inputs(asked, self.selection())?;
         let mut watch = Stopwatch::new(self.lifeline);
         let artifacts = Artifacts::open(self.artifacts()?)?;
-        let files = watch.step(Step::Model, || model_files::find(&self.home, &self.selection()))?;
-        let digest = watch.step(Step::Validate, || require_prepared(&files))?;
-        artifacts.discard_from(Step::Audit)?;
+        let files = watch.step(Step::Model, || model_files::find(&self.home, &inputs.model))?;
+        let prompts = watch.step(Step::Validate, || {
+            require_model(&files, expected.model_digest.as_deref().unwrap_or_default())?;
+            inference::encode(&files, &inputs.prompts, Some(&asked.day))
+        })?;
+        artifacts.discard_from(Step::Verify)?;
         let record: RunRecord = artifacts.read_json(RUN)?;
-        let verification =
-            watch.step(Step::Verify, || verify::verify_and_record(&artifacts, &digest, record.quality))?;
-        let facts: ProofFacts = artifacts.read_json(PROOF_FACTS)?;
-        let mut result =
-            StepResult { proof: Some(proof_result(&facts, verification.security_bits)), ..StepResult::default() };
+        let checked = watch.step(Step::Verify, || {
+            let checked = verify::check(&artifacts, &expected)?;
+            question::require_answered(asked, &prompts, &checked.folder)?;
+            verify::record(&artifacts, checked.verification.clone(), record.quality)?;
+            Ok(checked)
+        })?;
+        // What is reported is what was checked: nothing else of the folder is believed.
+        let mut result = StepResult {
+            inference: Some(proven_inference(&files, &checked.folder.claim)?),
+            proof: Some(checked_proof(&checked)),
+            ..StepResult::default()
+        };
         if work.audit {
             let report = watch.step(Step::Audit, || {
                 // An audit believes nothing that it can compute.
@@ -173,6 +185,10 @@ impl Pod<'_> {
             })?;
             let verdict = if report.verdict == Verdict::Pass { "Passed" } else { "Failed" };
             let report_sha256 = sha256_of_file(&artifacts.path(AUDIT))?;
+            if let Some(inference) = &mut result.inference {
+                inference.log_head = report.log_head.clone();
+                inference.log_entries = u32::try_from(report.log_entries).unwrap_or(u32::MAX);
+            }
             result.audit = Some(AuditResult { verdict: verdict.into(), report_sha256 });
             result.failure = report.failure().map(|failure| step_failure(Step::Audit.name(), &failure));
         }
@@ -188,13 +204,6 @@ impl Pod<'_> {
             Remove::Everything => model_files::remove_all(&self.home),
         })?;
         Ok(StepResult::default())
-    }
-}
-
-fn prompt(input: &Input, chat: bool) -> inputs::Input {
-    match input.clone() {
-        Input::Prompt(text) => inputs::Input::Prompt { text, chat },
-        Input::Tokens(tokens) => inputs::Input::Tokens(tokens),
     }
 }
 
@@ -239,7 +248,22 @@ fn proof_memory(files: &ModelFiles, prepared: &Prepared) -> Result<ProofMemory, 
 }
 
 fn inference_result(report: &RunReport) -> InferenceResult {
-    let inferences = report.log.inferences();
+    InferenceResult {
+        log_head: report.log.head.clone(),
+        log_entries: u32::try_from(report.log.entries.len()).expect("logs are shorter"),
+        integer_matches_float: report.agreement.as_ref().map(|agreement| agreement.tokens.clone()).unwrap_or_default(),
+        ..answer(&report.log.inferences(), &report.texts)
+    }
+}
+
+/// What a claim that holds says.
+fn proven_inference(files: &ModelFiles, claim: &Claim) -> Result<InferenceResult, Failure> {
+    let inferences = claim.inferences();
+    let texts = inference::decode(files, inferences.iter().map(|inference| &inference.output_tokens[..]))?;
+    Ok(answer(&inferences, &texts))
+}
+
+fn answer(inferences: &[Inference], texts: &[String]) -> InferenceResult {
     let count = |tokens: fn(&Inference) -> &Vec<u32>| {
         let all = inferences.iter().map(|inference| tokens(inference).len()).sum::<usize>();
         u32::try_from(all).expect("models are smaller")
@@ -247,10 +271,21 @@ fn inference_result(report: &RunReport) -> InferenceResult {
     InferenceResult {
         prompt_tokens: count(|inference| &inference.prompt_tokens),
         output_tokens: count(|inference| &inference.output_tokens),
-        text: report.texts[0].clone(),
-        log_head: report.log.head.clone(),
-        log_entries: u32::try_from(report.log.entries.len()).expect("logs are shorter"),
-        integer_matches_float: report.agreement.as_ref().map(|agreement| agreement.tokens.clone()).unwrap_or_default(),
+        text: texts.first().cloned().unwrap_or_default(),
+        ..InferenceResult::default()
+    }
+}
+
+/// The proof that was checked, by its own bytes.
+fn checked_proof(Checked { folder, verification }: &Checked) -> ProofResult {
+    ProofResult {
+        sha256: hex::encode(Sha256::digest(&folder.proof)),
+        size_bytes: folder.proof.len() as u64,
+        mode: folder.claim.mode.name().into(),
+        profile: folder.claim.profile.name().into(),
+        security_bits: verification.security_bits,
+        verified: true,
+        ..ProofResult::default()
     }
 }
 
@@ -261,6 +296,7 @@ fn proof_result(facts: &ProofFacts, security_bits: f64) -> ProofResult {
         mode: facts.mode.name().into(),
         profile: facts.profile.name().into(),
         security_bits,
+        device: facts.device.clone(),
         proving_seconds: facts.proving_seconds,
         verified: true,
     }

@@ -44,11 +44,11 @@ impl FloatAnswer {
     }
 }
 
-/// From inputs to token ids.
+/// From inputs to token ids. A template may mention the day: the one that is given, or today.
 ///
 /// # Errors
 /// The model has no template, or its tokenizer refuses a text.
-pub fn encode(files: &ModelFiles, inputs: &[Input]) -> Result<Vec<Prompt>, Failure> {
+pub fn encode(files: &ModelFiles, inputs: &[Input], day: Option<&str>) -> Result<Vec<Prompt>, Failure> {
     let config = files.config()?;
     let has = |kind: fn(&Input) -> bool| inputs.iter().any(kind);
     let is_text = has(|input| matches!(input, Input::Prompt { .. }));
@@ -56,7 +56,11 @@ pub fn encode(files: &ModelFiles, inputs: &[Input]) -> Result<Vec<Prompt>, Failu
     // Token ids need neither.
     let tokenizer = is_text.then(|| files.tokenizer()).transpose()?;
     tokenizer.map_or(Ok(()), |tokenizer| tokenizer.check_vocabulary(config.vocab_size))?;
-    let template = is_chat.then(|| ChatTemplate::open(&files.folder)).transpose()?.map(ChatTemplate::today);
+    let template = is_chat.then(|| ChatTemplate::open(&files.folder)).transpose()?;
+    let template = match day {
+        Some(day) => template.map(|template| template.on(day)).transpose()?,
+        None => template.map(ChatTemplate::today),
+    };
     let encode = |text: &str, chat: bool| {
         let tokenizer = tokenizer.expect("texts have one");
         let tokens = match chat {

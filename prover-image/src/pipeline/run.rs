@@ -24,6 +24,8 @@ use crate::home::Home;
 pub struct RunRequest {
     /// Model, input and limits.
     pub inputs: RunInputs,
+    /// The day that a chat template may mention; today where absent.
+    pub day: Option<String>,
     /// 32 bytes in lower-case hex; random where absent.
     pub nonce: Option<String>,
     /// Folder of the results; named after the inputs where absent.
@@ -100,7 +102,7 @@ pub fn run_on(
         Ok((prepared, quality))
     })?;
     record.quality = Some(quality.clone());
-    let prompts = inference::encode(files, &request.inputs.prompts)?;
+    let prompts = inference::encode(files, &request.inputs.prompts, request.day.as_deref())?;
     record.start(&artifacts, first)?;
     let float = infer(&artifacts, &mut watch, request, files, &prompts)?;
     let log = if first <= Step::Capture {

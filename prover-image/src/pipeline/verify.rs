@@ -36,17 +36,24 @@ pub struct Verification {
     pub quality: Option<QualityNote>,
 }
 
-/// Check the proof of a folder.
+/// A proof that holds, and the files that say so.
+pub struct Checked {
+    /// Description, claim and proof, as they were checked.
+    pub folder: ProofFolder,
+    /// What came of it.
+    pub verification: Verification,
+}
+
+/// Check the proof of a folder against what is expected of it.
 ///
 /// # Errors
-/// The files cannot be read, the proof is of another model than `model_digest`, or it does not hold.
-pub fn verify(artifacts: &Artifacts, model_digest: Option<&str>) -> Result<Verification, Failure> {
+/// The files cannot be read, the proof is not what is expected, or it does not hold.
+pub fn check(artifacts: &Artifacts, expected: &Expectations) -> Result<Checked, Failure> {
     let start = Instant::now();
-    let expected = Expectations { model_digest: model_digest.map(Into::into), ..Expectations::default() };
     let folder = ProofFolder::read(artifacts.folder())?;
-    let report = folder.check(&expected)?;
-    let claim = folder.claim;
-    Ok(Verification {
+    let report = folder.check(expected)?;
+    let claim = folder.claim.clone();
+    let verification = Verification {
         valid: true,
         model_digest: claim.model_digest,
         prompt_tokens: claim.prompt_tokens,
@@ -56,7 +63,17 @@ pub fn verify(artifacts: &Artifacts, model_digest: Option<&str>) -> Result<Verif
         security_bits: report.bits(),
         verify_seconds: start.elapsed().as_secs_f64(),
         quality: None,
-    })
+    };
+    Ok(Checked { folder, verification })
+}
+
+/// Check the proof of a folder.
+///
+/// # Errors
+/// As [`check`]; of a model's digest, another is not what is expected.
+pub fn verify(artifacts: &Artifacts, model_digest: Option<&str>) -> Result<Verification, Failure> {
+    let expected = Expectations { model_digest: model_digest.map(Into::into), ..Expectations::default() };
+    check(artifacts, &expected).map(|checked| checked.verification)
 }
 
 /// As [`verify`], and write `verification.json`.
@@ -68,7 +85,19 @@ pub fn verify_and_record(
     model_digest: &str,
     quality: Option<QualityNote>,
 ) -> Result<Verification, Failure> {
-    let verification = Verification { quality, ..verify(artifacts, Some(model_digest))? };
+    record(artifacts, verify(artifacts, Some(model_digest))?, quality)
+}
+
+/// Write `verification.json`.
+///
+/// # Errors
+/// The folder cannot be written.
+pub fn record(
+    artifacts: &Artifacts,
+    verification: Verification,
+    quality: Option<QualityNote>,
+) -> Result<Verification, Failure> {
+    let verification = Verification { quality, ..verification };
     artifacts.write_json(VERIFICATION, &verification)?;
     Ok(verification)
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use obelysk_api::job::{
     Finish, Input, JOB_VARIABLE, JOB_VERSION, JobSpec, ModelLocation, Prepare, Progress, Prove, QUALITY_REFUSED,
-    RESULT_BYTES_MAX, Remove, StepResult, Work,
+    Question, RESULT_BYTES_MAX, Remove, StepResult, Work,
 };
 
 use crate::model::copy_of_tiny_chat;
@@ -70,16 +70,11 @@ impl Volumes {
     }
 
     fn prove(&self, model_digest: &str) -> JobSpec {
-        self.spec(Work::Prove(Prove {
-            model_digest: model_digest.into(),
-            inputs: vec![Input::Prompt("What is 7 + 5?".into())],
-            chat: true,
-            max_new_tokens: 2,
-            count: 1,
-            mode: "gkr".into(),
-            nonce: "ab".repeat(32),
-            min_top1_agreement: None,
-        }))
+        self.spec(Work::Prove(Prove { question: question(model_digest), min_top1_agreement: None }))
+    }
+
+    fn finish(&self, question: Question, audit: bool) -> JobSpec {
+        self.spec(Work::Finish(Finish { question, audit }))
     }
 
     /// A job that hangs: its model's tokenizer is a pipe that nobody writes to.
@@ -89,6 +84,19 @@ impl Volumes {
         fs::remove_file(&tokenizer).unwrap();
         assert!(Command::new("mkfifo").arg(&tokenizer).status().unwrap().success());
         JobSpec { model: ModelLocation::Directory(model), ..self.spec(Work::Fetch) }
+    }
+}
+
+fn question(model_digest: &str) -> Question {
+    Question {
+        model_digest: model_digest.into(),
+        inputs: vec![Input::Prompt("What is 7 + 5?".into())],
+        chat: true,
+        day: "2026-11-28".into(),
+        max_new_tokens: 2,
+        count: 1,
+        mode: "gkr".into(),
+        nonce: "ab".repeat(32),
     }
 }
 
@@ -139,12 +147,20 @@ fn a_pod_proves_several_prompts_at_once() {
     let volumes = Volumes::new();
     let mut spec = volumes.prove(&volumes.prepared());
     let Work::Prove(prove) = &mut spec.work else { unreachable!() };
-    prove.inputs.push(Input::Prompt("What is 2 + 9?".into()));
+    prove.question.inputs.push(Input::Prompt("What is 2 + 9?".into()));
+    let asked = prove.question.clone();
     let (code, result) = volumes.run(&spec);
     assert_eq!(code, 0, "{result:?}");
     let inference = result.inference.unwrap();
     assert_eq!((inference.log_entries, inference.output_tokens), (2, 4));
     assert_eq!(inference.integer_matches_float, "4/4");
+    assert_eq!(volumes.run(&volumes.finish(asked.clone(), false)).0, 0);
+    // Another order or a part of it is another question.
+    let reversed = asked.inputs.iter().rev().cloned().collect();
+    for inputs in [reversed, vec![asked.inputs[0].clone()]] {
+        let (code, refused) = volumes.run(&volumes.finish(Question { inputs, ..asked.clone() }, false));
+        assert_eq!(code, 21, "{refused:?}");
+    }
 }
 
 #[test]
@@ -265,13 +281,20 @@ fn four_pods_bring_a_model_to_an_audited_proof() {
     assert_eq!(inference.integer_matches_float, "2/2");
     let proof = proved.proof.unwrap();
     assert!(proof.verified && proof.security_bits >= 100.0, "{proof:?}");
+    assert_eq!(proof.device, "CPU", "wherever the pod runs");
     let names: Vec<&str> = proved.steps.iter().map(|step| step.name.as_str()).collect();
     assert_eq!(names, ["model", "validate", "inference", "capture", "prove", "verify"]);
     assert!(proved.artifacts.iter().any(|file| file.name == "proof.bin" && file.sha256 == proof.sha256));
 
-    let (code, finished) = volumes.run(&volumes.spec(Work::Finish(Finish { audit: true })));
+    let (code, finished) = volumes.run(&volumes.finish(question(&digest), true));
     assert_eq!(code, 0, "{finished:?}");
     assert_eq!(finished.audit.unwrap().verdict, "Passed");
+    let again = finished.inference.unwrap();
+    assert_eq!(
+        (&again.text, again.prompt_tokens, again.output_tokens, &again.log_head),
+        (&inference.text, 24, 2, &inference.log_head)
+    );
+    assert_eq!(finished.proof.unwrap().sha256, proof.sha256);
     let copy = fs::read_to_string(volumes.path("artifacts/results/finish-1.json")).unwrap();
     assert_eq!(copy, fs::read_to_string(volumes.path("termination-log")).unwrap());
     assert!(volumes.path("artifacts/SHA256SUMS").is_file());
@@ -310,7 +333,7 @@ fn pods_refuse_a_model_that_misses_the_gate_unless_the_cache_accepts_any() {
     let (code, proved) = volumes.run(&spec);
     assert_eq!(code, 0, "{proved:?}");
     assert!(proved.model.unwrap().quality_note.unwrap().contains(words));
-    assert_eq!(volumes.run(&volumes.spec(Work::Finish(Finish { audit: false }))).0, 0);
+    assert_eq!(volumes.run(&volumes.finish(question(&digest), false)).0, 0);
     let verification = fs::read_to_string(volumes.path("artifacts/verification.json")).unwrap();
     assert!(verification.contains(words), "a fresh process says so too: {verification}");
 }
@@ -324,7 +347,7 @@ fn a_pod_proves_from_a_read_only_model_volume() {
     assert!(fs::write(home.join("file"), "").is_err(), "the volume is read-only");
     let (code, proved) = volumes.run(&volumes.prove(&digest));
     assert_eq!(code, 0, "{proved:?}");
-    let (code, finished) = volumes.run(&volumes.spec(Work::Finish(Finish { audit: true })));
+    let (code, finished) = volumes.run(&volumes.finish(question(&digest), true));
     assert_eq!(code, 0, "{finished:?}");
 }
 
@@ -386,11 +409,80 @@ fn an_audit_that_fails_says_so_and_still_reports() {
     let mut bytes = fs::read(&matrices).unwrap();
     bytes[0] ^= 1;
     fs::write(matrices, bytes).unwrap();
-    let (code, result) = volumes.run(&volumes.spec(Work::Finish(Finish { audit: true })));
+    let (code, result) = volumes.run(&volumes.finish(question(&digest), true));
     assert_eq!(code, 21);
     assert!(!result.succeeded);
     assert_eq!(result.audit.unwrap().verdict, "Failed");
     assert!(result.failure.unwrap().message.contains("other logits"));
+}
+
+#[test]
+fn a_proof_of_something_else_is_refused_with_what_was_asked_and_what_it_says() {
+    let volumes = Volumes::new();
+    let digest = volumes.prepared();
+    assert_eq!(volumes.run(&volumes.prove(&digest)).0, 0);
+    let asked = question(&digest);
+    let (other_nonce, other_digest) = ("cd".repeat(32), "00".repeat(32));
+    let prompt = |text: &str| vec![Input::Prompt(text.into())];
+    for (other, code, words) in [
+        (Question { nonce: other_nonce.clone(), ..asked.clone() }, 21, vec![asked.nonce.clone(), other_nonce]),
+        (Question { model_digest: other_digest.clone(), ..asked.clone() }, 12, vec![digest.clone(), other_digest]),
+        (
+            Question { inputs: prompt("What is 2 + 9?"), ..asked.clone() },
+            21,
+            vec!["the prompt 1 from its token".into(), "should be [".into(), "the statement says [".into()],
+        ),
+        (
+            Question { inputs: vec![Input::Tokens(vec![1, 2])], chat: false, ..asked.clone() },
+            21,
+            vec!["should be [2] of 2 tokens".into()],
+        ),
+        (
+            Question { max_new_tokens: 3, ..asked.clone() },
+            21,
+            vec!["the answer 1 should be 3 tokens".into(), "of 2 tokens".into()],
+        ),
+        (Question { mode: "direct".into(), ..asked.clone() }, 21, vec!["direct".into(), "gkr".into()]),
+    ] {
+        let (exit, result) = volumes.run(&volumes.finish(other, false));
+        assert_eq!(exit, code, "{result:?}");
+        let failure = result.failure.clone().unwrap();
+        assert!(words.iter().all(|word| failure.message.contains(word)), "{words:?} in {failure:?}");
+        assert!(result.proof.is_none() && result.inference.is_none() && !result.succeeded);
+        assert!(!volumes.path("artifacts/verification.json").exists(), "nothing says that it holds");
+    }
+    assert_eq!(volumes.run(&volumes.finish(asked, false)).0, 0);
+}
+
+#[test]
+fn what_a_finish_reports_is_read_in_the_files_that_it_checked() {
+    let volumes = Volumes::new();
+    let digest = volumes.prepared();
+    let (_, proved) = volumes.run(&volumes.prove(&digest));
+    let forge = |file: &str, change: &dyn Fn(&mut serde_json::Value)| {
+        let path = volumes.path("artifacts").join(file);
+        let mut value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        change(&mut value);
+        fs::write(path, value.to_string()).unwrap();
+    };
+    forge("proof.json", &|facts| {
+        facts["sha256"] = "f".repeat(64).into();
+        facts["device"] = "NVIDIA H100 80GB HBM3".into();
+    });
+    forge("inference.json", &|answer| answer["text"] = "The moon is made of cheese.".into());
+    forge("run.json", &|run| run["integerMatchesFloat"] = "9/9".into());
+    let (code, finished) = volumes.run(&volumes.finish(question(&digest), false));
+    assert_eq!(code, 0, "{finished:?}");
+    let (told, checked) = (proved.proof.unwrap(), finished.proof.unwrap());
+    assert_eq!((&checked.sha256, checked.size_bytes), (&told.sha256, told.size_bytes));
+    assert_eq!((checked.device.as_str(), checked.verified), ("", true));
+    let inference = finished.inference.unwrap();
+    assert_eq!(inference.text, proved.inference.unwrap().text);
+    assert_eq!(inference.integer_matches_float, "", "no proof is about the float engine");
+
+    // A statement with other words is no longer what the proof proves.
+    forge("statement.json", &|claim| claim["outputTokens"][0] = 7.into());
+    assert_eq!(volumes.run(&volumes.finish(question(&digest), false)).0, 21);
 }
 
 #[test]
@@ -399,7 +491,7 @@ fn a_prompt_that_is_too_long_is_the_users_fault() {
     let digest = volumes.prepared();
     let mut spec = volumes.prove(&digest);
     let Work::Prove(prove) = &mut spec.work else { unreachable!("it is a proof") };
-    prove.inputs = vec![Input::Tokens(vec![5; 257])];
+    prove.question.inputs = vec![Input::Tokens(vec![5; 257])];
     let (code, result) = volumes.run(&spec);
     assert_eq!(code, 10);
     assert_eq!(result.failure.unwrap().class.name(), "User");

@@ -1,6 +1,8 @@
 //! What is refused, by the API server or by the operator, and with which words.
 
-use crate::kubectl::{apply, delete_and_wait, get, install, proof_job, try_apply, wait_for};
+use serde_json::Value;
+
+use crate::kubectl::{apply, delete_and_wait, get, install, kubectl, proof_job, try_apply, wait_for, wait_for_phase};
 
 #[test]
 fn an_invalid_manifest_is_refused_with_what_to_write_instead() {
@@ -56,8 +58,10 @@ fn a_job_that_waits_says_why_from_the_first_look() {
     install();
     let no_model = proof_job("wait-model", "{prompt: Hello}", "").replace("name: tiny-chat", "name: nowhere");
     let no_gpu = proof_job("wait-gpu", "{prompt: Hello}", "")
-        .replace("{cpu: {cores: 250m, memory: 2Gi}}", "{gpu: {classes: [H100], minMemory: 80Gi}}");
+        .replace("{cpu: {cores: 250m, memory: 2Gi}}", "{gpu: {classes: [H100], minMemory: 80Gi, gpuOnly: false}}");
+    let no_claim = proof_job("wait-claim", "{prompt: Hello}", "  artifacts: {size: huge}\n");
     for (name, manifest, reason, words) in [
+        ("wait-claim", no_claim, "CreateRefused", "PersistentVolumeClaim wait-claim-artifacts: "),
         ("wait-model", no_model, "ModelCacheNotFound", "no ModelCache nowhere in this namespace"),
         ("wait-gpu", no_gpu, "NoMatchingGpu", "no node has label nvidia.com/gpu.product; asked for H100 with 80Gi"),
     ] {
@@ -66,11 +70,34 @@ fn a_job_that_waits_says_why_from_the_first_look() {
             let conditions = get("proofjob", name)["status"]["conditions"].take();
             conditions.as_array().into_iter().flatten().find(|c| c["type"] == "Ready").cloned().unwrap_or_default()
         };
-        wait_for("there is a reason", 20, || !condition().is_null());
+        // What the API server says of a child comes after the first status.
+        wait_for("there is a reason", 20, || ![Value::Null, "Proving".into()].contains(&condition()["reason"]));
         assert_eq!(condition()["reason"], reason);
         assert!(condition()["message"].as_str().unwrap().contains(words), "{}", condition());
         delete_and_wait(name);
     }
+}
+
+#[test]
+fn a_job_with_a_childs_name_and_labels_is_nobodys_child() {
+    install();
+    apply(
+        "apiVersion: batch/v1
+kind: Job
+metadata:
+  name: moon-prove-1
+  labels: {proving.obelysk.dev/proofjob: moon, proving.obelysk.dev/step: prove, proving.obelysk.dev/attempt: '1'}
+spec: {suspend: true, template: {spec: {restartPolicy: Never, containers: [{name: forger, image: forger}]}}}
+",
+    );
+    apply(&proof_job("moon", "{prompt: 'What is 7 + 5?', chat: true, maxNewTokens: 4}", ""));
+    wait_for("the conflict is named", 30, || {
+        let summary = get("proofjob", "moon")["status"]["summary"].take();
+        summary.as_str().is_some_and(|summary| summary.starts_with("Job moon-prove-1 exists and is not of this object"))
+    });
+    kubectl(&["delete", "job", "moon-prove-1", "--wait"]);
+    wait_for_phase("moon", "Succeeded", 240);
+    delete_and_wait("moon");
 }
 
 #[test]

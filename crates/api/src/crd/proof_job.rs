@@ -293,7 +293,7 @@ pub struct Gpu {
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 16))]
     pub count: i32,
-    /// Fail rather than fall back to the CPU.
+    /// Fail rather than fall back to the CPU; yes unless this says no.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gpu_only: Option<bool>,
     /// Whether others may use the GPU.

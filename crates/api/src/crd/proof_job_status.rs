@@ -206,11 +206,11 @@ pub struct PlacementStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub node_name: Option<String>,
-    /// GPU class, or `CPU`.
+    /// Class of the GPU that the pod says it proved on, or `CPU`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16))]
     pub gpu_class: Option<String>,
-    /// GPU product, as the node's label has it.
+    /// GPU product, as the pod's driver names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     pub gpu_product: Option<String>,
@@ -245,19 +245,22 @@ pub struct ModelStatus {
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Default, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct InferenceStatus {
-    /// Number of prompt tokens, of all inferences.
-    pub prompt_tokens: i32,
-    /// Number of output tokens, of all inferences.
-    pub output_tokens: i32,
-    /// Text of the first answer.
+    /// Number of prompt tokens, of all inferences, in the verified statement.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt_tokens: Option<i32>,
+    /// Number of output tokens, of all inferences, in the verified statement.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_tokens: Option<i32>,
+    /// Text of the first answer in the verified statement; absent until it is verified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
-    pub text: String,
+    pub text: Option<String>,
     /// Head of the log's chain.
     #[schemars(length(max = 64))]
     pub log_head: String,
     /// Entries of the log.
     pub log_entries: i32,
-    /// Output tokens on which both engines agree.
+    /// Output tokens on which both engines agree, as the prove pod counted them: no proof is about the float engine.
     #[schemars(length(max = 16))]
     pub integer_matches_float: String,
 }
@@ -285,7 +288,7 @@ pub struct ProofStatus {
     pub security_bits: String,
     /// Whether a fresh process verified it.
     pub verified: bool,
-    /// Seconds of proving.
+    /// Seconds of proving, as the prove pod measured them.
     #[schemars(length(max = 16))]
     pub proving_seconds: String,
     /// Whether it can go on chain.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use jiff::Zoned;
-use jiff::civil::date;
+use jiff::civil::{Date, date};
 use jiff::tz::TimeZone;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
@@ -94,6 +94,16 @@ impl ChatTemplate {
     #[must_use]
     pub fn today(self) -> Self {
         Self { now: Zoned::now(), ..self }
+    }
+
+    /// The template on a day such as `2026-11-28`.
+    ///
+    /// # Errors
+    /// [`ModelError::BadInput`] where the text is no day.
+    pub fn on(self, day: &str) -> Result<Self, ModelError> {
+        let midnight = day.parse::<Date>().and_then(|day| day.to_zoned(TimeZone::UTC));
+        let no_day = |_| ModelError::BadInput(format!("`{day}` is not a day such as 2026-11-28"));
+        Ok(Self { now: midnight.map_err(no_day)?, ..self })
     }
 
     /// The prompt that asks for the next answer of a conversation.

@@ -23,10 +23,11 @@ pub use pods::{home, min_top1_agreement, mounts};
 
 use super::validate::{Origin, Place, Valid, origin, validate};
 use super::{FETCH, FINALIZER, LABEL, PREPARE};
-use crate::controllers::attempt::{Attempt, Outcome, Surroundings, judge};
+use crate::controllers::attempt::{Outcome, Surroundings};
+use crate::controllers::children::{Children, NAME_CONFLICT, Obstacle, TERMINATING};
 use crate::controllers::job;
 use crate::controllers::proof_job::report::{is_recorded, record_attempt};
-use crate::controllers::{Note, clip, conditions, seconds_between};
+use crate::controllers::{Note, STEP_STARTED, clip, conditions, seconds_between};
 use crate::scheduling::retry::{Budget, Verdict};
 use crate::settings::Settings;
 
@@ -44,15 +45,15 @@ pub struct Snapshot {
     pub preset: Option<ModelPreset>,
     /// The pool that the placement or the storage names.
     pub pool: Option<ProverPool>,
-    /// Jobs that carry the cache's label.
-    pub jobs: Vec<Job>,
+    /// Jobs and pods.
+    pub children: Children,
     /// The claim for the model.
     pub claim: Option<PersistentVolumeClaim>,
     /// The volume on the disks of nodes.
     pub volume: Option<PersistentVolume>,
     /// ModelCaches of the namespace that keep a model on the same claim.
     pub others: Vec<ModelCache>,
-    /// Pods, nodes and events.
+    /// Nodes and events.
     pub around: Surroundings,
     /// Unfinished ProofJobs that name the cache.
     pub consumers: i32,
@@ -61,6 +62,8 @@ pub struct Snapshot {
     /// Finished Jobs of ProofJobs whose pods mount the claim; observed when the claim may go. A claim is not deleted while pods
     /// mount it, finished ones included.
     pub holders: Vec<String>,
+    /// What the API server has just said of a child that it refuses.
+    pub refused: Option<Obstacle>,
     /// The progress page of the running pod.
     pub progress: Option<Progress>,
 }
@@ -138,10 +141,6 @@ impl Planner<'_> {
     /// Whether a claim was made for this cache.
     fn made(&self, claim: &PersistentVolumeClaim) -> bool {
         claim.labels().get(&format!("{PREFIX}{LABEL}")) == Some(&self.cache.name_any())
-    }
-
-    fn own_jobs(&self) -> Vec<String> {
-        self.snapshot.jobs.iter().map(ResourceExt::name_any).collect()
     }
 
     fn stand(&mut self) -> Standing {
@@ -232,7 +231,7 @@ impl Planner<'_> {
         if self.plan.status.phase.as_deref() != Some("Evicting") {
             let used = self.plan.status.last_used_time.as_ref().map(|time| time.0);
             let is_ready = conditions::is_true(&self.plan.status.conditions, "Ready");
-            let left = after_seconds - seconds_between(used.filter(|_| is_ready)?, self.now);
+            let left = after_seconds.saturating_sub(seconds_between(used.filter(|_| is_ready)?, self.now));
             if left > 0 {
                 self.plan.look_again_seconds = left.min(LOOK_AGAIN_SECONDS);
                 return None;
@@ -242,10 +241,10 @@ impl Planner<'_> {
             return Some(Standing::Evicting(line));
         }
         self.plan.status.attempts.clear();
-        self.plan.delete_jobs = self.own_jobs();
+        self.plan.delete_jobs = self.snapshot.children.job_names();
         self.plan.delete_jobs.extend(self.snapshot.holders.clone());
         let claim = self.snapshot.claim.as_ref().filter(|claim| claim.metadata.deletion_timestamp.is_none());
-        if self.snapshot.jobs.is_empty() && claim.is_some() {
+        if self.snapshot.children.jobs().is_empty() && claim.is_some() {
             self.plan.delete_claim = Some(claim_name(self.cache));
         }
         Some(Standing::Evicting(line))
@@ -273,12 +272,11 @@ impl Planner<'_> {
 
     fn claim(&mut self, valid: &Valid) -> Option<Standing> {
         match (&self.snapshot.claim, &valid.place) {
-            (Some(claim), _) if claim.metadata.deletion_timestamp.is_some() => Some(Standing::Waiting(
-                "PreviousChildrenTerminating".into(),
-                format!("claim {} is being deleted", claim.name_any()),
-            )),
+            (Some(claim), _) if claim.metadata.deletion_timestamp.is_some() => {
+                Some(Standing::Waiting(TERMINATING.into(), format!("claim {} is being deleted", claim.name_any())))
+            }
             (Some(claim), Place::New(_) | Place::Nodes(_)) if !self.made(claim) => Some(Standing::Waiting(
-                "NameConflict".into(),
+                NAME_CONFLICT.into(),
                 format!("claim {} exists and is not of this ModelCache; use storage.existingClaim", claim.name_any()),
             )),
             (Some(_), Place::Existing(_)) => self.wait_for_removal(),
@@ -326,18 +324,12 @@ impl Planner<'_> {
 
     /// Bring a kind of Job to success. `Err` is where the cache stands until then.
     fn run(&mut self, step: &'static str) -> Result<(), Standing> {
-        let mut attempts: Vec<Attempt> = self
-            .snapshot
-            .jobs
-            .iter()
-            .filter_map(|job| judge(job, &self.snapshot.around))
-            .filter(|attempt| attempt.step == step)
-            .collect();
-        attempts.sort_by_key(|attempt| attempt.number);
+        let attempts = self.snapshot.children.attempts(&self.snapshot.around);
+        let attempts = attempts.into_iter().filter(|attempt| attempt.step == step);
         let recorded_numbers = self.plan.status.attempts.iter().filter(|a| a.step == step).map(|a| a.number);
-        let mut next = 1 + recorded_numbers.max().unwrap_or(0);
+        let mut next = recorded_numbers.max().unwrap_or(0).saturating_add(1);
         for attempt in attempts {
-            next = next.max(attempt.number + 1);
+            next = next.max(attempt.number.saturating_add(1));
             let recorded = is_recorded(&self.plan.status.attempts, &attempt);
             match attempt.outcome.clone() {
                 Outcome::Succeeded(result) => {
@@ -364,7 +356,7 @@ impl Planner<'_> {
                 Outcome::Failed(_) => {}
                 Outcome::Terminating => {
                     let line = format!("{step} attempt {} is being stopped", attempt.number);
-                    return Err(Standing::Waiting("PreviousChildrenTerminating".into(), line));
+                    return Err(Standing::Waiting(TERMINATING.into(), line));
                 }
                 Outcome::Queued => return Err(Standing::Waiting("Queued".into(), "held back by its queue".into())),
                 Outcome::Waiting(reason, message) => return Err(Standing::Waiting(reason, message)),
@@ -385,10 +377,29 @@ impl Planner<'_> {
             }
             self.plan.status.next_retry_time = None;
         }
-        self.plan.create_job = Some(self.job(step, next));
-        self.plan.notes.push(Note::normal("StepStarted", format!("{step} attempt {next}")));
+        let is_first = self.plan.status.attempts.is_empty();
+        if let Some(Obstacle { reason, message }) =
+            self.snapshot.children.obstacle(&job::name(&self.cache.name_any(), step, next), is_first)
+        {
+            return Err(Standing::Waiting(reason, message));
+        }
+        let job = self.job(step, next);
+        self.plan.create_job =
+            Some(job.map_err(|unsupported| Standing::Stalled("Unsupported".into(), unsupported.to_string()))?);
+        if let Some(Obstacle { reason, message }) = self.refused() {
+            return Err(Standing::Waiting(reason, message));
+        }
+        self.plan.notes.push(Note::normal(STEP_STARTED, format!("{step} attempt {next}")));
         self.plan.look_again_seconds = 10;
         Err(Standing::Working(step, format!("{step} attempt {next} is starting")))
+    }
+
+    /// What the API server says of a child; it is asked again with every plan.
+    fn refused(&mut self) -> Option<Obstacle> {
+        if let Some(Obstacle { reason, message }) = &self.snapshot.refused {
+            self.plan.notes.push(Note::warning(reason, message.clone()));
+        }
+        self.snapshot.refused.clone().or_else(|| Obstacle::on_record(&self.plan.status.conditions))
     }
 
     /// Whether the failures on record allow another attempt, and when.
@@ -413,7 +424,8 @@ impl Planner<'_> {
             Verdict::Exhausted { .. } => Some(Standing::Stalled(newest.reason.clone(), format!("{step}: {message}"))),
             Verdict::After(seconds) => {
                 let ended = newest.finished_at.as_ref().map_or(self.now, |time| time.0);
-                self.plan.status.next_retry_time = Timestamp::from_second(ended.as_second() + seconds).ok().map(Time);
+                self.plan.status.next_retry_time =
+                    Timestamp::from_second(ended.as_second().saturating_add(seconds)).ok().map(Time);
                 None
             }
         }

@@ -91,13 +91,17 @@ pub fn validate(spec: &ModelCacheSpec) -> Result<Valid, Unsupported> {
         Place::New(_) | Place::Nodes(_) => retention.policy != Some(RetentionPolicy::Retain),
     };
     let min_top1_agreement = prepare.quantize.and_then(|quantize| quantize.min_top1_agreement);
+    let min_top1_agreement = min_top1_agreement.map(|text| text.parse()).transpose().map_err(|_| {
+        let advice = "write a decimal number such as \"0.99\"";
+        Unsupported { field: "spec.prepare.quantize.minTop1Agreement", advice }
+    })?;
     Ok(Valid {
         origin,
         pool: pool.map(|pool| pool.name.clone()),
         place,
         delete_model,
         evict_after: retention.evict_after_unused_seconds,
-        min_top1_agreement: min_top1_agreement.map(|text| text.parse().expect("the schema allows decimal numbers")),
+        min_top1_agreement,
     })
 }
 

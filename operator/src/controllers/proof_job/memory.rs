@@ -42,7 +42,7 @@ fn positions(memory: &ProofMemory, valid: &Valid) -> usize {
     let template = if valid.chat { usize::try_from(memory.template_tokens).unwrap_or_default() } else { 1 };
     let tokens = |input: &Input| match input {
         Input::Tokens(tokens) => tokens.len(),
-        Input::Prompt(text) => tokens_of(text) + template,
+        Input::Prompt(text) => tokens_of(text).saturating_add(template),
     };
     let longest = valid.inputs.iter().map(tokens).max().unwrap_or_default() + valid.max_new_tokens as usize;
     valid.inputs.len() * longest.saturating_sub(1)

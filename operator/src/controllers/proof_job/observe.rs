@@ -1,11 +1,11 @@
 //! What is known when a ProofJob is planned.
 
-use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use obelysk_api::crd::{ModelCache, ModelPreset};
 use obelysk_api::job::Progress;
 
 use crate::controllers::attempt::Surroundings;
+use crate::controllers::children::{Children, Obstacle};
 
 /// Everything that a plan depends on.
 #[derive(Clone, Debug, Default)]
@@ -14,12 +14,14 @@ pub struct Snapshot {
     pub cache: Option<ModelCache>,
     /// The ModelPreset that the job names.
     pub preset: Option<ModelPreset>,
-    /// Jobs that carry the ProofJob's label.
-    pub jobs: Vec<Job>,
+    /// Jobs and pods.
+    pub children: Children,
     /// The artifacts claim.
     pub claim: Option<PersistentVolumeClaim>,
-    /// Pods, nodes and events.
+    /// Nodes and events.
     pub around: Surroundings,
+    /// What the API server has just said of a child that it refuses.
+    pub refused: Option<Obstacle>,
     /// What the running pod says of itself.
     pub progress: Option<Progress>,
 }

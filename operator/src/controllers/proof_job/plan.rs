@@ -5,23 +5,25 @@ mod model;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PersistentVolumeClaimSpec, VolumeResourceRequirements};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::{Resource, ResourceExt};
 use obelysk_api::crd::proof_job::TtlDelete;
-use obelysk_api::crd::proof_job_status::{PlacementStatus, StepName, StepState};
+use obelysk_api::crd::proof_job_status::{StepName, StepState};
 use obelysk_api::crd::{ModelCache, ProofJob, ProofJobStatus};
 use obelysk_api::exit::FaultClass;
-use obelysk_api::job::{Finish, JOB_VERSION, JobSpec, Prove, Work};
+use obelysk_api::job::{Finish, JOB_VERSION, JobSpec, Prove, Question, Work};
 
 use super::memory::memory_for;
 use super::observe::Snapshot;
 use super::report::{self, Standing, move_step};
 use super::validate::{Hardware, Valid, validate};
 use super::{FINISH, LABEL, PROVE};
-use crate::controllers::attempt::{Attempt, Outcome, judge};
+use crate::controllers::attempt::{Attempt, Outcome};
+use crate::controllers::children::{Maker, Obstacle, TERMINATING, maker};
 use crate::controllers::job::{self, ARTIFACTS, MODEL, Mount, TERMINATION_MESSAGE};
-use crate::controllers::{Note, seconds_between};
+use crate::controllers::model_cache::plan::{min_top1_agreement, mounts};
+use crate::controllers::{Note, STEP_STARTED, conditions, seconds_between};
 use crate::scheduling::gpu::{self, Fit};
 use crate::scheduling::retry::{Budget, Verdict};
 use crate::settings::Settings;
@@ -30,6 +32,8 @@ use crate::settings::Settings;
 pub const RETRY_REQUESTED: &str = "proving.obelysk.dev/retry-requested-at";
 /// Plans look again after this long even if nothing happens.
 const LOOK_AGAIN_SECONDS: i64 = 30;
+/// Plans look after what should go, but still runs.
+const LOOK_AT_DELETION_SECONDS: i64 = 10;
 
 /// What to do.
 #[derive(Clone, Debug, Default)]
@@ -87,8 +91,7 @@ impl<'a> Planner<'a> {
             let audit = proof_job.spec.audit.as_ref().and_then(|audit| audit.enabled).unwrap_or(true);
             status.steps = report::steps(audit);
         }
-        let mut attempts: Vec<Attempt> = snapshot.jobs.iter().filter_map(|job| judge(job, &snapshot.around)).collect();
-        attempts.sort_by_key(|attempt| (attempt.step != PROVE, attempt.number));
+        let attempts = snapshot.children.attempts(&snapshot.around);
         let plan = Plan { status, look_again_seconds: LOOK_AGAIN_SECONDS, ..Plan::default() };
         Self { proof_job, snapshot, settings, now, plan, attempts }
     }
@@ -129,20 +132,13 @@ impl<'a> Planner<'a> {
             }
         }
         if self.proof_job.spec.cancel == Some(true) {
-            self.stop_running();
             return Standing::Cancelled;
         }
         let valid = match validate(&self.proof_job.spec) {
             Ok(valid) => valid,
             Err(unsupported) => return Standing::Failed("Unsupported".into(), unsupported.to_string()),
         };
-        let cache_name = valid.model.cache_name();
-        let cache = self.snapshot.cache.as_ref().and_then(|cache| cache.status.as_ref());
-        report::record_model(&mut self.plan.status, &cache_name, cache);
-        if let Some(waiting) = self.wait_for_model(&valid) {
-            return waiting;
-        }
-        move_step(&mut self.plan.status, StepName::Model, StepState::Succeeded, self.now);
+        // Before the model: what runs obeys, whatever has become of its cache.
         if self.proof_job.spec.suspend == Some(true) {
             self.stop_running();
             return Standing::Suspended;
@@ -150,26 +146,15 @@ impl<'a> Planner<'a> {
         if let Some(failed) = self.past_deadline() {
             return failed;
         }
-        let products = match &valid.hardware {
-            Hardware::Cpu => None,
-            Hardware::Gpu(wanted) => {
-                let nodes = self.nodes_with_model();
-                match gpu::fit(wanted, &nodes) {
-                    Fit::Products(products) => Some((wanted.count, products)),
-                    Fit::None(message) if self.attempts.is_empty() => {
-                        return Standing::Waiting("NoMatchingGpu".into(), message);
-                    }
-                    Fit::None(_) => Some((wanted.count, Vec::new())),
-                }
-            }
-        };
-        match self.run(PROVE, &valid, products.as_ref()) {
-            Ok(()) => {}
-            Err(standing) => return standing,
+        let cache_name = valid.model.cache_name();
+        let cache = self.snapshot.cache.as_ref().and_then(|cache| cache.status.as_ref());
+        report::record_model(&mut self.plan.status, &cache_name, cache);
+        if let Some(waiting) = self.wait_for_model(&valid) {
+            return waiting;
         }
-        match self.run(FINISH, &valid, None) {
-            Ok(()) => {}
-            Err(standing) => return standing,
+        move_step(&mut self.plan.status, StepName::Model, StepState::Succeeded, self.now);
+        if let Err(standing) = self.run(PROVE, &valid).and_then(|()| self.run(FINISH, &valid)) {
+            return standing;
         }
         let status = &self.plan.status;
         if !status.proof.as_ref().is_some_and(|proof| proof.verified) {
@@ -203,18 +188,17 @@ impl<'a> Planner<'a> {
         if seconds_between(start, self.now) < limit {
             return None;
         }
-        self.stop_running();
         let message = format!("not done {limit} s after it started (spec.activeDeadlineSeconds)");
         Some(Standing::Failed("DeadlineExceeded".into(), message))
     }
 
     /// Bring a kind of Job to success. `Err` is where the job stands until then.
-    fn run(&mut self, step: &'static str, valid: &Valid, gpus: Option<&(i32, Vec<String>)>) -> Result<(), Standing> {
+    fn run(&mut self, step: &'static str, valid: &Valid) -> Result<(), Standing> {
         let attempts: Vec<Attempt> = self.attempts.iter().filter(|attempt| attempt.step == step).cloned().collect();
-        let mut next =
-            1 + self.plan.status.attempts.iter().filter(|a| a.step == step).map(|a| a.number).max().unwrap_or(0);
+        let recorded = self.plan.status.attempts.iter().filter(|a| a.step == step).map(|a| a.number);
+        let mut next = recorded.max().unwrap_or(0).saturating_add(1);
         for attempt in attempts {
-            next = next.max(attempt.number + 1);
+            next = next.max(attempt.number.saturating_add(1));
             let recorded = report::is_recorded(&self.plan.status.attempts, &attempt);
             match attempt.outcome.clone() {
                 Outcome::Succeeded(result) => {
@@ -232,7 +216,7 @@ impl<'a> Planner<'a> {
                 }
                 Outcome::Terminating => {
                     let line = format!("attempt {} is being stopped", attempt.number);
-                    return Err(Standing::Waiting("PreviousChildrenTerminating".into(), line));
+                    return Err(Standing::Waiting(TERMINATING.into(), line));
                 }
                 Outcome::Queued => return Err(Standing::Waiting("Queued".into(), "held back by its queue".into())),
                 Outcome::Waiting(reason, message) => return Err(Standing::Waiting(reason, message)),
@@ -252,7 +236,7 @@ impl<'a> Planner<'a> {
             }
             self.plan.status.next_retry_time = None;
         }
-        self.start(step, next, valid, gpus)
+        self.start(step, next, valid)
     }
 
     /// Whether the record of a success is about the current try: a retry on request starts over.
@@ -269,15 +253,9 @@ impl<'a> Planner<'a> {
         let steps: &[StepName] = match step {
             PROVE => {
                 report::record_proof(status, result, &uri);
-                let labels = attempt.node_name.as_ref().and_then(|node| self.snapshot.around.nodes.get(node));
-                let product = labels.and_then(|node| node.labels().get(gpu::PRODUCT).cloned());
-                let on_gpu = self.proof_job.spec.hardware.gpu.is_some();
-                let class = product.as_deref().and_then(gpu::class_of_product).filter(|_| on_gpu);
-                status.placement = Some(PlacementStatus {
-                    node_name: attempt.node_name.clone(),
-                    gpu_class: Some(class.map_or("CPU", gpu::name).to_owned()),
-                    gpu_product: product.filter(|_| on_gpu),
-                });
+                // What a node's label promises is not what a proof was made on.
+                let device = result.proof.as_ref().map(|proof| proof.device.as_str()).unwrap_or_default();
+                status.placement = Some(report::placement(attempt.node_name.clone(), device));
                 &[StepName::Validate, StepName::Inference, StepName::Capture, StepName::Prove]
             }
             _ => {
@@ -316,7 +294,7 @@ impl<'a> Planner<'a> {
         match verdict {
             Verdict::After(seconds) => {
                 let ended = failure.finished_at.unwrap_or(self.now);
-                let at = ended.as_second() + seconds;
+                let at = ended.as_second().saturating_add(seconds);
                 self.plan.status.next_retry_time =
                     (seconds > 0).then(|| Time(Timestamp::from_second(at).unwrap_or(self.now)));
                 self.plan.retried = failure.class.or(Some(FaultClass::Infra));
@@ -356,21 +334,23 @@ impl<'a> Planner<'a> {
         Standing::Working(step, format!("{what} on {node}, attempt {}", attempt.number))
     }
 
-    fn start(
-        &mut self,
-        step: &'static str,
-        number: i32,
-        valid: &Valid,
-        gpus: Option<&(i32, Vec<String>)>,
-    ) -> Result<(), Standing> {
+    fn start(&mut self, step: &'static str, number: i32, valid: &Valid) -> Result<(), Standing> {
+        let products = self.products(step, valid)?;
+        let is_first = self.plan.status.start_time.is_none();
+        if let Some(obstacle) = self.snapshot.children.obstacle(&job::name(&self.name(), step, number), is_first) {
+            return Err(Standing::blocked(obstacle));
+        }
         let claim = match &valid.artifacts_claim {
             Some(claim) => claim.clone(),
             None => match &self.snapshot.claim {
-                Some(claim) if !self.owns(claim.owner_references()) || claim.metadata.deletion_timestamp.is_some() => {
-                    let line = format!("claim {} belongs to an earlier object of this name", claim.name_any());
-                    return Err(Standing::Waiting("PreviousChildrenTerminating".into(), line));
+                Some(claim) => {
+                    let is_going = claim.metadata.deletion_timestamp.is_some();
+                    let maker = if is_going { Maker::Earlier } else { maker(claim.meta(), self.proof_job) };
+                    if let Some(obstacle) = Obstacle::of(maker, "claim", &claim.name_any()) {
+                        return Err(Standing::blocked(obstacle));
+                    }
+                    claim.name_any()
                 }
-                Some(claim) => claim.name_any(),
                 None => {
                     let claim = self.artifacts_claim();
                     let name = claim.name_any();
@@ -379,24 +359,37 @@ impl<'a> Planner<'a> {
                 }
             },
         };
-        // Jobs of an earlier object of this name keep theirs until their pods are gone.
-        if self.snapshot.jobs.iter().any(|job| !self.owns(job.owner_references())) {
-            let line = "Jobs of an earlier object of this name are still there".to_owned();
-            return Err(Standing::Waiting("PreviousChildrenTerminating".into(), line));
-        }
-        let job = self.job(step, number, valid, gpus, claim);
-        if self.plan.status.start_time.is_none() {
+        let job = self.job(step, number, valid, products, claim)?;
+        if is_first {
             self.plan.status.start_time = Some(Time(self.now));
         }
         self.plan.create.push(Child::Job(Box::new(job)));
-        self.plan.notes.push(Note::normal("StepStarted", format!("{step} attempt {number}")));
+        if let Some(refused) = self.refused() {
+            return Err(refused);
+        }
+        self.plan.notes.push(Note::normal(STEP_STARTED, format!("{step} attempt {number}")));
         self.plan.look_again_seconds = 10;
         Err(Standing::Working(step, format!("{step} attempt {number} is starting")))
     }
 
-    fn owns(&self, owners: &[OwnerReference]) -> bool {
-        let uid = self.proof_job.uid().unwrap_or_default();
-        owners.iter().any(|owner| owner.uid == uid)
+    /// Where the job stands with a child that the API server refuses; it is asked again with every plan.
+    fn refused(&mut self) -> Option<Standing> {
+        if let Some(Obstacle { reason, message }) = &self.snapshot.refused {
+            self.plan.notes.push(Note::warning(reason, message.clone()));
+        }
+        let on_record = || Obstacle::on_record(&self.plan.status.conditions);
+        self.snapshot.refused.clone().or_else(on_record).map(Standing::blocked)
+    }
+
+    /// Products of the nodes that the next attempt may run on; empty for any.
+    fn products(&self, step: &str, valid: &Valid) -> Result<Vec<String>, Standing> {
+        match &valid.hardware {
+            Hardware::Gpu(wanted) if step == PROVE => match gpu::fit(wanted, &self.nodes_with_model()) {
+                Fit::Products(products) => Ok(products),
+                Fit::None(message) => Err(Standing::Waiting("NoMatchingGpu".into(), message)),
+            },
+            _ => Ok(Vec::new()),
+        }
     }
 
     fn job(
@@ -404,26 +397,34 @@ impl<'a> Planner<'a> {
         step: &'static str,
         number: i32,
         valid: &Valid,
-        gpus: Option<&(i32, Vec<String>)>,
+        gpu_products: Vec<String>,
         artifacts: String,
-    ) -> Job {
-        let cache = self.snapshot.cache.as_ref().expect("the model is ready");
-        let (location, mut mounts) =
-            crate::controllers::model_cache::plan::mounts(cache, self.snapshot.preset.as_ref(), true);
+    ) -> Result<Job, Standing> {
+        let waiting = |reason: &str, line: String| Standing::Waiting(reason.into(), line);
+        let Some(cache) = self.snapshot.cache.as_ref() else {
+            return Err(waiting("ModelCacheNotFound", "the ModelCache is not there".into()));
+        };
+        let Some(owner) = self.proof_job.controller_owner_ref(&()) else {
+            return Err(waiting("Unidentified", "the object has no uid: it does not come from an API server".into()));
+        };
+        let (location, mut mounts) = mounts(cache, self.snapshot.preset.as_ref(), true).map_err(|unsupported| {
+            waiting("ModelCacheFailed", format!("ModelCache {}: {unsupported}", cache.name_any()))
+        })?;
         mounts.push(Mount { claim: artifacts, sub_path: None, path: ARTIFACTS, read_only: false, single_node: false });
         let digest = self.plan.status.model.as_ref().and_then(|model| model.model_digest.clone()).unwrap_or_default();
+        let question = Question {
+            model_digest: digest,
+            inputs: valid.inputs.clone(),
+            chat: valid.chat,
+            day: self.day(),
+            max_new_tokens: valid.max_new_tokens,
+            count: valid.count,
+            mode: "gkr".into(),
+            nonce: self.nonce(),
+        };
         let work = match step {
-            PROVE => Work::Prove(Prove {
-                model_digest: digest,
-                inputs: valid.inputs.clone(),
-                chat: valid.chat,
-                max_new_tokens: valid.max_new_tokens,
-                count: valid.count,
-                mode: "gkr".into(),
-                nonce: self.nonce(),
-                min_top1_agreement: crate::controllers::model_cache::plan::min_top1_agreement(cache),
-            }),
-            _ => Work::Finish(Finish { audit: valid.audit }),
+            PROVE => Work::Prove(Prove { question, min_top1_agreement: min_top1_agreement(cache) }),
+            _ => Work::Finish(Finish { question, audit: valid.audit }),
         };
         let spec = JobSpec {
             version: JOB_VERSION,
@@ -452,7 +453,7 @@ impl<'a> Planner<'a> {
         let attempt = job::Attempt {
             namespace: &self.namespace(),
             owner_name: &self.name(),
-            owner: self.proof_job.controller_owner_ref(&()).expect("a ProofJob from the server has a uid"),
+            owner,
             owner_label: LABEL,
             step,
             number,
@@ -461,14 +462,21 @@ impl<'a> Planner<'a> {
             cores: valid.cores.clone(),
             memory: valid.memory.clone().unwrap_or_else(|| memory_for(step, cache, valid)),
             secrets: Vec::new(),
-            gpus: gpus.cloned(),
+            on_gpu_nodes: matches!(valid.hardware, Hardware::Gpu(_)),
+            gpu_products,
             avoid,
             only_on,
             node_selector: Default::default(),
             overrides: valid.overrides.clone(),
             tolerations: Vec::new(),
         };
-        job::build(attempt, self.settings)
+        Ok(job::build(attempt, self.settings))
+    }
+
+    /// The day on which the job was made, for templates: the same for every attempt.
+    fn day(&self) -> String {
+        let made = self.proof_job.metadata.creation_timestamp.as_ref().map_or(self.now, |time| time.0);
+        made.strftime("%F").to_string()
     }
 
     /// The job's folder on the artifacts volume: several jobs may share a claim.
@@ -498,9 +506,7 @@ impl<'a> Planner<'a> {
                 name: Some(format!("{}-artifacts", self.name())),
                 namespace: Some(self.namespace()),
                 labels: Some(job::labels(LABEL, &self.name())),
-                owner_references: Some(vec![
-                    self.proof_job.controller_owner_ref(&()).expect("a ProofJob from the server has a uid"),
-                ]),
+                owner_references: self.proof_job.controller_owner_ref(&()).map(|owner| vec![owner]),
                 ..ObjectMeta::default()
             },
             spec: Some(PersistentVolumeClaimSpec {
@@ -516,12 +522,14 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Delete Jobs that have not ended; their attempts are not charged.
+    /// Delete Jobs that have not ended; their attempts are not charged. Plans repeat it until nothing runs: a deletion may fail.
     fn stop_running(&mut self) {
-        for attempt in &self.attempts {
-            if !matches!(attempt.outcome, Outcome::Succeeded(_) | Outcome::Failed(_) | Outcome::Terminating) {
+        let has_ended = |outcome: &Outcome| matches!(outcome, Outcome::Succeeded(_) | Outcome::Failed(_));
+        for attempt in self.attempts.iter().filter(|attempt| !has_ended(&attempt.outcome)) {
+            if attempt.outcome != Outcome::Terminating {
                 self.plan.delete_jobs.push(attempt.job_name.clone());
             }
+            self.plan.look_again_seconds = self.plan.look_again_seconds.min(LOOK_AT_DELETION_SECONDS);
         }
     }
 
@@ -531,14 +539,14 @@ impl<'a> Planner<'a> {
             self.plan.look_again_seconds = 3600;
             return;
         };
-        let left = ttl.seconds_after_finished - seconds_between(ended.0, self.now);
+        let left = ttl.seconds_after_finished.saturating_sub(seconds_between(ended.0, self.now));
         if left > 0 {
             self.plan.look_again_seconds = left;
             return;
         }
         match ttl.delete {
             Some(TtlDelete::Itself) => self.plan.delete_self = true,
-            _ => self.plan.delete_jobs.extend(self.snapshot.jobs.iter().map(ResourceExt::name_any)),
+            _ => self.plan.delete_jobs.extend(self.snapshot.children.job_names()),
         }
         self.plan.look_again_seconds = 3600;
     }
@@ -546,7 +554,11 @@ impl<'a> Planner<'a> {
     fn finish(mut self, standing: Standing) -> Plan {
         let generation = self.proof_job.metadata.generation.unwrap_or_default();
         let ended = matches!(standing, Standing::Succeeded | Standing::Failed(..) | Standing::Cancelled);
-        let was_ended = self.ended_as().is_some();
+        if ended {
+            self.stop_running();
+        }
+        let before = self.proof_job.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+        let was_ended = ["Complete", "Failed"].iter().any(|kind| conditions::is_true(before, kind));
         report::conclude(&mut self.plan.status, &standing, generation, self.now);
         if ended && !was_ended {
             self.plan.ended = true;

@@ -3,14 +3,16 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use obelysk_api::crd::proof_job_status::{
-    ArtifactStatus, Attempt as AttemptStatus, AuditStatus, InferenceStatus, ModelStatus, ProofStatus, Step, StepName,
-    StepState,
+    ArtifactStatus, Attempt as AttemptStatus, AuditStatus, InferenceStatus, ModelStatus, PlacementStatus, ProofStatus,
+    Step, StepName, StepState,
 };
 use obelysk_api::crd::{ModelCacheStatus, ProofJobStatus};
 use obelysk_api::job::StepResult;
 
 use crate::controllers::attempt::{Attempt, Failure};
+use crate::controllers::children::Obstacle;
 use crate::controllers::{clip, conditions};
+use crate::scheduling::gpu;
 
 /// Where a ProofJob stands. Everything that people and tools read follows from this.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +29,14 @@ pub enum Standing {
     Failed(String, String),
     /// Ended by the user.
     Cancelled,
+}
+
+impl Standing {
+    /// A child cannot be made.
+    #[must_use]
+    pub fn blocked(Obstacle { reason, message }: Obstacle) -> Self {
+        Self::Waiting(reason, message)
+    }
 }
 
 /// Newest attempts that a status keeps.
@@ -57,9 +67,13 @@ pub fn steps(audit: bool) -> Vec<Step> {
         .collect()
 }
 
-/// A step of a status.
+/// A step of a status. One that is missing is put in its place: another version may know fewer, and people edit.
 pub fn step(status: &mut ProofJobStatus, name: StepName) -> &mut Step {
-    let place = status.steps.iter().position(|step| step.name == name).expect("all steps are there");
+    let place = status.steps.iter().position(|step| step.name == name).unwrap_or_else(|| {
+        let place = status.steps.iter().take_while(|step| step.name < name).count();
+        status.steps.insert(place, Step { name, ..Step::default() });
+        place
+    });
     &mut status.steps[place]
 }
 
@@ -104,16 +118,27 @@ pub fn is_recorded(attempts: &[AttemptStatus], attempt: &Attempt) -> bool {
     attempts.iter().any(|known| known.step == attempt.step && known.number >= attempt.number)
 }
 
-/// Copy what a prove pod found.
+/// Where a proof was made, on which device: `CPU`, the product name of a GPU, or empty where the pod says nothing.
+#[must_use]
+pub fn placement(node_name: Option<String>, device: &str) -> PlacementStatus {
+    const CPU: &str = "CPU";
+    let product = Some(device).filter(|device| ![CPU, ""].contains(device));
+    let class = product.and_then(gpu::class_of_product).map(gpu::name);
+    PlacementStatus {
+        node_name,
+        gpu_class: class.or((device == CPU).then_some(CPU)).map(str::to_owned),
+        gpu_product: product.map(|product| clip(product, 63)),
+    }
+}
+
+/// Copy what a prove pod found. What it says of the answer waits until a fresh process has read it in the statement.
 pub fn record_proof(status: &mut ProofJobStatus, result: &StepResult, folder_uri: &str) {
     if let Some(inference) = &result.inference {
         status.inference = Some(InferenceStatus {
-            prompt_tokens: i32::try_from(inference.prompt_tokens).unwrap_or(i32::MAX),
-            output_tokens: i32::try_from(inference.output_tokens).unwrap_or(i32::MAX),
-            text: clip(&inference.text, 512),
             log_head: clip(&inference.log_head, 64),
-            log_entries: i32::try_from(inference.log_entries).unwrap_or(i32::MAX),
+            log_entries: count(inference.log_entries),
             integer_matches_float: clip(&inference.integer_matches_float, 16),
+            ..InferenceStatus::default()
         });
     }
     if let Some(proof) = &result.proof {
@@ -138,10 +163,29 @@ pub fn record_proof(status: &mut ProofJobStatus, result: &StepResult, folder_uri
     }
 }
 
-/// Copy what a finish pod found.
+fn count(number: u32) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+/// Copy what a finish pod checked; what it knows takes the place of what the prove pod said.
 pub fn record_finish(status: &mut ProofJobStatus, result: &StepResult, folder_uri: &str) {
     if let (Some(known), Some(proof)) = (&mut status.proof, &result.proof) {
-        known.verified = proof.verified && proof.sha256 == known.sha256;
+        known.sha256 = clip(&proof.sha256, 64);
+        known.size_bytes = i64::try_from(proof.size_bytes).unwrap_or(i64::MAX);
+        known.mode = clip(&proof.mode, 16);
+        known.profile = clip(&proof.profile, 32);
+        known.security_bits = format!("{:.1}", proof.security_bits);
+        known.verified = proof.verified;
+    }
+    if let Some(inference) = &result.inference {
+        let known = status.inference.get_or_insert_default();
+        known.prompt_tokens = Some(count(inference.prompt_tokens));
+        known.output_tokens = Some(count(inference.output_tokens));
+        known.text = Some(clip(&inference.text, 512));
+        if !inference.log_head.is_empty() {
+            known.log_head = clip(&inference.log_head, 64);
+            known.log_entries = count(inference.log_entries);
+        }
     }
     if let Some(audit) = &result.audit {
         status.audit = Some(AuditStatus {
@@ -207,7 +251,7 @@ pub fn conclude(status: &mut ProofJobStatus, standing: &Standing, generation: i6
         Standing::Working(super::PROVE, line) => ("Proving", "Proving", line.clone()),
         Standing::Working(_, line) => ("Verifying", "Verifying", line.clone()),
         Standing::Succeeded => {
-            let text = status.inference.as_ref().map_or("", |inference| inference.text.as_str());
+            let text = status.inference.as_ref().and_then(|inference| inference.text.as_deref()).unwrap_or_default();
             ("Succeeded", "Verified", format!("proved and verified{}: {text}", reservations(status)))
         }
         Standing::Failed(reason, message) => ("Failed", reason.as_str(), message.clone()),
@@ -253,7 +297,7 @@ mod tests {
         let mut status = ProofJobStatus {
             steps: steps(true),
             inference: Some(InferenceStatus {
-                text: "12".into(),
+                text: Some("12".into()),
                 integer_matches_float: agreement.into(),
                 ..InferenceStatus::default()
             }),

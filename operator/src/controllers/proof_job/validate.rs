@@ -53,7 +53,7 @@ impl ModelSource {
 fn name_of_hub_cache(repository: &HuggingFace) -> String {
     /// With the digest and a dash a name of at most 45 characters.
     const READABLE: usize = 32;
-    let text = serde_json::to_vec(repository).expect("a repository is plain data");
+    let text = serde_json::to_vec(repository).unwrap_or_default();
     let digest = blake3::hash(&text).to_hex();
     let name = repository.repo.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
     let plain: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(READABLE).collect();
@@ -113,11 +113,20 @@ pub fn validate(spec: &ProofJobSpec) -> Result<Valid, Unsupported> {
         return refuse("spec.model", "use cacheRef, preset: {name: tiny-chat} or huggingFace: {repo}");
     };
     let inference = &spec.inference;
-    let id = |&token: &i32| u32::try_from(token).expect("the schema bounds tokens");
+    let Ok(max_new_tokens) = u32::try_from(inference.max_new_tokens) else {
+        return refuse("spec.inference.maxNewTokens", "write a number from 1 to 8192");
+    };
+    let Ok(count) = u32::try_from(inference.capture.as_ref().map_or(1, |capture| capture.count)) else {
+        return refuse("spec.inference.capture.count", "write a number from 1 to 1000");
+    };
+    let ids = |tokens: &[i32]| tokens.iter().map(|&token| u32::try_from(token)).collect::<Result<Vec<_>, _>>();
     let inputs = match (&inference.prompt, &inference.prompts, &inference.tokens) {
         (Some(prompt), ..) => vec![Input::Prompt(prompt.clone())],
         (_, Some(prompts), _) => prompts.iter().cloned().map(Input::Prompt).collect(),
-        (.., Some(tokens)) => vec![Input::Tokens(tokens.iter().map(id).collect())],
+        (.., Some(tokens)) => match ids(tokens) {
+            Ok(tokens) => vec![Input::Tokens(tokens)],
+            Err(_) => return refuse("spec.inference.tokens", "write ids from 0 on"),
+        },
         (None, None, None) => return refuse("spec.inference.promptFrom", "write the text into prompt"),
     };
     let cpu = spec.hardware.cpu.clone().unwrap_or_default();
@@ -129,9 +138,8 @@ pub fn validate(spec: &ProofJobSpec) -> Result<Valid, Unsupported> {
         model,
         inputs,
         chat: inference.chat,
-        max_new_tokens: u32::try_from(inference.max_new_tokens).expect("the schema bounds maxNewTokens"),
-        count: u32::try_from(inference.capture.as_ref().map_or(1, |capture| capture.count))
-            .expect("the schema bounds capture.count"),
+        max_new_tokens,
+        count,
         hardware,
         cores: cpu.cores.unwrap_or_else(|| CORES.into()),
         memory: cpu.memory,
@@ -167,9 +175,9 @@ fn refuse_later_fields(spec: &ProofJobSpec) -> Result<(), Unsupported> {
         (artifacts.s3.is_some(), "spec.artifacts.s3", "leave it out; files are kept on the artifacts volume"),
         (artifacts.retain == Some(Retain::OnSuccess), "spec.artifacts.retain", "use Always"),
         (
-            gpu.gpu_only == Some(true),
+            spec.hardware.gpu.is_some() && gpu.gpu_only != Some(false),
             "spec.hardware.gpu.gpuOnly",
-            "leave it out: this version proves on the CPU of the GPU's node",
+            "this version proves on the CPU alone; use hardware.cpu, or gpuOnly: false for the CPU of such a node",
         ),
         (gpu.count > 1, "spec.hardware.gpu.count", "use 1"),
         (
@@ -241,9 +249,13 @@ mod tests {
             (r#"{"artifacts":{"s3":{"bucket":"proofs"}}}"#, "spec.artifacts.s3"),
             (r#"{"artifacts":{"retain":"OnSuccess"}}"#, "spec.artifacts.retain"),
             (r#"{"hardware":{"gpu":{"gpuOnly":true}}}"#, "spec.hardware.gpu.gpuOnly"),
-            (r#"{"hardware":{"gpu":{"count":2}}}"#, "spec.hardware.gpu.count"),
-            (r#"{"hardware":{"gpu":{"sharing":"AllowMig"}}}"#, "spec.hardware.gpu.sharing"),
-            (r#"{"hardware":{"gpu":{"poolRef":{"name":"a"}}}}"#, "spec.hardware.gpu.poolRef"),
+            (r#"{"hardware":{"gpu":{"classes":["H100"]}}}"#, "spec.hardware.gpu.gpuOnly"),
+            (r#"{"hardware":{"gpu":{"gpuOnly":false,"count":2}}}"#, "spec.hardware.gpu.count"),
+            (r#"{"hardware":{"gpu":{"gpuOnly":false,"sharing":"AllowMig"}}}"#, "spec.hardware.gpu.sharing"),
+            (r#"{"hardware":{"gpu":{"gpuOnly":false,"poolRef":{"name":"a"}}}}"#, "spec.hardware.gpu.poolRef"),
+            (r#"{"inference":{"prompt":"x","maxNewTokens":-1}}"#, "spec.inference.maxNewTokens"),
+            (r#"{"inference":{"prompt":"x","capture":{"count":-1}}}"#, "spec.inference.capture.count"),
+            (r#"{"inference":{"tokens":[-1]}}"#, "spec.inference.tokens"),
             (r#"{"queue":{"name":"a"}}"#, "spec.queue.name"),
         ] {
             assert_eq!(validate(&spec(extra)).unwrap_err().field, field, "{extra}");

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{
     LocalVolumeSource, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, ObjectReference, PersistentVolume,
     PersistentVolumeClaim, PersistentVolumeSpec, VolumeNodeAffinity,
@@ -17,6 +18,7 @@ use obelysk_api::exit::FaultClass;
 
 use super::{Planner, Standing, claim_name};
 use crate::controllers::attempt::{Attempt, Outcome, judge};
+use crate::controllers::children::TERMINATING;
 use crate::controllers::job::{self, HOSTNAME};
 use crate::controllers::model_cache::{FETCH, LABEL, PREPARE};
 use crate::controllers::{Note, clip};
@@ -56,7 +58,7 @@ impl Planner<'_> {
                 return None;
             }
             self.plan.delete_volume = Some(name.clone());
-            return waiting("PreviousChildrenTerminating", format!("volume {name} is being deleted"));
+            return waiting(TERMINATING, format!("volume {name} is being deleted"));
         }
         let pool = self.snapshot.pool.as_ref()?;
         let Some(path) = &pool.spec.cache_root else {
@@ -131,10 +133,10 @@ impl Planner<'_> {
         self.forget_lost_copies();
         let standing = if self.end_earlier_round() {
             self.plan.look_again_seconds = 2;
-            Standing::Waiting("PreviousChildrenTerminating".into(), "Jobs of an earlier copy are being deleted".into())
+            Standing::Waiting(TERMINATING.into(), "Jobs of an earlier copy are being deleted".into())
         } else if let Some(changed) = self.plan.status.attempts.iter().find(|a| a.reason == SOURCE_CHANGED) {
             let line = changed.message.clone().unwrap_or_default();
-            self.plan.delete_jobs = self.own_jobs();
+            self.plan.delete_jobs = self.snapshot.children.job_names();
             Standing::Stalled(SOURCE_CHANGED.into(), line)
         } else if self.plan.status.nodes.len() >= wanted {
             Standing::Ready(String::new())
@@ -199,23 +201,24 @@ impl Planner<'_> {
             let is_lost = matches!(attempt.outcome, Outcome::Succeeded(_)) && !around.nodes.contains_key(node);
             is_lost || self.plan.status.nodes.contains(&around.hostname(node))
         };
-        let is_stale = |job: &_| judge(job, around).as_ref().is_some_and(is_stale);
+        let children = &self.snapshot.children;
+        let is_stale = |job: &Job| judge(job, children.pods_of(job), around).as_ref().is_some_and(is_stale);
         let fetched = self.plan.status.attempts.iter().find(|a| a.step == FETCH && a.reason == "Succeeded");
         let fetched_on = fetched.and_then(|fetched| fetched.node_name.as_ref());
         let is_lost = fetched_on.is_some_and(|node| !around.nodes.contains_key(node));
         // Without a copy there is nothing that a further one could differ from.
         let is_first = self.plan.status.nodes.is_empty();
         let differs = self.plan.status.attempts.iter().any(|attempt| attempt.reason == SOURCE_CHANGED);
-        if is_lost || is_first && differs || self.snapshot.jobs.iter().any(is_stale) {
+        if is_lost || is_first && differs || children.jobs().iter().any(is_stale) {
             // Those that show that the round is over go last.
-            let mut jobs: Vec<_> = self.snapshot.jobs.iter().collect();
+            let mut jobs: Vec<_> = children.jobs().iter().collect();
             jobs.sort_by_key(|job| is_stale(job));
             self.plan.delete_jobs = jobs.into_iter().map(ResourceExt::name_any).collect();
             self.forget_attempts();
             return true;
         }
-        // Jobs of the next round have the same names: its pods must not be mistaken.
-        self.snapshot.jobs.is_empty() && around.pods.values().any(|pods| !pods.is_empty())
+        // Jobs of the next round have the same names, and write to the same folder.
+        children.jobs().is_empty() && children.has_pods_left()
     }
 
     /// The node has a copy.
@@ -225,7 +228,7 @@ impl Planner<'_> {
             self.add_node(node);
         }
         self.forget_attempts();
-        self.plan.delete_jobs = self.own_jobs();
+        self.plan.delete_jobs = self.snapshot.children.job_names();
         self.plan.look_again_seconds = 2;
         Standing::Ready(String::new())
     }
@@ -244,7 +247,7 @@ impl Planner<'_> {
     /// Nodes that an unfinished round has left files on count as copies from now on: they are removed like them.
     pub(super) fn count_unfinished_copies(&mut self) {
         let of_attempts = self.plan.status.attempts.iter().filter(|a| [FETCH, PREPARE].contains(&a.step.as_str()));
-        let of_jobs = self.snapshot.jobs.iter().filter_map(|job| judge(job, &self.snapshot.around));
+        let of_jobs = self.snapshot.children.attempts(&self.snapshot.around).into_iter();
         let of_jobs = of_jobs.filter(|attempt| [FETCH, PREPARE].contains(&attempt.step.as_str()));
         let nodes = of_attempts.filter_map(|a| a.node_name.clone()).chain(of_jobs.filter_map(|of| of.node_name));
         for node in nodes.collect::<Vec<_>>() {

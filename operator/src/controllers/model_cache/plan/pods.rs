@@ -14,14 +14,18 @@ use super::{Planner, claim_name};
 use crate::controllers::job::{self, MODEL, Mount, SOURCE, TERMINATION_MESSAGE};
 use crate::controllers::model_cache::validate::{Origin, Place, origin, validate};
 use crate::controllers::model_cache::{FETCH, LABEL, PREPARE, REMOVE};
+use crate::controllers::proof_job::validate::Unsupported;
 
 /// Where a pod finds the model, and the volumes for it.
 ///
-/// # Panics
-/// If the cache is not valid: only pods of valid caches are built.
-#[must_use]
-pub fn mounts(cache: &ModelCache, preset: Option<&ModelPreset>, read_only: bool) -> (ModelLocation, Vec<Mount>) {
-    let valid = validate(&cache.spec).expect("pods belong to valid caches");
+/// # Errors
+/// A cache that this version does not act upon, or whose preset does not say where the model comes from.
+pub fn mounts(
+    cache: &ModelCache,
+    preset: Option<&ModelPreset>,
+    read_only: bool,
+) -> Result<(ModelLocation, Vec<Mount>), Unsupported> {
+    let valid = validate(&cache.spec)?;
     let mut mounts = vec![home(cache, read_only)];
     let location = match resolve(&valid.origin, preset) {
         Some(Origin::Bundled(name)) => ModelLocation::Bundled(name),
@@ -41,9 +45,12 @@ pub fn mounts(cache: &ModelCache, preset: Option<&ModelPreset>, read_only: bool)
                 ModelLocation::Directory(SOURCE.into())
             }
         }
-        Some(Origin::Preset(_)) | None => unreachable!("a ready preset names a source"),
+        Some(Origin::Preset(_)) | None => {
+            let advice = "name a ModelPreset that is there and has a source of its own";
+            return Err(Unsupported { field: "spec.source.preset", advice });
+        }
     };
-    (location, mounts)
+    Ok((location, mounts))
 }
 
 /// The volume of the folder that holds the model.
@@ -92,10 +99,16 @@ pub(super) fn resolve(of: &Origin, preset: Option<&ModelPreset>) -> Option<Origi
 
 impl Planner<'_> {
     /// The Job of an attempt.
-    pub(super) fn job(&self, step: &'static str, number: i32) -> Job {
+    ///
+    /// # Errors
+    /// As [`mounts`].
+    pub(super) fn job(&self, step: &'static str, number: i32) -> Result<Job, Unsupported> {
         let (mut model, mounts) = match step {
-            REMOVE => (self.location_to_remove(), vec![home(self.cache, false)]),
-            _ => mounts(self.cache, self.snapshot.preset.as_ref(), false),
+            REMOVE => (self.location_to_remove()?, vec![home(self.cache, false)]),
+            _ => mounts(self.cache, self.snapshot.preset.as_ref(), false)?,
+        };
+        let Some(owner) = self.cache.controller_owner_ref(&()) else {
+            return Err(Unsupported { field: "metadata.uid", advice: "objects of an API server have one" });
         };
         if let ModelLocation::Hub(hub) = &mut model {
             let default = Some(self.settings.hub_endpoint.clone()).filter(|endpoint| !endpoint.is_empty());
@@ -116,7 +129,7 @@ impl Planner<'_> {
             work: match step {
                 FETCH => Work::Fetch,
                 PREPARE => Work::Prepare(Prepare { min_top1_agreement: min_top1_agreement(self.cache) }),
-                _ => Work::Remove(self.what_to_remove()),
+                _ => Work::Remove(self.what_to_remove()?),
             },
         };
         let nodes = &self.plan.status.nodes;
@@ -133,7 +146,7 @@ impl Planner<'_> {
         let attempt = job::Attempt {
             namespace: &namespace,
             owner_name: &name,
-            owner: self.cache.controller_owner_ref(&()).expect("a ModelCache from the server has a uid"),
+            owner,
             owner_label: LABEL,
             step,
             number,
@@ -142,14 +155,15 @@ impl Planner<'_> {
             cores: "500m".into(),
             memory: self.memory(step),
             secrets: self.secrets(step),
-            gpus: None,
+            on_gpu_nodes: false,
+            gpu_products: Vec::new(),
             avoid,
             only_on,
             node_selector,
             overrides: Default::default(),
             tolerations: of_pool.into_iter().chain(of_placement).flatten().collect(),
         };
-        job::build(attempt, self.settings)
+        Ok(job::build(attempt, self.settings))
     }
 
     /// Labels of the nodes that will do.
@@ -160,17 +174,19 @@ impl Planner<'_> {
     }
 
     /// A folder on the disks of nodes is the cache's own, and what is in it does not matter.
-    fn what_to_remove(&self) -> Remove {
-        match is_on_disks(self.cache) {
-            true => Remove::Everything,
-            false => Remove::Revision(self.revision().expect("a model of a shared volume is removed by its revision")),
+    fn what_to_remove(&self) -> Result<Remove, Unsupported> {
+        if is_on_disks(self.cache) {
+            return Ok(Remove::Everything);
         }
+        let advice = "a model of a shared volume is removed by its revision";
+        let revision = self.revision().ok_or(Unsupported { field: "status.resolved.revision", advice })?;
+        Ok(Remove::Revision(revision))
     }
 
-    fn location_to_remove(&self) -> ModelLocation {
+    fn location_to_remove(&self) -> Result<ModelLocation, Unsupported> {
         match is_on_disks(self.cache) {
-            true => ModelLocation::Directory(MODEL.into()),
-            false => mounts(self.cache, self.snapshot.preset.as_ref(), false).0,
+            true => Ok(ModelLocation::Directory(MODEL.into())),
+            false => mounts(self.cache, self.snapshot.preset.as_ref(), false).map(|(location, _)| location),
         }
     }
 

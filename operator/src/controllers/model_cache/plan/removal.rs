@@ -9,7 +9,9 @@ use obelysk_api::exit::FaultClass;
 use super::copies::{folder_on_disks, is_on_disks};
 use super::pods::{home, resolve};
 use super::{Plan, Planner, Standing, claim_name, has_finalizer, progress, volume_name};
-use crate::controllers::attempt::{Attempt, Failure, Outcome, STEP, is_ready, judge};
+use crate::controllers::attempt::{Attempt, Failure, Outcome, STEP, is_ready};
+use crate::controllers::children::{NAME_CONFLICT, TERMINATING};
+use crate::controllers::job;
 use crate::controllers::model_cache::validate::{Origin, Place, validate};
 use crate::controllers::model_cache::{FETCH, REMOVE};
 use crate::controllers::proof_job::report::{is_recorded, record_attempt};
@@ -82,14 +84,12 @@ impl Planner<'_> {
     /// Jobs that fetch and prepare are deleted, and their pods waited for.
     fn other_jobs_are_left(&mut self) -> bool {
         let removes = |job: &&_| ResourceExt::labels(*job).get(STEP).is_some_and(|step| step == REMOVE);
-        let (removals, others): (Vec<_>, Vec<_>) = self.snapshot.jobs.iter().partition(removes);
+        let (removals, others): (Vec<_>, Vec<_>) = self.snapshot.children.jobs().iter().partition(removes);
         if is_on_disks(self.cache) {
             self.count_unfinished_copies();
         }
         self.plan.delete_jobs.extend(others.iter().map(|job| job.name_any()));
-        let is_removal = |name: &String| removals.iter().any(|job| job.name_any() == *name);
-        let mut pods = self.snapshot.around.pods.iter().filter(|(job, _)| !is_removal(job));
-        !others.is_empty() || removals.is_empty() && pods.any(|(_, pods)| !pods.is_empty())
+        !others.is_empty() || removals.is_empty() && self.snapshot.children.has_pods_left()
     }
 
     /// Remove the files from a claim that others may use too. `Err` is what is waited for.
@@ -154,7 +154,7 @@ impl Planner<'_> {
             };
             let note = match problem {
                 Some(problem) => {
-                    self.plan.delete_jobs = self.own_jobs();
+                    self.plan.delete_jobs = self.snapshot.children.job_names();
                     left(problem)
                 }
                 None => match self.remove(Some(&node)) {
@@ -172,9 +172,7 @@ impl Planner<'_> {
     /// Bring a removal from one place to its end.
     fn remove(&mut self, node: Option<&str>) -> Removal {
         self.plan.status.phase = Some(REMOVING.into());
-        let mut attempts: Vec<Attempt> =
-            self.snapshot.jobs.iter().filter_map(|job| judge(job, &self.snapshot.around)).collect();
-        attempts.sort_by_key(|attempt| attempt.number);
+        let attempts = self.snapshot.children.attempts(&self.snapshot.around);
         for mut attempt in attempts.iter().cloned() {
             let around = &self.snapshot.around;
             let is_elsewhere =
@@ -205,7 +203,7 @@ impl Planner<'_> {
             }
         }
         let of_removals = self.plan.status.attempts.iter().filter(|attempt| attempt.step == REMOVE);
-        let next = 1 + of_removals.clone().map(|attempt| attempt.number).max().unwrap_or(0);
+        let next = of_removals.clone().map(|attempt| attempt.number).max().unwrap_or(0).saturating_add(1);
         let is_of_node = |name: Option<&str>| node.is_none() || name == node;
         let failed = of_removals.filter(|a| a.reason != "Succeeded" && is_of_node(a.node_name.as_deref()));
         let failures: Vec<_> = failed.collect();
@@ -215,7 +213,17 @@ impl Planner<'_> {
         }
         // Each attempt begins when the one before is gone.
         if attempts.is_empty() {
-            self.plan.create_job = Some(self.job(REMOVE, next));
+            let name = job::name(&self.cache.name_any(), REMOVE, next);
+            match self.snapshot.children.obstacle(&name, false) {
+                // Nobody says when somebody else's Job will go.
+                Some(conflict) if conflict.reason == NAME_CONFLICT => return Removal::GivenUp(conflict.message),
+                Some(_) => return Removal::UnderWay,
+                None => {}
+            }
+            match self.job(REMOVE, next) {
+                Ok(job) => self.plan.create_job = Some(job),
+                Err(unsupported) => return Removal::GivenUp(unsupported.to_string()),
+            }
         }
         Removal::UnderWay
     }
@@ -264,7 +272,7 @@ impl Planner<'_> {
         }
         let other = self.sharers().into_iter().find(|other| is_going(other) && is_removing(other))?;
         let line = format!("ModelCache {} is being deleted, and this model's files with it", other.name_any());
-        Some(Standing::Waiting("PreviousChildrenTerminating".into(), line))
+        Some(Standing::Waiting(TERMINATING.into(), line))
     }
 
     /// The volume is of no use without its claim; both wait for the last pod.

@@ -1,14 +1,17 @@
 //! The model that a job waits for.
 
 use k8s_openapi::api::core::v1::Node;
+use kube::ResourceExt;
 use obelysk_api::crd::ModelCache;
 use obelysk_api::crd::model_cache::{AccessMode, ModelCacheSpec, NewClaim, Source, Storage};
 use obelysk_api::crd::proof_job_status::{StepName, StepState};
 use obelysk_api::crd::schema::NameRef;
+use serde_json::json;
 
 use super::super::report::{Standing, move_step};
 use super::super::validate::{ModelSource, Valid};
 use super::{Child, Planner};
+use crate::controllers::children::NAME_CONFLICT;
 use crate::controllers::conditions;
 
 impl Planner<'_> {
@@ -16,26 +19,41 @@ impl Planner<'_> {
     pub(super) fn wait_for_model(&mut self, valid: &Valid) -> Option<Standing> {
         let waiting = |reason: &str, message: String| Some(Standing::Waiting(reason.into(), message));
         let name = valid.model.cache_name();
+        let asked = match &valid.model {
+            ModelSource::Cache(_) => None,
+            ModelSource::Preset(preset) => {
+                Some(Source { preset: Some(NameRef { name: preset.clone() }), ..Source::default() })
+            }
+            ModelSource::Hub(repository) => {
+                Some(Source { hugging_face: Some(repository.clone()), ..Source::default() })
+            }
+        };
         let Some(cache) = &self.snapshot.cache else {
-            let (source, storage) = match (&valid.model, &self.snapshot.preset) {
-                (ModelSource::Cache(_), _) => {
-                    return waiting("ModelCacheNotFound", format!("no ModelCache {name} in this namespace"));
+            let Some(source) = asked else {
+                return waiting("ModelCacheNotFound", format!("no ModelCache {name} in this namespace"));
+            };
+            let storage = match (&source.preset, &self.snapshot.preset) {
+                (Some(preset), None) => {
+                    return waiting("ModelPresetNotFound", format!("no ModelPreset {} in this cluster", preset.name));
                 }
-                (ModelSource::Preset(preset), None) => {
-                    return waiting("ModelPresetNotFound", format!("no ModelPreset {preset} in this cluster"));
-                }
-                (ModelSource::Preset(preset), Some(found)) => {
-                    let source = Source { preset: Some(NameRef { name: preset.clone() }), ..Source::default() };
-                    (source, found.spec.storage.clone())
-                }
-                (ModelSource::Hub(repository), _) => {
-                    (Source { hugging_face: Some(repository.clone()), ..Source::default() }, None)
-                }
+                (_, preset) => preset.as_ref().and_then(|preset| preset.spec.storage.clone()),
             };
             let cache = self.new_cache(&name, source, storage);
             self.plan.create.push(Child::Cache(Box::new(cache)));
+            if let Some(refused) = self.refused() {
+                return Some(refused);
+            }
             return waiting("ModelCacheCreated", format!("ModelCache {name} is being created"));
         };
+        // A name is no evidence of what a cache holds.
+        if let Some(asked) = asked.filter(|asked| !self.holds(cache, asked)) {
+            let line = format!(
+                "ModelCache {name} is of {}, not of {}: delete it, or name one with model.cacheRef",
+                json!(cache.spec.source),
+                json!(asked)
+            );
+            return waiting(NAME_CONFLICT, line);
+        }
         // A job that has started keeps its cache.
         if cache.metadata.deletion_timestamp.is_some() && self.plan.status.start_time.is_none() {
             return waiting("ModelCacheTerminating", format!("ModelCache {name} is being deleted"));
@@ -55,6 +73,17 @@ impl Planner<'_> {
         }
         let line = status.progress.and_then(|progress| progress.summary).unwrap_or_else(|| "not ready".into());
         waiting("WaitingForModel", format!("ModelCache {name}: {line}"))
+    }
+
+    /// Whether a cache is of the source that is asked for, by name or by what the preset of that name says.
+    fn holds(&self, cache: &ModelCache, asked: &Source) -> bool {
+        let source = &cache.spec.source;
+        let preset = self
+            .snapshot
+            .preset
+            .as_ref()
+            .filter(|preset| asked.preset.as_ref().is_some_and(|asked| asked.name == preset.name_any()));
+        source == asked || preset.is_some_and(|preset| preset.spec.source == *source)
     }
 
     /// The nodes that can read the model: all of them, unless it lies on the disks of some.

@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use obelysk_api::crd::{ModelCache, ModelPreset, ProofJob};
+use obelysk_api::job::{GpuUse, JobSpec, Work};
 use obelysk_operator::controllers::children::Children;
 use obelysk_operator::controllers::proof_job::observe::Snapshot;
 use obelysk_operator::controllers::proof_job::plan::{Child, Plan, plan};
@@ -207,25 +208,39 @@ fn a_proof_is_reported_on_the_device_that_its_pod_names_wherever_it_ran() {
 }
 
 #[test]
-fn a_proof_on_the_cpu_of_a_gpus_node_takes_no_gpu() {
-    let mut cluster = Cluster::new(json!({"hardware": {"gpu": {"classes": ["H100"], "gpuOnly": false}}}));
-    cluster.step();
-    cluster.pod(Some(proved("CPU")));
-    cluster.step();
-    for job in &cluster.jobs {
-        let pod = serde_json::to_value(job).unwrap()["spec"]["template"]["spec"].take();
-        assert!(!pod["containers"][0]["resources"].to_string().contains("nvidia.com/gpu"), "{pod}");
-        let tolerations = pod["tolerations"].as_array().unwrap();
-        assert!(tolerations.iter().any(|of| of["key"] == "nvidia.com/gpu"), "both read what lies on that node");
+fn a_job_for_a_gpu_takes_one_to_prove_and_none_to_finish() {
+    for (only, gpu) in [(Some(false), GpuUse::Preferred), (Some(true), GpuUse::Required), (None, GpuUse::Required)] {
+        let mut hardware = json!({"classes": ["H100"]});
+        if let Some(only) = only {
+            hardware["gpuOnly"] = json!(only);
+        }
+        let mut cluster = Cluster::new(json!({"hardware": {"gpu": hardware}}));
+        cluster.step();
+        cluster.pod(Some(proved("NVIDIA H100 80GB HBM3")));
+        cluster.step();
+        let pods: Vec<Value> = cluster
+            .jobs
+            .iter()
+            .map(|job| serde_json::to_value(job).unwrap()["spec"]["template"]["spec"].take())
+            .collect();
+        for pod in &pods {
+            let tolerations = pod["tolerations"].as_array().unwrap();
+            assert!(tolerations.iter().any(|of| of["key"] == "nvidia.com/gpu"), "both read what lies on that node");
+        }
+        let resources = |pod: &Value| pod["containers"][0]["resources"].clone();
+        let taken = resources(&pods[0]);
+        assert_eq!(
+            (&taken["limits"]["nvidia.com/gpu"], &taken["requests"]["nvidia.com/gpu"]),
+            (&json!("1"), &json!("1"))
+        );
+        assert!(!resources(&pods[1]).to_string().contains("nvidia.com/gpu"), "{only:?}");
+        assert!(pods[0]["affinity"].to_string().contains("NVIDIA-H100-80GB-HBM3"), "{}", pods[0]);
+        let told = pods[0]["containers"][0]["env"].as_array().unwrap().iter().find(|of| of["name"] == "OBELYSK_JOB");
+        let spec: JobSpec = serde_json::from_str(told.unwrap()["value"].as_str().unwrap()).unwrap();
+        let Work::Prove(prove) = spec.work else { unreachable!("the first Job proves") };
+        assert_eq!(prove.gpu, gpu, "gpuOnly: {only:?}");
     }
-    let affinity = serde_json::to_value(&cluster.jobs[0]).unwrap()["spec"]["template"]["spec"]["affinity"].to_string();
-    assert!(affinity.contains("NVIDIA-H100-80GB-HBM3"), "{affinity}");
-
-    // Who asks for a GPU and nothing else is refused; who lost its nodes waits.
-    let refused = Cluster::new(json!({"hardware": {"gpu": {"classes": ["H100"]}}})).step();
-    assert_eq!(ready(&refused).0, "Unsupported");
-    assert!(refused.create.is_empty());
-    let mut without = Cluster::new(json!({"hardware": {"gpu": {"classes": ["B200"], "gpuOnly": false}}}));
+    let mut without = Cluster::new(json!({"hardware": {"gpu": {"classes": ["B200"]}}}));
     assert_eq!(ready(&without.step()).0, "NoMatchingGpu");
 }
 

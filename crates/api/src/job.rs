@@ -157,10 +157,25 @@ pub struct Prove {
     /// As of [`Prepare`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_top1_agreement: Option<String>,
+    /// Whether a GPU proves.
+    #[serde(default)]
+    pub gpu: GpuUse,
 }
 
 fn one() -> u32 {
     1
+}
+
+/// Whether a GPU proves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GpuUse {
+    /// The CPU does.
+    #[default]
+    None,
+    /// A GPU, and the CPU for what it cannot do, which is said aloud.
+    Preferred,
+    /// A GPU, and the CPU may not step in.
+    Required,
 }
 
 /// Prompt of an inference.
@@ -423,6 +438,7 @@ mod tests {
                     mode: "gkr".into(),
                     nonce: "11".repeat(32),
                 },
+                gpu: GpuUse::None,
                 min_top1_agreement: None,
             }),
         };

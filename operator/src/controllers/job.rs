@@ -80,8 +80,10 @@ pub struct Attempt<'a> {
     pub memory: String,
     /// Environment variables of Secrets: the token of a hub, the key of a bucket.
     pub secrets: Vec<(&'static str, KeyRef)>,
-    /// Whether the pod may run on nodes that are kept for GPUs. It takes none of them: this version proves on the CPU.
+    /// Whether the pod may run on nodes that are kept for GPUs.
     pub on_gpu_nodes: bool,
+    /// Whether it takes a GPU.
+    pub takes_gpu: bool,
     /// The products that will do, by the label of their nodes; empty for any node.
     pub gpu_products: Vec<String>,
     /// Nodes to stay away from.
@@ -183,10 +185,12 @@ fn pod(attempt: &Attempt, settings: &Settings) -> PodSpec {
 fn container(attempt: &Attempt, settings: &Settings) -> Container {
     let env = |name: &str, value: &str| EnvVar { name: name.into(), value: Some(value.into()), value_from: None };
     let job = serde_json::to_string(&attempt.spec).expect("a job is plain data");
-    let requests: BTreeMap<String, Quantity> =
-        [("cpu".to_owned(), Quantity(attempt.cores.clone())), ("memory".to_owned(), Quantity(attempt.memory.clone()))]
-            .into();
-    let limits: BTreeMap<String, Quantity> = [("memory".to_owned(), Quantity(attempt.memory.clone()))].into();
+    let memory = ("memory".to_owned(), Quantity(attempt.memory.clone()));
+    // An extended resource has the same request and limit.
+    let gpu = attempt.takes_gpu.then(|| (crate::scheduling::gpu::RESOURCE.to_owned(), Quantity("1".into())));
+    let limits: BTreeMap<String, Quantity> = [memory].into_iter().chain(gpu).collect();
+    let mut requests = limits.clone();
+    requests.insert("cpu".into(), Quantity(attempt.cores.clone()));
     let scratch = VolumeMount { name: "scratch".into(), mount_path: SCRATCH.into(), ..VolumeMount::default() };
     let mounts = attempt.mounts.iter().map(|mount| VolumeMount {
         name: volume_name(mount),

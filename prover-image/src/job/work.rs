@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use obelysk_api::job::{
-    AuditResult, Bucket, Finish, Hub, InferenceResult, JobSpec, ModelLocation, ModelResult, Prepare, ProofMemory,
-    ProofResult, ProofSize, Prove, QUALITY_REFUSED, Quality, Remove, StepResult, Work,
+    AuditResult, Bucket, Finish, GpuUse, Hub, InferenceResult, JobSpec, ModelLocation, ModelResult, Prepare,
+    ProofMemory, ProofResult, ProofSize, Prove, QUALITY_REFUSED, Quality, Remove, StepResult, Work,
 };
 use obelysk_hub::{Endpoint, Location};
 use obelysk_statement::{Claim, Inference};
@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use super::lifeline::{Lifeline, step_failure};
 use super::question;
 use crate::artifacts::{AUDIT, Artifacts, RUN, sha256_of_file};
-use crate::device::Device;
+use crate::device::{self, Device, Request};
 use crate::failure::{ExitCode, Failure};
 use crate::home::Home;
 use crate::pipeline::audit::{self, Original, Verdict};
@@ -26,7 +26,7 @@ use crate::pipeline::record::{RunRecord, Stopwatch};
 use crate::pipeline::resume::{Identity, first_step_to_do};
 use crate::pipeline::run::{self, RunReport, RunRequest};
 use crate::pipeline::verify::{self, Checked};
-use crate::pipeline::{Step, inference};
+use crate::pipeline::{Observer, Step, inference};
 
 /// Do a job's work.
 pub fn work(spec: &JobSpec, lifeline: &Lifeline) -> Result<StepResult, Failure> {
@@ -69,6 +69,18 @@ impl Pod<'_> {
             let hint = "the operator and the image must be of the same version";
             Failure::new(ExitCode::BadSpec, "the job has no artifacts folder", hint)
         })
+    }
+
+    /// The pod's GPU, if it shall have one.
+    fn device(&self, gpu: GpuUse) -> Result<Device, Failure> {
+        let request = match gpu {
+            GpuUse::None => Request::Cpu,
+            GpuUse::Preferred => Request::Gpu,
+            GpuUse::Required => Request::GpuOnly,
+        };
+        let device = device::choose(request, &self.home, obelysk_kernels::discover)?;
+        self.lifeline.note(&format!("device: {}", device.name()));
+        Ok(device)
     }
 
     fn fetch(&self) -> Result<StepResult, Failure> {
@@ -136,7 +148,7 @@ impl Pod<'_> {
             inputs,
             // Another pod audits; submitting is a pod of its own.
             skip: vec![Step::Audit, Step::Submit],
-            device: Device::cpu("pods prove on the CPU alone"),
+            device: self.device(work.gpu)?,
         };
         let report = run::run_on(&self.home, watch, &request, &files)?;
         Ok(StepResult {

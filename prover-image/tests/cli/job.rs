@@ -9,8 +9,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use obelysk_api::job::{
-    Finish, Input, JOB_VARIABLE, JOB_VERSION, JobSpec, ModelLocation, Prepare, Progress, Prove, QUALITY_REFUSED,
-    Question, RESULT_BYTES_MAX, Remove, StepResult, Work,
+    Finish, GpuUse, Input, JOB_VARIABLE, JOB_VERSION, JobSpec, ModelLocation, Prepare, Progress, Prove,
+    QUALITY_REFUSED, Question, RESULT_BYTES_MAX, Remove, StepResult, Work,
 };
 
 use crate::model::copy_of_tiny_chat;
@@ -70,7 +70,7 @@ impl Volumes {
     }
 
     fn prove(&self, model_digest: &str) -> JobSpec {
-        self.spec(Work::Prove(Prove { question: question(model_digest), min_top1_agreement: None }))
+        self.spec(Work::Prove(Prove { question: question(model_digest), min_top1_agreement: None, gpu: GpuUse::None }))
     }
 
     fn finish(&self, question: Question, audit: bool) -> JobSpec {

@@ -12,7 +12,7 @@ use obelysk_api::crd::proof_job::TtlDelete;
 use obelysk_api::crd::proof_job_status::{StepName, StepState};
 use obelysk_api::crd::{ModelCache, ProofJob, ProofJobStatus};
 use obelysk_api::exit::FaultClass;
-use obelysk_api::job::{Finish, JOB_VERSION, JobSpec, Prove, Question, Work};
+use obelysk_api::job::{Finish, GpuUse, JOB_VERSION, JobSpec, Prove, Question, Work};
 
 use super::memory::memory_for;
 use super::observe::Snapshot;
@@ -423,7 +423,11 @@ impl<'a> Planner<'a> {
             nonce: self.nonce(),
         };
         let work = match step {
-            PROVE => Work::Prove(Prove { question, min_top1_agreement: min_top1_agreement(cache) }),
+            PROVE => Work::Prove(Prove {
+                question,
+                min_top1_agreement: min_top1_agreement(cache),
+                gpu: valid.hardware.gpu_use(),
+            }),
             _ => Work::Finish(Finish { question, audit: valid.audit }),
         };
         let spec = JobSpec {
@@ -463,6 +467,7 @@ impl<'a> Planner<'a> {
             memory: valid.memory.clone().unwrap_or_else(|| memory_for(step, cache, valid)),
             secrets: Vec::new(),
             on_gpu_nodes: matches!(valid.hardware, Hardware::Gpu(_)),
+            takes_gpu: step == PROVE && valid.hardware.gpu_use() != GpuUse::None,
             gpu_products,
             avoid,
             only_on,

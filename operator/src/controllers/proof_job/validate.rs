@@ -4,7 +4,7 @@
 use obelysk_api::crd::ProofJobSpec;
 use obelysk_api::crd::model_cache::HuggingFace;
 use obelysk_api::crd::proof_job::{Gpu, Model, PodOverrides, ProofMode, Retain, Sharing, WeightBinding};
-use obelysk_api::job::Input;
+use obelysk_api::job::{GpuUse, Input};
 
 /// A field that this version does not act upon.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -67,8 +67,20 @@ fn name_of_hub_cache(repository: &HuggingFace) -> String {
 pub enum Hardware {
     /// Processors.
     Cpu,
-    /// A GPU's node.
+    /// A GPU.
     Gpu(Gpu),
+}
+
+impl Hardware {
+    /// Whether a GPU proves; the CPU may step in only for who says so.
+    #[must_use]
+    pub fn gpu_use(&self) -> GpuUse {
+        match self {
+            Self::Cpu => GpuUse::None,
+            Self::Gpu(gpu) if gpu.gpu_only == Some(false) => GpuUse::Preferred,
+            Self::Gpu(_) => GpuUse::Required,
+        }
+    }
 }
 
 /// A specification that can be acted upon.
@@ -174,11 +186,6 @@ fn refuse_later_fields(spec: &ProofJobSpec) -> Result<(), Unsupported> {
         (inference.test.is_some(), "spec.inference.test", "leave it out; the float engine's answer is compared anyway"),
         (artifacts.s3.is_some(), "spec.artifacts.s3", "leave it out; files are kept on the artifacts volume"),
         (artifacts.retain == Some(Retain::OnSuccess), "spec.artifacts.retain", "use Always"),
-        (
-            spec.hardware.gpu.is_some() && gpu.gpu_only != Some(false),
-            "spec.hardware.gpu.gpuOnly",
-            "this version proves on the CPU alone; use hardware.cpu, or gpuOnly: false for the CPU of such a node",
-        ),
         (gpu.count > 1, "spec.hardware.gpu.count", "use 1"),
         (
             gpu.sharing.is_some_and(|sharing| sharing != Sharing::Exclusive),
@@ -248,8 +255,6 @@ mod tests {
             (r#"{"inference":{"promptFrom":{"configMapKeyRef":{"name":"a","key":"b"}}}}"#, "spec.inference.promptFrom"),
             (r#"{"artifacts":{"s3":{"bucket":"proofs"}}}"#, "spec.artifacts.s3"),
             (r#"{"artifacts":{"retain":"OnSuccess"}}"#, "spec.artifacts.retain"),
-            (r#"{"hardware":{"gpu":{"gpuOnly":true}}}"#, "spec.hardware.gpu.gpuOnly"),
-            (r#"{"hardware":{"gpu":{"classes":["H100"]}}}"#, "spec.hardware.gpu.gpuOnly"),
             (r#"{"hardware":{"gpu":{"gpuOnly":false,"count":2}}}"#, "spec.hardware.gpu.count"),
             (r#"{"hardware":{"gpu":{"gpuOnly":false,"sharing":"AllowMig"}}}"#, "spec.hardware.gpu.sharing"),
             (r#"{"hardware":{"gpu":{"gpuOnly":false,"poolRef":{"name":"a"}}}}"#, "spec.hardware.gpu.poolRef"),

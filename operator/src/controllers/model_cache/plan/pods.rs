@@ -156,6 +156,7 @@ impl Planner<'_> {
             memory: self.memory(step),
             secrets: self.secrets(step),
             on_gpu_nodes: false,
+            takes_gpu: false,
             gpu_products: Vec::new(),
             avoid,
             only_on,

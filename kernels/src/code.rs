@@ -5,6 +5,7 @@ use std::ffi::{CStr, CString};
 use std::fs;
 use std::path::Path;
 use std::process;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use cudarc::nvrtc::{result, sys};
 
@@ -136,7 +137,9 @@ fn compiler() -> Result<(i32, i32), String> {
 
 /// Whoever reads this file reads all of it. Where it cannot be written, the next process compiles again.
 fn keep(path: &Path, code: &[u8]) {
-    let unfinished = path.with_extension(format!("{}.tmp", process::id()));
+    // In containers every process may have the same number.
+    let moment = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos());
+    let unfinished = path.with_extension(format!("{}-{moment}.tmp", process::id()));
     let folder = path.parent().expect("it lies in a folder");
     let _ = fs::create_dir_all(folder)
         .and_then(|()| fs::write(&unfinished, code))

@@ -69,6 +69,8 @@ impl Device {
     pub fn upload<T: DeviceRepr>(&self, values: &[T]) -> Result<Buffer<T>, DeviceError> {
         let mut buffer = self.allocate(values.len())?;
         self.stream.memcpy_htod(values, &mut buffer.slice).map_err(|error| self.lost(error))?;
+        // The values may be gone when this returns.
+        self.stream.synchronize().map_err(|error| self.lost(error))?;
         Ok(buffer)
     }
 
@@ -140,21 +142,40 @@ impl Device {
     }
 
     pub(crate) fn load(&self, source: &Source, kept: &Path) -> Result<Arc<CudaModule>, DeviceError> {
-        // What is built in may be of another driver's time: then the compiler is asked.
-        let built_in =
-            source.built_in(self.compute).map(|code| self.context.load_module(Ptx::from_binary(code.to_vec())));
-        if let Some(Ok(module)) = built_in {
-            return Ok(module);
-        }
+        let load = |code: Vec<u8>| self.context.load_module(Ptx::from_binary(code));
         let refused = |reason| DeviceError::NoKernelImage { device: self.name.clone(), reason };
-        let code = source.machine_code(self.compute, kept).map_err(refused)?;
-        self.context.load_module(Ptx::from_binary(code)).map_err(|error| match error.0 {
-            CUresult::CUDA_ERROR_INVALID_IMAGE | CUresult::CUDA_ERROR_NO_BINARY_FOR_GPU => {
-                refused(format!("the driver refuses {}: {:?}", source.name, error.0))
+        // What is built in may be too new for the driver: then the compiler is asked.
+        let mut before = String::new();
+        if let Some(code) = source.built_in(self.compute) {
+            match load(code.to_vec()) {
+                Ok(module) => return Ok(module),
+                Err(error) if !refuses_code(error) => return Err(self.lost(error)),
+                Err(error) => {
+                    before =
+                        format!("the driver refuses what is built in ({:?}): it needs driver 580 or newer; ", error.0);
+                }
             }
-            _ => self.lost(error),
+        }
+        let code = source.machine_code(self.compute, kept).map_err(|reason| refused(format!("{before}{reason}")))?;
+        load(code).map_err(|error| match refuses_code(error) {
+            true => refused(format!("{before}the driver refuses {}: {:?}", source.name, error.0)),
+            false => self.lost(error),
         })
     }
+}
+
+/// Whether an error of a driver is about machine code that it does not know.
+fn refuses_code(DriverError(error): DriverError) -> bool {
+    use CUresult as Answer;
+    matches!(
+        error,
+        Answer::CUDA_ERROR_INVALID_IMAGE
+            | Answer::CUDA_ERROR_NO_BINARY_FOR_GPU
+            | Answer::CUDA_ERROR_INVALID_PTX
+            | Answer::CUDA_ERROR_UNSUPPORTED_PTX_VERSION
+            | Answer::CUDA_ERROR_INVALID_SOURCE
+            | Answer::CUDA_ERROR_JIT_COMPILER_NOT_FOUND
+    )
 }
 
 impl<T> Buffer<T> {

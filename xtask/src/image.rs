@@ -48,6 +48,15 @@ pub fn build() -> Result<Image> {
             libraries.insert(library.trim_start_matches('/').to_owned(), PathBuf::from(library));
         }
     }
+    // A GPU's driver comes from the node and loads these, which our programs do not.
+    let folder = libraries.values().find(|path| path.ends_with("libc.so.6")).and_then(|path| path.parent());
+    let folder = folder.context("the programs load libc")?.to_owned();
+    for name in ["libdl.so.2", "libpthread.so.0", "librt.so.1"] {
+        let path = folder.join(name);
+        if path.exists() {
+            libraries.insert(path.display().to_string().trim_start_matches('/').to_owned(), path);
+        }
+    }
     files.extend(libraries);
     let certificates = PathBuf::from("/etc/ssl/certs/ca-certificates.crt");
     if certificates.is_file() {

@@ -1,5 +1,7 @@
 //! Compile the kernels with CUDA's own compiler for every GPU that they are for: machine code that `obelysk-kernels` builds in.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -43,17 +45,17 @@ pub fn run() -> Result<()> {
     compile_all(&compiler()?)
 }
 
-/// Whether the copies beside the machine code are the sources.
+/// Whether the copies beside the machine code are the sources, all of them and no others.
 fn is_up_to_date() -> Result<bool> {
-    let copies = root().join("kernels/machine-code/native");
-    for entry in fs::read_dir(root().join("kernels/native"))? {
-        let path = entry?.path();
-        let copy = copies.join(path.file_name().context("a file")?);
-        if fs::read(copy).ok() != Some(fs::read(&path)?) {
-            return Ok(false);
+    let read = |folder: &Path| -> Result<BTreeMap<OsString, Vec<u8>>> {
+        if !folder.exists() {
+            return Ok(BTreeMap::new());
         }
-    }
-    Ok(true)
+        fs::read_dir(folder)?
+            .map(|entry| entry.map(|entry| Ok((entry.file_name(), fs::read(entry.path())?)))?)
+            .collect()
+    };
+    Ok(read(&root().join("kernels/native"))? == read(&root().join("kernels/machine-code/native"))?)
 }
 
 fn compile_all(nvcc: &Path) -> Result<()> {

@@ -21,6 +21,10 @@ const CHALLENGE: u64 = WORD * CHALLENGE_WORDS as u64;
 const FRACTION: u64 = 2 * CHALLENGE;
 /// What is small beside every step: sums of blocks and of threads, factors of eq, positions and rows that are opened.
 const SMALL: u64 = 4 << 20;
+/// What a driver's pool takes beside what it is asked for: pieces of 2 MiB and more, and what lies between them.
+const POOL: u64 = 128 << 20;
+/// Of all that is asked for, the part that is lost between pieces.
+const POOL_PART: u64 = 32;
 
 impl Cuda {
     /// Refuse a proof that does not fit, before anything is taken to the device.
@@ -29,7 +33,8 @@ impl Cuda {
     /// [`DeviceError::OutOfMemory`] with what is needed and what is free; [`obelysk_statement::CompileError::Unsupported`] for a size that
     /// the code cannot hold.
     pub fn require_memory(&self, statement: &Statement, weights: &Weights) -> Result<(), ProveError> {
-        let (needed, free) = (needed(statement, weights)?, self.kernels.device.free_bytes()?);
+        let (asked, free) = (needed(statement, weights)?, self.kernels.device.free_bytes()?);
+        let needed = asked + asked / POOL_PART + POOL;
         if needed > free {
             return Err(DeviceError::OutOfMemory { device: self.kernels.device.name().to_owned(), needed, free }.into());
         }

@@ -166,7 +166,11 @@ impl<'a, 'b> Unfilled<'a, 'b> {
         let own = |(coefficient, factors): (Challenge, Vec<usize>)| {
             Monomial::new(coefficient, &factors.iter().map(|factor| 1 + factor).collect::<Vec<usize>>())
         };
-        let monomials: Vec<Monomial> = monomials.into_iter().map(own).collect::<Result<_, _>>()?;
+        let mut monomials: Vec<Monomial> = monomials.into_iter().map(own).collect::<Result<_, _>>()?;
+        if monomials.is_empty() {
+            // Nothing is a sum too, and a buffer holds something.
+            monomials.push(Monomial::new(Challenge::ZERO, &[])?);
+        }
         let monomials = kernels.device.upload(&monomials)?;
         Ok(Program { kernels, rows, width, monomials, degree })
     }

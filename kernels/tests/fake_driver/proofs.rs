@@ -1,7 +1,7 @@
 //! Whole proofs, byte for byte those of the processor.
 
 use obelysk_kernels::{Cuda, Kernels, needed};
-use obelysk_prover::{CommittedModel, Cpu, DeviceError, prove};
+use obelysk_prover::{CommittedModel, Cpu, DeviceError, ProveError, prove};
 use obelysk_statement::Statement;
 use obelysk_tests::small::{HEADER, Small};
 use obelysk_tests::subject::{Subject, fixture};
@@ -45,15 +45,20 @@ fn assert_same_proof(name: &str, prompts: &[&[u32]], outputs: usize) {
 #[test]
 fn a_proof_that_does_not_fit_is_refused_before_anything_is_taken() {
     let (subject, _) = answered("qwen3", &[&[5, 6]], 1);
-    let needed = needed(&subject.statement, &subject.model.weights).unwrap();
-    for missing in [0, 1] {
-        let free = needed - missing;
-        let machine = Machine::new(Hardware { memory: free as usize, ..Hardware::default() });
+    let answer = |memory: u64| {
+        let machine = Machine::new(Hardware { memory: memory as usize, ..Hardware::default() });
         let answer = Cuda::new(machine.kernels()).require_memory(&subject.statement, &subject.model.weights);
-        let refused = DeviceError::OutOfMemory { device: "Obelysk fake device 0".into(), needed, free };
-        assert_eq!(answer, if missing == 0 { Ok(()) } else { Err(refused.into()) });
         assert_eq!(machine.peak(), 0);
-    }
+        answer
+    };
+    let Err(ProveError::Device(DeviceError::OutOfMemory { needed: wanted, free: 1, .. })) = answer(1) else {
+        panic!("one byte is enough")
+    };
+    // A pool takes more than it is asked for.
+    assert!(wanted > needed(&subject.statement, &subject.model.weights).unwrap());
+    assert_eq!(answer(wanted), Ok(()));
+    let refused = DeviceError::OutOfMemory { device: "Obelysk fake device 0".into(), needed: wanted, free: wanted - 1 };
+    assert_eq!(answer(wanted - 1), Err(refused.into()));
 }
 
 #[test]

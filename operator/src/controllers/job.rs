@@ -211,6 +211,8 @@ fn container(attempt: &Attempt, settings: &Settings) -> Container {
                 env("TMPDIR", SCRATCH),
                 env("CUDA_CACHE_PATH", "/scratch/.nv"),
                 env("NVIDIA_DRIVER_CAPABILITIES", "compute,utility"),
+                // Where runtimes and device plugins put the node's driver; no cache of the loader knows of it.
+                env("LD_LIBRARY_PATH", "/usr/local/nvidia/lib64:/usr/lib64:/usr/lib/x86_64-linux-gnu"),
             ]
             .into_iter()
             .chain(attempt.secrets.iter().map(|(name, key)| secret(name, key)))

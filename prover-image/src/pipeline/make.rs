@@ -80,8 +80,13 @@ impl Work<'_> {
         gpu.cuda.require_memory(&statement, weights)?;
         let model = gpu.cuda.model(&statement, weights)?;
         let root = model.root();
-        self.prepared.require_root(root)?;
-        Ok(self.make(&gpu.cuda, (statement, compiling), (&model, root), gpu.name.clone())??)
+        let wrong = |reason| GpuFailure::Device(DeviceError::Lost { device: gpu.name.name.clone(), reason });
+        // The CPU, if it may step in, finds out whether it is the weights.
+        self.prepared.require_root(root).map_err(|_| wrong("it committed to other weights".into()))?;
+        let made = self.make(&gpu.cuda, (statement, compiling), (&model, root), gpu.name.clone())??;
+        obelysk_verifier::verify(&made.statement, &self.header, root, &made.proof)
+            .map_err(|error| wrong(format!("its proof does not verify: {error}")))?;
+        Ok(made)
     }
 
     fn make<B: Backend>(

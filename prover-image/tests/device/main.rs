@@ -82,7 +82,7 @@ fn a_gpu_proves_what_the_cpu_does_and_is_named() {
     let facts = on_the_cpu.unwrap();
     assert_eq!((facts.device.as_str(), facts.device_note.as_str()), ("CPU", "as asked"));
     let expected = captured.proof();
-    let machine = Machine::new(Hardware::default());
+    let machine = Machine::new(Hardware { memory: 1 << 30, ..Hardware::default() });
     let (facts, notes) = captured.prove(&gpu(&machine, false));
     let facts = facts.unwrap();
     assert_eq!((facts.device.as_str(), facts.device_note.as_str()), (NAME, "GPU-0"));
@@ -92,7 +92,7 @@ fn a_gpu_proves_what_the_cpu_does_and_is_named() {
 #[test]
 fn the_cpu_steps_in_aloud_for_a_gpu_that_gives_up() {
     let captured = Captured::new();
-    let machine = Machine::new(Hardware::default());
+    let machine = Machine::new(Hardware { memory: 1 << 30, ..Hardware::default() });
     let device = gpu(&machine, true);
     machine.lose(LAUNCH_FAILED);
     let (facts, notes) = captured.prove(&device);
@@ -108,7 +108,7 @@ fn the_cpu_steps_in_aloud_for_a_gpu_that_gives_up() {
 #[test]
 fn a_gpu_that_gives_up_is_a_failure_where_the_cpu_may_not_step_in() {
     let captured = Captured::new();
-    for (memory, loses, code) in [(1 << 18, false, ExitCode::GpuOutOfMemory), (1 << 28, true, ExitCode::GpuLost)] {
+    for (memory, loses, code) in [(1 << 18, false, ExitCode::GpuOutOfMemory), (1 << 30, true, ExitCode::GpuLost)] {
         let machine = Machine::new(Hardware { memory, ..Hardware::default() });
         let device = gpu(&machine, false);
         if loses {

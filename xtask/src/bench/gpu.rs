@@ -7,6 +7,8 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 
+use crate::kernels;
+
 use super::{Measured, Phases, fresh_folder, measure, programs, report, shapes};
 
 /// Arguments of `gpu-check`.
@@ -34,7 +36,10 @@ struct Subject {
 pub fn run(arguments: &Arguments) -> Result<()> {
     let programs = match &arguments.programs {
         Some(folder) => folder.clone(),
-        None => programs()?,
+        None => {
+            kernels::ensure()?;
+            programs()?
+        }
     };
     let obelysk = programs.join("obelysk");
     let folder = fresh_folder("gpu-check")?;

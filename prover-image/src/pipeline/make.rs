@@ -3,14 +3,16 @@
 use std::time::{Duration, Instant};
 
 use obelysk_model::integer::IntegerModel;
-use obelysk_prover::{Backend, Cpu, DeviceError, Phases, ProveError, Proven};
+use obelysk_prover::{Backend, Cpu, DeviceError, ProveError, Proven};
 use obelysk_statement::tree::Digest;
 use obelysk_statement::{Inference, Statement};
+use obelysk_verifier::VerifyError;
 use obelysk_witness::{Assignment, fill_multiplicities};
 
+use super::Observer;
 use super::prepare::Prepared;
 use super::prove::{PhaseTime, require_memory, statement};
-use crate::device::{DeviceName, OpenGpu};
+use crate::device::{Device, DeviceName, OpenGpu, gave_up};
 use crate::failure::{ExitCode, Failure};
 
 /// What is to be proven.
@@ -20,13 +22,13 @@ pub(super) struct Work<'a> {
     pub(super) header: Vec<u8>,
 }
 
-/// A proof that nobody has checked.
+/// A proof that the verifier has accepted.
 pub(super) struct Made {
     pub(super) proof: Vec<u8>,
+    /// Proven bits, all phases composed.
+    pub(super) security_bits: f64,
     /// Of every inference, shape [tokens, vocabulary].
     pub(super) logits: Vec<Vec<i32>>,
-    pub(super) root: Digest,
-    pub(super) statement: Statement,
     pub(super) phases: Vec<PhaseTime>,
     /// Without the commitment to the weights.
     pub(super) proving_seconds: f64,
@@ -34,25 +36,42 @@ pub(super) struct Made {
     pub(super) device: DeviceName,
 }
 
-/// Why a GPU has made no proof.
-pub(super) enum GpuFailure {
+/// Why a device has made no proof.
+enum NotMade {
     /// It gave up: another device may do it.
     Device(DeviceError),
+    /// What it made does not verify.
+    Wrong(VerifyError),
     /// No device could.
     Other(Failure),
 }
 
-impl From<Failure> for GpuFailure {
+impl From<Failure> for NotMade {
     fn from(failure: Failure) -> Self {
         Self::Other(failure)
     }
 }
 
-impl From<ProveError> for GpuFailure {
+impl From<ProveError> for NotMade {
     fn from(error: ProveError) -> Self {
         match error {
             ProveError::Device(error) => Self::Device(error),
             other => Self::Other(not_made(other.to_string())),
+        }
+    }
+}
+
+impl NotMade {
+    /// That of a device after which no other is asked.
+    fn into_failure(self) -> Failure {
+        match self {
+            Self::Device(error) => not_made(error.to_string()),
+            Self::Wrong(error) => {
+                let message = format!("the new proof does not verify: {error}");
+                let hint = "no proof was saved; report this with the folder's log";
+                Failure::new(ExitCode::SelfVerification, message, hint)
+            }
+            Self::Other(failure) => failure,
         }
     }
 }
@@ -62,17 +81,33 @@ fn not_made(error: String) -> Failure {
 }
 
 impl Work<'_> {
-    pub(super) fn on_the_cpu(&self, device: DeviceName) -> Result<Made, Failure> {
+    /// Prove on a device, or on the CPU where it may step in, which the observer is told.
+    pub(super) fn make(&self, device: &Device, observer: &dyn Observer) -> Result<Made, Failure> {
+        let Some(gpu) = device.as_gpu() else { return self.on_the_cpu(device.name().clone()) };
+        match self.on_a_gpu(gpu) {
+            Err(NotMade::Device(error)) if gpu.cpu_may_step_in => {
+                let why = format!("{} gave up: {error}", gpu.name.name);
+                observer.note(&format!("{why}; the CPU proves instead"));
+                self.on_the_cpu(DeviceName::cpu(why))
+            }
+            Err(NotMade::Device(error)) => Err(gave_up(&error)),
+            other => other.map_err(NotMade::into_failure),
+        }
+    }
+
+    fn on_the_cpu(&self, device: DeviceName) -> Result<Made, Failure> {
         let start = Instant::now();
         let (statement, estimate) = statement(self.prepared, self.inferences)?;
         let compiling = start.elapsed();
         require_memory(&estimate)?;
         let model = self.prepared.commit()?;
         let root = model.root();
-        self.make(&Cpu, (statement, compiling), (&model, root), device)?.map_err(|error| not_made(error.to_string()))
+        let made = self.prove(&Cpu, (&statement, compiling), (&model, root), device);
+        made.map_err(NotMade::into_failure)
     }
 
-    pub(super) fn on_a_gpu(&self, gpu: &OpenGpu) -> Result<Made, GpuFailure> {
+    /// What does not verify is the GPU's fault.
+    fn on_a_gpu(&self, gpu: &OpenGpu) -> Result<Made, NotMade> {
         let start = Instant::now();
         let (statement, _) = statement(self.prepared, self.inferences)?;
         let compiling = start.elapsed();
@@ -80,32 +115,31 @@ impl Work<'_> {
         gpu.cuda.require_memory(&statement, weights)?;
         let model = gpu.cuda.model(&statement, weights)?;
         let root = model.root();
-        let wrong = |reason| GpuFailure::Device(DeviceError::Lost { device: gpu.name.name.clone(), reason });
+        let wrong = |reason| NotMade::Device(DeviceError::Lost { device: gpu.name.name.clone(), reason });
         // The CPU, if it may step in, finds out whether it is the weights.
         self.prepared.require_root(root).map_err(|_| wrong("it committed to other weights".into()))?;
-        let made = self.make(&gpu.cuda, (statement, compiling), (&model, root), gpu.name.clone())??;
-        obelysk_verifier::verify(&made.statement, &self.header, root, &made.proof)
-            .map_err(|error| wrong(format!("its proof does not verify: {error}")))?;
-        Ok(made)
+        self.prove(&gpu.cuda, (&statement, compiling), (&model, root), gpu.name.clone()).map_err(|error| match error {
+            NotMade::Wrong(error) => wrong(format!("its proof does not verify: {error}")),
+            other => other,
+        })
     }
 
-    fn make<B: Backend>(
+    fn prove<B: Backend>(
         &self,
         backend: &B,
-        (statement, compiling): (Statement, Duration),
+        (statement, compiling): (&Statement, Duration),
         (model, root): (&B::Model, Digest),
         device: DeviceName,
-    ) -> Result<Result<Made, ProveError>, Failure> {
+    ) -> Result<Made, NotMade> {
         let start = Instant::now();
-        let (witness, logits) = self.values(&statement)?;
+        let (witness, logits) = self.values(statement)?;
         let made = start.elapsed();
-        Ok(obelysk_prover::prove(backend, &statement, &self.header, model, witness).map(|proven| {
-            let Proven { proof, phases: Phases { times, .. }, .. } = proven;
-            let phases = [("witness", made)].into_iter().chain(times);
-            let phases = phases.map(|(name, time)| PhaseTime { name: name.into(), seconds: time.as_secs_f64() });
-            let (phases, proving_seconds) = (phases.collect(), (compiling + start.elapsed()).as_secs_f64());
-            Made { proof, logits, root, statement, phases, proving_seconds, device }
-        }))
+        let Proven { proof, phases, .. } = obelysk_prover::prove(backend, statement, &self.header, model, witness)?;
+        let proving_seconds = (compiling + start.elapsed()).as_secs_f64();
+        let phases = [("witness", made)].into_iter().chain(phases.times);
+        let phases = phases.map(|(name, time)| PhaseTime { name: name.into(), seconds: time.as_secs_f64() }).collect();
+        let security = obelysk_verifier::verify(statement, &self.header, root, &proof).map_err(NotMade::Wrong)?;
+        Ok(Made { proof, security_bits: security.bits(), logits, phases, proving_seconds, device })
     }
 
     fn values(&self, statement: &Statement) -> Result<(Assignment, Vec<Vec<i32>>), Failure> {

@@ -7,10 +7,10 @@ use sha2::{Digest, Sha256};
 
 use super::Observer;
 use super::capture::CapturedLog;
-use super::make::{GpuFailure, Made, Work};
+use super::make::{Made, Work};
 use super::prepare::Prepared;
 use crate::artifacts::{Artifacts, PROOF, PROOF_FACTS, STATEMENT, sha256_of_file};
-use crate::device::{self, Device, DeviceName};
+use crate::device::Device;
 use crate::failure::{ExitCode, Failure};
 use crate::memory;
 
@@ -157,30 +157,14 @@ fn prove_log(
         further: further.to_vec(),
     };
     let work = Work { prepared, inferences: &inferences, header: claim.header() };
-    let Made { proof, logits, root, statement, phases, proving_seconds, device } = match device.as_gpu() {
-        None => work.on_the_cpu(device.name().clone())?,
-        Some(gpu) => match work.on_a_gpu(gpu) {
-            Err(GpuFailure::Device(error)) if gpu.cpu_may_step_in => {
-                let why = format!("{} gave up: {error}", gpu.name.name);
-                observer.note(&format!("{why}; the CPU proves instead"));
-                work.on_the_cpu(DeviceName::cpu(why))?
-            }
-            Err(GpuFailure::Device(error)) => return Err(device::gave_up(&error)),
-            Err(GpuFailure::Other(failure)) => return Err(failure),
-            Ok(made) => made,
-        },
-    };
-    let security = obelysk_verifier::verify(&statement, &work.header, root, &proof).map_err(|error| {
-        let message = format!("the new proof does not verify: {error}");
-        Failure::new(ExitCode::SelfVerification, message, "no proof was saved; report this with the folder's log")
-    })?;
+    let Made { proof, security_bits, logits, phases, proving_seconds, device } = work.make(device, observer)?;
     let facts = ProofFacts {
         sha256: hex::encode(Sha256::digest(&proof)),
         size_bytes: proof.len() as u64,
         mode: claim.mode,
         profile: claim.profile,
         weight_binding: "aggregated".into(),
-        security_bits: security.bits(),
+        security_bits,
         proving_seconds,
         device: device.name,
         device_note: device.note,

@@ -106,6 +106,25 @@ fn the_cpu_steps_in_aloud_for_a_gpu_that_gives_up() {
 }
 
 #[test]
+fn a_gpu_that_is_wrong_is_not_believed() {
+    let captured = Captured::new();
+    captured.prove(&Device::cpu("as asked")).0.unwrap();
+    let expected = captured.proof();
+    for (source, find, with, said) in [
+        ("tree.cu", "4 * 2 * DIGEST_WORDS, true", "64, true", "it committed to other weights"),
+        ("fractions.cu", "multiply(weight, square)", "square", "its proof does not verify"),
+    ] {
+        let machine = Machine::new(Hardware { memory: 1 << 30, ..Hardware::default() });
+        machine.plant(source, find, with);
+        let failure = captured.prove(&gpu(&machine, false)).0.unwrap_err();
+        assert!(failure.code == ExitCode::GpuLost && failure.message.contains(said), "{failure:?}");
+        let (facts, notes) = captured.prove(&gpu(&machine, true));
+        assert_eq!(facts.unwrap().device, "CPU");
+        assert!(captured.proof() == expected && notes[0].contains(said), "{notes:?}");
+    }
+}
+
+#[test]
 fn a_gpu_that_gives_up_is_a_failure_where_the_cpu_may_not_step_in() {
     let captured = Captured::new();
     for (memory, loses, code) in [(1 << 18, false, ExitCode::GpuOutOfMemory), (1 << 30, true, ExitCode::GpuLost)] {

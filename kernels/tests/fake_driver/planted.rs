@@ -54,6 +54,8 @@ const OF_TREE: [Bug; 11] = [
     ),
 ];
 
+const OF_SIBLINGS: [Bug; 1] = [("siblings of the first place", "nodes[places[item / DIGEST_WORDS]", "nodes[places[0]")];
+
 const OF_EQ: [Bug; 4] = [
     ("the other factor of a table", "high[item / low_count], low[place]", "high[place], low[place]"),
     ("entries past the end of an axis", "place < low_size ?", "place < low_count ?"),
@@ -194,6 +196,7 @@ fn bugs_of_every_other_kernel_change_a_proof() {
         ("opening.cu", &OF_OPENING),
         ("program.cu", &OF_PROGRAM),
         ("transform.cu", &OF_TRANSFORM),
+        ("tree.cu", &OF_SIBLINGS),
     ] {
         all_are_found(source, bugs, proofs::agrees_on_every_relation);
     }

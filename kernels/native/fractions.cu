@@ -33,11 +33,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     leading = add(leading, multiply(weight, square));
   }
   const Extension own[2] = {constant, leading};
-#pragma unroll
-  for (uint32_t place = 0; place < 2; place++) {
-    const Extension sum = sum_of_block(own[place]);
-    if (threadIdx.x == 0) sums[2 * blockIdx.x + place] = sum;
-  }
+  write_sums(own, 2, sums);
 }
 
 __device__ __forceinline__ Extension bind(const Extension& low, const Extension& high, const Extension& challenge) {

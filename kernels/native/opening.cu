@@ -11,11 +11,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     leading = add(leading, multiply(subtract(left[half + item], low), subtract(right[half + item], other)));
   }
   const Extension own[2] = {constant, leading};
-#pragma unroll
-  for (uint32_t place = 0; place < 2; place++) {
-    const Extension sum = sum_of_block(own[place]);
-    if (threadIdx.x == 0) sums[2 * blockIdx.x + place] = sum;
-  }
+  write_sums(own, 2, sums);
 }
 
 // `target[first + item] += factor * table[item]`.

@@ -45,10 +45,5 @@ extern "C" __global__ void __launch_bounds__(THREADS)
       own[point] = add(own[point], multiply(at(low[0], high[0], point), value));
     }
   }
-#pragma unroll
-  for (uint32_t point = 0; point <= DEGREE_MAX; point++) {
-    if (point > degree) continue;
-    const Extension sum = sum_of_block(own[point]);
-    if (threadIdx.x == 0) sums[blockIdx.x * (degree + 1) + point] = sum;
-  }
+  write_sums(own, degree + 1, sums);
 }

@@ -24,3 +24,14 @@ __device__ __forceinline__ Extension sum_of_block(const Extension& own) {
     for (uint32_t group = 0; group < GROUP; group++) sum = add(sum, groups[group]);
   return sum;
 }
+
+// The sums over all threads of a block, `used` of them, one block's after the other's.
+template <uint32_t count>
+__device__ __forceinline__ void write_sums(const Extension (&own)[count], uint32_t used, Extension* sums) {
+#pragma unroll
+  for (uint32_t place = 0; place < count; place++) {
+    if (place >= used) continue;
+    const Extension sum = sum_of_block(own[place]);
+    if (threadIdx.x == 0) sums[blockIdx.x * used + place] = sum;
+  }
+}

@@ -22,6 +22,7 @@ pub(crate) const BIND: Source = Source { name: "bind.cu", text: include_str!("..
 pub(crate) const EQ: Source = Source { name: "eq.cu", text: include_str!("../native/eq.cu") };
 pub(crate) const FRACTIONS: Source = Source { name: "fractions.cu", text: include_str!("../native/fractions.cu") };
 pub(crate) const LEAVES: Source = Source { name: "leaves.cu", text: include_str!("../native/leaves.cu") };
+pub(crate) const LINEAR: Source = Source { name: "linear.cu", text: include_str!("../native/linear.cu") };
 pub(crate) const OPENING: Source = Source { name: "opening.cu", text: include_str!("../native/opening.cu") };
 pub(crate) const PROGRAM: Source = Source { name: "program.cu", text: include_str!("../native/program.cu") };
 pub(crate) const SUM: Source = Source { name: "sum.cu", text: include_str!("../native/sum.cu") };

@@ -47,6 +47,7 @@ kernels! {
     EQ { outer_product, halve_table }
     FRACTIONS { add_fractions, layer_round, bind_children }
     LEAVES { fill_leaves, set_numerators, subtract_entries, subtract_integers }
+    LINEAR { project_narrow, project_wide }
     OPENING { inner_product_round, add_scaled, coordinate_products, weigh_rows }
     PROGRAM { monomials_round }
     SUM { sum_long_columns, sum_short_columns }

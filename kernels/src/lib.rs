@@ -10,6 +10,7 @@ mod eq;
 mod extension;
 mod fractions;
 mod kernels;
+mod linear;
 mod opening;
 mod program;
 mod sum;
@@ -18,7 +19,7 @@ mod tree;
 mod view;
 mod weighted;
 
-pub use backend::{Cuda, ResidentModel, Tensors, needed};
+pub use backend::{Cuda, ResidentModel, ResidentWeights, Tensors, needed};
 pub use device::{Buffer, Device};
 #[doc(hidden)]
 pub use driver::discover_fake;

@@ -35,6 +35,19 @@ pub enum Entries {
     },
 }
 
+impl Entries {
+    /// Number of entries.
+    #[must_use]
+    #[allow(clippy::len_without_is_empty)] // It is never empty.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Narrow(entries) => entries.len(),
+            Self::Wide(entries) => entries.len(),
+            Self::OneHot { columns, width } => columns.len() * width,
+        }
+    }
+}
+
 /// Bits of an index that move by `stride` each time they count one more. There is nothing from `size` on: zeros.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Part {

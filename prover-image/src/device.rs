@@ -2,8 +2,11 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use obelysk_kernels::{Cuda, Driver, DriverError, Gpu, Kernels};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use obelysk_kernels::{Cuda, Driver, DriverError, Gpu, Kernels, ResidentWeights};
 use obelysk_prover::DeviceError;
+use obelysk_witness::Weights;
 
 use crate::failure::{ExitCode, Failure};
 use crate::home::Home;
@@ -48,6 +51,44 @@ pub struct OpenGpu {
     pub name: DeviceName,
     /// Whether the CPU may do what the GPU cannot.
     pub cpu_may_step_in: bool,
+    /// Weights that lie in its memory, with the digest of their model.
+    kept: Mutex<Option<(String, ResidentWeights)>>,
+}
+
+impl OpenGpu {
+    /// A GPU that holds nothing yet.
+    #[must_use]
+    pub fn new(cuda: Cuda, name: DeviceName, cpu_may_step_in: bool) -> Self {
+        Self { cuda, name, cpu_may_step_in, kept: Mutex::default() }
+    }
+
+    /// Keep a model's weights for whoever needs them next.
+    pub fn keep(&self, digest: &str, weights: ResidentWeights) {
+        *self.kept() = Some((digest.to_owned(), weights));
+    }
+
+    /// Bytes of a model's weights that are kept. Those of another model make room.
+    pub fn kept_bytes(&self, digest: &str) -> u64 {
+        let mut kept = self.kept();
+        kept.take_if(|(own, _)| own != digest);
+        kept.as_ref().map_or(0, |(_, weights)| weights.bytes())
+    }
+
+    /// A model's weights in its memory: those that are kept, or its own taken there.
+    ///
+    /// # Errors
+    /// [`DeviceError`].
+    pub fn weights(&self, digest: &str, weights: &Weights) -> Result<ResidentWeights, DeviceError> {
+        match self.kept().take() {
+            Some((own, kept)) if own == digest => Ok(kept),
+            _ => self.cuda.weights(weights),
+        }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Option<(String, ResidentWeights)>> {
+        // Weights are put there whole.
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Device {
@@ -114,7 +155,7 @@ fn choose_and_open(
             let gpu = &driver.gpus[0];
             let name = DeviceName { name: gpu.name.clone(), note: gpu.uuid.clone() };
             match open(gpu) {
-                Ok(cuda) => Ok(Device::gpu(OpenGpu { cuda, name, cpu_may_step_in: request != Request::GpuOnly })),
+                Ok(cuda) => Ok(Device::gpu(OpenGpu::new(cuda, name, request != Request::GpuOnly))),
                 Err(error) if request == Request::GpuOnly => Err(gave_up(&error)),
                 Err(error) => Ok(Device::cpu(format!("{} is there, but cannot be used: {error}", gpu.name))),
             }

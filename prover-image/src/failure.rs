@@ -73,6 +73,7 @@ impl From<ModelError> for Failure {
             ModelError::BadInput(_) | ModelError::UnknownPreset(_) => ExitCode::BadSpec,
             ModelError::Mismatch(_) | ModelError::Missing(_) | ModelError::Corrupt { .. } => ExitCode::ModelMismatch,
             ModelError::Weights(_) => ExitCode::Cache,
+            ModelError::Multiplier(_) => ExitCode::GpuLost,
             ModelError::Io { path, source } => return Self::io("read", path, source),
         };
         Self::new(code, error.to_string(), error.hint())

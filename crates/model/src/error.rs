@@ -37,6 +37,9 @@ pub enum ModelError {
     /// Weights that were prepared from the model's files were changed or lost while they were in use.
     #[error(transparent)]
     Weights(#[from] Unreadable),
+    /// A device gave up that multiplies by weights.
+    #[error("{0}")]
+    Multiplier(String),
     /// A file cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Io {
@@ -77,6 +80,7 @@ impl ModelError {
             Self::Missing(_) => "download the model again, or point at the folder that holds all of its files",
             Self::Corrupt { .. } => "replace the file by an intact copy of the model's repository",
             Self::Weights(_) => "remove the folder that it lies in: it is made again when it is needed",
+            Self::Multiplier(_) => "try again, or compute on the processor (--no-gpu)",
             Self::Io { .. } => "check the path, its permissions and the volume it lies on",
         }
     }

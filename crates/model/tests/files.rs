@@ -40,6 +40,7 @@ fn code(error: &ModelError) -> u32 {
         ModelError::Io { .. } => 41,
         ModelError::Mismatch(_) | ModelError::Missing(_) | ModelError::Corrupt { .. } => 12,
         ModelError::Weights(_) => 42,
+        ModelError::Multiplier(_) => 32,
     }
 }
 

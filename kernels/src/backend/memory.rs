@@ -27,13 +27,13 @@ const POOL: u64 = 128 << 20;
 const POOL_PART: u64 = 32;
 
 impl Cuda {
-    /// Refuse a proof that does not fit, before anything is taken to the device.
+    /// Refuse a proof that does not fit, before it takes anything; `held` bytes of what it takes, its weights, are there already.
     ///
     /// # Errors
     /// [`DeviceError::OutOfMemory`] with what is needed and what is free; [`obelysk_statement::CompileError::Unsupported`] for a size that
     /// the code cannot hold.
-    pub fn require_memory(&self, statement: &Statement, weights: &Weights) -> Result<(), ProveError> {
-        let (asked, free) = (needed(statement, weights)?, self.kernels.device.free_bytes()?);
+    pub fn require_memory(&self, statement: &Statement, weights: &Weights, held: u64) -> Result<(), ProveError> {
+        let (asked, free) = (needed(statement, weights)?, self.kernels.device.free_bytes()? + held);
         let needed = asked + asked / POOL_PART + POOL;
         if needed > free {
             return Err(DeviceError::OutOfMemory { device: self.kernels.device.name().to_owned(), needed, free }.into());

@@ -2,6 +2,7 @@
 //! them run, on which parts of which tensors.
 
 mod commitment;
+mod linear;
 mod lookup;
 mod memory;
 mod model;
@@ -23,7 +24,7 @@ use crate::tree::Tree;
 use commitment::StackColumns;
 
 pub use memory::needed;
-pub use model::ResidentModel;
+pub use model::{ResidentModel, ResidentWeights};
 pub use tensors::Tensors;
 
 /// One GPU.

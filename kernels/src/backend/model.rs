@@ -14,9 +14,15 @@ use super::commitment::{StackColumns, commit};
 use crate::tree::Tree;
 use crate::view::Entries;
 
+/// A model's weights, as wide as they are stored.
+pub struct ResidentWeights {
+    entries: BTreeMap<String, Entries>,
+    bytes: u64,
+}
+
 /// A model's weights with the commitment to them, for any number of proofs.
 pub struct ResidentModel {
-    entries: BTreeMap<String, Entries>,
+    weights: ResidentWeights,
     root: Digest,
     /// None without weights.
     tree: Option<Tree>,
@@ -29,8 +35,14 @@ impl ResidentModel {
         self.root
     }
 
+    /// The weights without their commitment.
+    #[must_use]
+    pub fn weights(&self) -> &ResidentWeights {
+        &self.weights
+    }
+
     pub(super) fn entries(&self, name: &str) -> &Entries {
-        &self.entries[name]
+        self.weights.entries(name)
     }
 
     pub(super) fn tree(&self) -> &Tree {
@@ -38,19 +50,24 @@ impl ResidentModel {
     }
 }
 
+impl ResidentWeights {
+    /// What they take, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub(super) fn entries(&self, name: &str) -> &Entries {
+        &self.entries[name]
+    }
+}
+
 impl Cuda {
-    /// Take the weights of a statement to the device, as wide as they are stored, and commit to them. Any statement of the model gives the
-    /// same commitment.
+    /// Take weights to the device.
     ///
     /// # Errors
-    /// [`DeviceError`], also for weights in a file that cannot be read to its end; [`ProveError::Misfit`] for weights of another model,
-    /// [`obelysk_statement::CompileError::Unsupported`] for a size that the code cannot hold.
-    pub fn model(&self, statement: &Statement, weights: &Weights) -> Result<ResidentModel, ProveError> {
-        if let Some(misfit) =
-            misfit(statement, Role::Weight, |name| weights.get(name).map(obelysk_witness::Entries::len))
-        {
-            return Err(ProveError::Misfit(misfit));
-        }
+    /// [`DeviceError`], also for weights in a file that cannot be read to its end.
+    pub fn weights(&self, weights: &Weights) -> Result<ResidentWeights, DeviceError> {
         let device = &self.kernels.device;
         let mut entries = BTreeMap::new();
         for (name, own) in weights {
@@ -62,15 +79,27 @@ impl Cuda {
         }
         if let Some(unreadable) = unreadable(weights) {
             let device = unreadable.path.display().to_string();
-            return Err(DeviceError::Lost { device, reason: unreadable.reason }.into());
+            return Err(DeviceError::Lost { device, reason: unreadable.reason });
+        }
+        Ok(ResidentWeights { entries, bytes: weights.values().map(|own| own.bytes() as u64).sum() })
+    }
+
+    /// Commit to the weights of a statement. Any statement of the model gives the same commitment.
+    ///
+    /// # Errors
+    /// [`DeviceError`]; [`ProveError::Misfit`] for weights of another model, [`obelysk_statement::CompileError::Unsupported`] for a size that
+    /// the code cannot hold.
+    pub fn model(&self, statement: &Statement, weights: ResidentWeights) -> Result<ResidentModel, ProveError> {
+        if let Some(misfit) = misfit(statement, Role::Weight, |name| weights.entries.get(name).map(Entries::len)) {
+            return Err(ProveError::Misfit(misfit));
         }
         let (mut root, mut tree) = (Digest::default(), None);
         if let Some(committed) = Committed::new(statement, Role::Weight)? {
-            let of = |tensor| &entries[&statement.tensor(tensor).name];
+            let of = |tensor| weights.entries(&statement.tensor(tensor).name);
             let columns = StackColumns::new(statement, &committed, of);
             let (own_root, own_tree) = commit(&self.kernels, &columns, committed.opening.codes[0].log_inverse_rate)?;
             (root, tree) = (own_root, Some(own_tree));
         }
-        Ok(ResidentModel { entries, root, tree })
+        Ok(ResidentModel { weights, root, tree })
     }
 }

@@ -3,6 +3,7 @@
 mod bind;
 mod devices;
 mod kept;
+mod linear;
 mod planted;
 mod proofs;
 mod random;

@@ -3,7 +3,7 @@
 use std::panic::{self, AssertUnwindSafe};
 
 use crate::random::Random;
-use crate::{bind, proofs, tree, weighted};
+use crate::{bind, linear, proofs, tree, weighted};
 use obelysk_fake_driver::{Hardware, Machine};
 
 /// What a bug is, what it replaces, and by what.
@@ -90,6 +90,20 @@ const OF_LEAVES: [Bug; 6] = [
     ("integers that stand still", "from + int64_t(item)", "from"),
 ];
 
+const OF_LINEAR: [Bug; 7] = [
+    ("signs that are lost", "uint32_t(int32_t(weights[", "uint32_t(uint16_t(weights["),
+    ("entries of one thread", "place += LANES", "place += width"),
+    ("a matrix that begins elsewhere", "weights[first + ", "weights["),
+    ("rows past the last one", "&& row < rows) products", ") products"),
+    ("channels of another tile", "tile / row_tiles * CHANNELS", "tile % row_tiles * CHANNELS"),
+    ("sums of half of the threads", "other < LANES;", "other < LANES / 2;"),
+    (
+        "parts that are read before they are there",
+        "    __syncthreads();\n    uint32_t sum = 0;",
+        "    uint32_t sum = 0;",
+    ),
+];
+
 const OF_OPENING: [Bug; 6] = [
     ("a constant coefficient of differences", "multiply(low, other)", "multiply(low, low)"),
     ("a leading coefficient of one side", "subtract(right[half + item], other)", "other"),
@@ -158,6 +172,11 @@ fn weighted_sums_agree(machine: &Machine) -> bool {
     weighted::SIZES.into_iter().all(|size| weighted::agrees(&kernels, size, &mut random))
 }
 
+fn products_agree(machine: &Machine) -> bool {
+    let (kernels, mut random) = (machine.kernels(), Random::new(6));
+    linear::SIZES.into_iter().all(|size| linear::agrees(&kernels, size, &mut random))
+}
+
 fn all_are_found(source: &str, bugs: &[Bug], agrees: fn(&Machine) -> bool) {
     assert!(agrees(&Machine::new(Hardware::default())), "without a bug both agree");
     for (name, find, with) in bugs {
@@ -185,6 +204,11 @@ fn bugs_of_hashes_and_trees_are_found() {
 fn bugs_of_sums_and_of_reading_tensors_are_found() {
     all_are_found("sum.cu", &OF_SUM, weighted_sums_agree);
     all_are_found("weighted.cu", &OF_WEIGHTED, weighted_sums_agree);
+}
+
+#[test]
+fn bugs_of_products_are_found() {
+    all_are_found("linear.cu", &OF_LINEAR, products_agree);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use obelysk_fake_driver::{Hardware, Machine};
 fn agrees(kernels: Kernels, statement: &Statement, model: &CommittedModel, witness: &Assignment) -> bool {
     let expected = prove(&Cpu, statement, HEADER, model, witness.clone()).unwrap();
     let device = Cuda::new(kernels);
-    let own = device.model(statement, model.weights()).unwrap();
+    let own = device.model(statement, device.weights(model.weights()).unwrap()).unwrap();
     let proven = prove(&device, statement, HEADER, &own, witness.clone()).unwrap();
     own.root() == model.root() && proven.proof == expected.proof
 }
@@ -47,7 +47,7 @@ fn a_proof_that_does_not_fit_is_refused_before_anything_is_taken() {
     let (subject, _) = answered("qwen3", &[&[5, 6]], 1);
     let answer = |memory: u64| {
         let machine = Machine::new(Hardware { memory: memory as usize, ..Hardware::default() });
-        let answer = Cuda::new(machine.kernels()).require_memory(&subject.statement, &subject.model.weights);
+        let answer = Cuda::new(machine.kernels()).require_memory(&subject.statement, &subject.model.weights, 0);
         assert_eq!(machine.peak(), 0);
         answer
     };

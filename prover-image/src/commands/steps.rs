@@ -7,6 +7,7 @@ use super::{Context, selection};
 use crate::arguments::{AuditArguments, CaptureArguments, SubmitArguments, ValidateArguments, VerifyArguments};
 use crate::artifacts::{Artifacts, RUN, VERIFICATION};
 use crate::console::Answer;
+use crate::device::Device;
 use crate::failure::Failure;
 use crate::paths::shown;
 use crate::pipeline::audit::{self, Original};
@@ -46,7 +47,10 @@ pub fn capture(context: &Context, arguments: &CaptureArguments) -> Result<Answer
     record.quality = Some(quality.clone());
     let prompts = inference::encode(&files, &inputs.prompts, None)?;
     record.start(&artifacts, Step::Model)?;
-    let log = watch.step(Step::Capture, || capture::capture(&artifacts, &prepared, &inputs, &prompts))?;
+    let log = watch.step(Step::Capture, || {
+        let cpu = Device::cpu("capture alone has no GPU");
+        capture::capture(&artifacts, &prepared, &inputs, &prompts, &cpu, &context.console)
+    })?;
     let inferences = log.inferences();
     let texts = inference::decode(&files, inferences.iter().map(|answer| &answer.output_tokens[..]))?;
     let folder = artifacts.folder();

@@ -77,7 +77,7 @@ pub struct Original<'a> {
 /// Answers of the integer engine that the log has no part in.
 enum Answers<'a> {
     /// Computed token by token from the weights.
-    Replayed(IntegerModel<'a>),
+    Replayed(Box<IntegerModel<'a>>),
     /// Computed by this very process when it proved them, in one pass over all tokens.
     Proven(&'a [ProvenAnswer]),
 }
@@ -86,7 +86,7 @@ impl<'a> Original<'a> {
     /// A model that answers again.
     #[must_use]
     pub fn of(prepared: &'a Prepared) -> Self {
-        Self::answering(prepared, Answers::Replayed(IntegerModel::new(&prepared.model)))
+        Self::answering(prepared, Answers::Replayed(Box::new(IntegerModel::new(&prepared.model))))
     }
 
     /// A model whose answers this very process has proven.

@@ -4,11 +4,14 @@
 use obelysk_model::integer::IntegerModel;
 use obelysk_statement::{Inference, ModelDescription, SPECIFICATION};
 
+use super::Observer;
 use super::capture_log::{self, Entry, SessionFacts};
 use super::inference::Prompt;
 use super::inputs::RunInputs;
 use super::prepare::Prepared;
+use super::products::by_products;
 use crate::artifacts::{Artifacts, LOG_LINES, LOG_MATRICES, LOG_META, MODEL};
+use crate::device::{Device, gave_up};
 use crate::failure::{ExitCode, Failure};
 
 /// A log whose chain holds.
@@ -39,17 +42,47 @@ impl CapturedLog {
     }
 }
 
-/// Run the integer engine and write log and description.
+/// Run the integer engine, on a GPU as far as it multiplies, and write log and description. The CPU steps in where it may, which the
+/// observer is told.
 ///
 /// # Errors
-/// A prompt that the model cannot read, or a folder that cannot be written.
+/// A prompt that the model cannot read, a folder that cannot be written, or a GPU that gave up.
 pub fn capture(
     artifacts: &Artifacts,
     prepared: &Prepared,
     inputs: &RunInputs,
     prompts: &[Prompt],
+    device: &Device,
+    observer: &dyn Observer,
 ) -> Result<CapturedLog, Failure> {
-    let engine = IntegerModel::new(&prepared.model);
+    let on_the_cpu = || record(artifacts, prepared, inputs, prompts, &IntegerModel::new(&prepared.model));
+    let Some(gpu) = device.as_gpu() else { return on_the_cpu() };
+    let on_the_gpu = || {
+        let weights = gpu.weights(&prepared.digest, &prepared.model.weights)?;
+        let captured = by_products(gpu, &weights, |products| {
+            let engine = IntegerModel::new(&prepared.model).multiplied_by(products);
+            record(artifacts, prepared, inputs, prompts, &engine)
+        })?;
+        gpu.keep(&prepared.digest, weights);
+        Ok(captured)
+    };
+    match on_the_gpu() {
+        Ok(captured) => captured,
+        Err(error) if gpu.cpu_may_step_in => {
+            observer.note(&format!("{} gave up: {error}; the CPU answers instead", gpu.name.name));
+            on_the_cpu()
+        }
+        Err(error) => Err(gave_up(&error)),
+    }
+}
+
+fn record(
+    artifacts: &Artifacts,
+    prepared: &Prepared,
+    inputs: &RunInputs,
+    prompts: &[Prompt],
+    engine: &IntegerModel,
+) -> Result<CapturedLog, Failure> {
     let facts = SessionFacts {
         specification: SPECIFICATION,
         model_digest: prepared.digest.clone(),

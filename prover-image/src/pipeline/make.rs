@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use obelysk_model::ModelError;
 use obelysk_model::integer::IntegerModel;
 use obelysk_prover::{Backend, Cpu, DeviceError, ProveError, Proven};
 use obelysk_statement::tree::Digest;
@@ -11,6 +12,7 @@ use obelysk_witness::{Assignment, fill_multiplicities};
 
 use super::Observer;
 use super::prepare::Prepared;
+use super::products::by_products;
 use super::prove::{PhaseTime, require_memory, statement};
 use crate::device::{Device, DeviceName, OpenGpu, gave_up};
 use crate::failure::{ExitCode, Failure};
@@ -35,6 +37,9 @@ pub(super) struct Made {
     /// What proved.
     pub(super) device: DeviceName,
 }
+
+/// Values of a witness, multiplicities apart, and the logits of every inference.
+type Witness = (Assignment, Vec<Vec<i32>>);
 
 /// Why a device has made no proof.
 enum NotMade {
@@ -102,7 +107,11 @@ impl Work<'_> {
         require_memory(&estimate)?;
         let model = self.prepared.commit()?;
         let root = model.root();
-        let made = self.prove(&Cpu, (&statement, compiling), (&model, root), device);
+        let witness = || {
+            let engine = IntegerModel::new(&self.prepared.model);
+            self.witness(engine).map_err(|error| NotMade::Other(error.into()))
+        };
+        let made = self.prove(&Cpu, (&statement, compiling), (&model, root), witness, device);
         made.map_err(NotMade::into_failure)
     }
 
@@ -112,13 +121,26 @@ impl Work<'_> {
         let (statement, _) = statement(self.prepared, self.inferences)?;
         let compiling = start.elapsed();
         let weights = &self.prepared.model.weights;
-        gpu.cuda.require_memory(&statement, weights)?;
+        let digest = &self.prepared.digest;
+        gpu.cuda.require_memory(&statement, weights, gpu.kept_bytes(digest))?;
+        let weights = gpu.weights(digest, weights).map_err(NotMade::Device)?;
         let model = gpu.cuda.model(&statement, weights)?;
         let root = model.root();
         let wrong = |reason| NotMade::Device(DeviceError::Lost { device: gpu.name.name.clone(), reason });
         // The CPU, if it may step in, finds out whether it is the weights.
         self.prepared.require_root(root).map_err(|_| wrong("it committed to other weights".into()))?;
-        self.prove(&gpu.cuda, (&statement, compiling), (&model, root), gpu.name.clone()).map_err(|error| match error {
+        let witness = || {
+            let computed = by_products(gpu, model.weights(), |products| {
+                self.witness(IntegerModel::new(&self.prepared.model).multiplied_by(products))
+            });
+            computed.map_err(NotMade::Device)?.map_err(|error| match error {
+                // The engine answers otherwise than before.
+                ModelError::Mismatch(reason) => wrong(reason),
+                other => NotMade::Other(other.into()),
+            })
+        };
+        let device = gpu.name.clone();
+        self.prove(&gpu.cuda, (&statement, compiling), (&model, root), witness, device).map_err(|error| match error {
             NotMade::Wrong(error) => wrong(format!("its proof does not verify: {error}")),
             other => other,
         })
@@ -129,10 +151,13 @@ impl Work<'_> {
         backend: &B,
         (statement, compiling): (&Statement, Duration),
         (model, root): (&B::Model, Digest),
+        witness: impl FnOnce() -> Result<Witness, NotMade>,
         device: DeviceName,
     ) -> Result<Made, NotMade> {
         let start = Instant::now();
-        let (witness, logits) = self.values(statement)?;
+        let (mut witness, logits) = witness()?;
+        fill_multiplicities(statement, &self.prepared.model.weights, &mut witness)
+            .map_err(|miss| not_made(miss.to_string()))?;
         let made = start.elapsed();
         let Proven { proof, phases, .. } = obelysk_prover::prove(backend, statement, &self.header, model, witness)?;
         let proving_seconds = (compiling + start.elapsed()).as_secs_f64();
@@ -142,10 +167,7 @@ impl Work<'_> {
         Ok(Made { proof, security_bits: security.bits(), logits, phases, proving_seconds, device })
     }
 
-    fn values(&self, statement: &Statement) -> Result<(Assignment, Vec<Vec<i32>>), Failure> {
-        let (mut witness, logits) = IntegerModel::new(&self.prepared.model).witness(self.inferences)?;
-        fill_multiplicities(statement, &self.prepared.model.weights, &mut witness)
-            .map_err(|miss| not_made(miss.to_string()))?;
-        Ok((witness, logits))
+    fn witness(&self, engine: IntegerModel) -> Result<Witness, ModelError> {
+        engine.witness(self.inferences)
     }
 }

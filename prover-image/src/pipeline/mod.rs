@@ -10,6 +10,7 @@ pub mod inputs;
 mod make;
 pub mod model_files;
 pub mod prepare;
+mod products;
 pub mod prove;
 pub mod quality;
 pub mod record;

@@ -225,7 +225,8 @@ mod tests {
         let artifacts = Artifacts::begin(&home.path().join("out")).unwrap();
         let inputs = RunInputs { model, prompts: Vec::new(), max_new_tokens: 1, count: 1 };
         let prompt = Prompt { tokens: vec![1, 2], stop_tokens: Vec::new() };
-        let log = capture::capture(&artifacts, &prepared, &inputs, &[prompt]).unwrap();
+        let log =
+            capture::capture(&artifacts, &prepared, &inputs, &[prompt], &Device::cpu("as asked"), &console).unwrap();
         let weights = File::options().write(true).open(prepared.folder.join("weights.q")).unwrap();
         weights.write_all_at(&[0; 4096], 0).unwrap();
         weights.set_modified(SystemTime::UNIX_EPOCH).unwrap();

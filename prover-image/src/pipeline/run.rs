@@ -106,7 +106,9 @@ pub fn run_on(
     record.start(&artifacts, first)?;
     let float = infer(&artifacts, &mut watch, request, files, &prompts)?;
     let log = if first <= Step::Capture {
-        watch.step(Step::Capture, || capture::capture(&artifacts, &prepared, &request.inputs, &prompts))?
+        watch.step(Step::Capture, || {
+            capture::capture(&artifacts, &prepared, &request.inputs, &prompts, &request.device, observer)
+        })?
     } else {
         let log = capture::read(&artifacts, &prepared.digest)?;
         log.require(&artifacts, &request.inputs, &prompts)?;

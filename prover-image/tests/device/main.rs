@@ -26,6 +26,7 @@ struct Captured {
     folder: TempDir,
     artifacts: Artifacts,
     prepared: Prepared,
+    inputs: RunInputs,
     log: CapturedLog,
 }
 
@@ -53,9 +54,16 @@ impl Captured {
         let prepared = prepare::load_or_prepare(&files, &console).unwrap();
         let artifacts = Artifacts::begin(&folder.path().join("out")).unwrap();
         let inputs = RunInputs { model, prompts: Vec::new(), max_new_tokens: 1, count: 1 };
-        let prompt = Prompt { tokens: vec![5, 6], stop_tokens: Vec::new() };
-        let log = capture::capture(&artifacts, &prepared, &inputs, &[prompt]).unwrap();
-        Self { folder, artifacts, prepared, log }
+        let cpu = Device::cpu("as asked");
+        let log = capture::capture(&artifacts, &prepared, &inputs, &[prompt()], &cpu, &console).unwrap();
+        Self { folder, artifacts, prepared, inputs, log }
+    }
+
+    /// Capture the same again on a device: the hash of the log, and what was noted.
+    fn again(&self, device: &Device) -> (Result<String, Failure>, Vec<String>) {
+        let notes = Notes::default();
+        let log = capture::capture(&self.artifacts, &self.prepared, &self.inputs, &[prompt()], device, &notes);
+        (log.map(|log| log.head), notes.0.into_inner().unwrap())
     }
 
     /// Prove on a device: the facts, and what was noted.
@@ -70,9 +78,13 @@ impl Captured {
     }
 }
 
+fn prompt() -> Prompt {
+    Prompt { tokens: vec![5, 6], stop_tokens: Vec::new() }
+}
+
 fn gpu(machine: &Machine, cpu_may_step_in: bool) -> Device {
     let name = DeviceName { name: NAME.into(), note: "GPU-0".into() };
-    Device::gpu(OpenGpu { cuda: Cuda::new(machine.kernels()), name, cpu_may_step_in })
+    Device::gpu(OpenGpu::new(Cuda::new(machine.kernels()), name, cpu_may_step_in))
 }
 
 #[test]
@@ -87,6 +99,44 @@ fn a_gpu_proves_what_the_cpu_does_and_is_named() {
     let facts = facts.unwrap();
     assert_eq!((facts.device.as_str(), facts.device_note.as_str()), (NAME, "GPU-0"));
     assert!(captured.proof() == expected && notes.is_empty(), "{notes:?}");
+}
+
+#[test]
+fn a_gpu_answers_what_the_cpu_does_and_keeps_the_weights_for_the_proof() {
+    let captured = Captured::new();
+    let machine = Machine::new(Hardware { memory: 1 << 30, ..Hardware::default() });
+    let device = gpu(&machine, false);
+    let (head, notes) = captured.again(&device);
+    assert!(head.unwrap() == captured.log.head && notes.is_empty(), "{notes:?}");
+    let digest = &captured.prepared.digest;
+    let bytes: usize = captured.prepared.model.weights.values().map(obelysk_witness::Entries::bytes).sum();
+    let own = device.as_gpu().unwrap();
+    assert_eq!(own.kept_bytes(digest), bytes as u64);
+    captured.prove(&device).0.unwrap();
+    assert_eq!(own.kept_bytes(digest), 0, "the proof has taken them");
+    own.keep("another model", own.cuda.weights(&captured.prepared.model.weights).unwrap());
+    assert_eq!(own.kept_bytes(digest), 0, "another model's make room");
+}
+
+#[test]
+fn the_cpu_answers_aloud_for_a_gpu_that_gives_up() {
+    let captured = Captured::new();
+    let machine = Machine::new(Hardware { memory: 1 << 30, ..Hardware::default() });
+    for cpu_may_step_in in [true, false] {
+        let device = gpu(&machine, cpu_may_step_in);
+        machine.lose(LAUNCH_FAILED);
+        let (head, notes) = captured.again(&device);
+        machine.lose(0);
+        match head {
+            Ok(head) => {
+                assert!(cpu_may_step_in && head == captured.log.head);
+                assert!(notes.len() == 1 && notes[0].contains("the CPU answers instead"), "{notes:?}");
+            }
+            Err(failure) => {
+                assert!(!cpu_may_step_in && failure.code == ExitCode::GpuLost, "{failure:?}");
+            }
+        }
+    }
 }
 
 #[test]
@@ -111,6 +161,8 @@ fn a_gpu_that_is_wrong_is_not_believed() {
     captured.prove(&Device::cpu("as asked")).0.unwrap();
     let expected = captured.proof();
     for (source, find, with, said) in [
+        ("linear.cu", "other < LANES;", "other < LANES / 2;", "the model answers"),
+        ("linear.cu", "int32_t(sum)", "int32_t(sum ^ 0x7fffffffu)", "outside of the model's bounds"),
         ("tree.cu", "4 * 2 * DIGEST_WORDS, true", "64, true", "it committed to other weights"),
         ("fractions.cu", "multiply(weight, square)", "square", "its proof does not verify"),
     ] {

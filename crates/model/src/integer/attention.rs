@@ -4,7 +4,7 @@ use obelysk_statement::description::PROBABILITY_BITS;
 use obelysk_statement::relation::Interval;
 
 use super::IntegerModel;
-use super::linear::{add_bias, dot, project, round};
+use super::linear::{add_bias, dot, round};
 use super::record::Recorder;
 use super::rotary::Projection;
 use super::rounding::{HighestLimb, Rounded};
@@ -43,7 +43,7 @@ impl IntegerModel<'_> {
             norm: norms.map(|norms| &norms.key),
         };
         let key = self.rotated(layer, start, normed, &key, recorder);
-        let mut accumulators = project(normed, self.weight("value_weight", layer), shape.hidden);
+        let mut accumulators = self.project(normed, self.matrix("value_weight", layer, shape.hidden));
         if format.biased {
             add_bias(&mut accumulators, self.weight("value_bias", layer));
         }

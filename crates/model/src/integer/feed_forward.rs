@@ -5,7 +5,6 @@ use obelysk_statement::functions::{at_clamped, clamped_argument};
 use obelysk_statement::relation::Interval;
 
 use super::IntegerModel;
-use super::linear::project;
 use super::record::Recorder;
 use super::rounding::{HighestLimb, Rounded};
 
@@ -14,13 +13,13 @@ impl IntegerModel<'_> {
     pub(super) fn feed_forward(&self, layer: usize, normed: &[i32], recorder: &mut Recorder) -> Vec<i32> {
         let shape = &self.description.shape;
         let format = &self.description.feed_forward;
-        let gate = project(normed, self.weight("gate_weight", layer), shape.hidden);
+        let gate = self.project(normed, self.matrix("gate_weight", layer, shape.hidden));
         let Rounding { shift, unclamped_bits } = format.gate_rounding;
         let wide = HighestLimb::whole(Interval::signed(unclamped_bits.max(TABLE_BITS)));
         let gate = Rounded::all("gate", &gate, (Rounding::exact(shift), wide), recorder);
         recorder.record("gate", &gate);
         recorder.count(gate.iter().filter(|&&gate| gate != clamped_argument(gate)).count(), 0);
-        let up = project(normed, self.weight("up_weight", layer), shape.hidden);
+        let up = self.project(normed, self.matrix("up_weight", layer, shape.hidden));
         let up = Rounded::all(
             "up",
             &up,

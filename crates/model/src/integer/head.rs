@@ -3,7 +3,7 @@
 use obelysk_statement::Inference;
 
 use super::IntegerModel;
-use super::linear::project;
+use super::linear::Matrix;
 use super::record::Recorder;
 use crate::error::ModelError;
 
@@ -23,7 +23,9 @@ impl IntegerModel<'_> {
     pub(super) fn logits(&self, mut stream: Vec<i32>, recorder: &mut Recorder) -> Vec<i32> {
         self.enter("head_input", &mut stream, recorder);
         let normed = self.norm("head_norm", &self.over_hidden(&self.description.hidden_norm), &stream, recorder);
-        project(&normed, self.weights["head_weight"].as_ref(), self.description.shape.hidden)
+        let shape = &self.description.shape;
+        let head = Matrix { weight: "head_weight", first: 0, channels: shape.vocabulary, width: shape.hidden };
+        self.project(&normed, head)
     }
 
     /// Record the head of an inference; `outputs` holds the index of each row's output token. The logits of these rows.

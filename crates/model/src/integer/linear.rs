@@ -3,12 +3,56 @@
 use obelysk_witness::{EntriesRef, Loaded};
 use rayon::prelude::*;
 
+use super::IntegerModel;
+
 /// Weights that a task takes along: they stay in its cache for all rows.
 const AT_ONCE: usize = 1 << 16;
 
+/// A part of a weight, as a matrix of shape [channels, width].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Matrix<'a> {
+    /// The weight's name.
+    pub weight: &'a str,
+    /// Its first entry of this part.
+    pub first: usize,
+    /// Rows.
+    pub channels: usize,
+    /// Entries of a row.
+    pub width: usize,
+}
+
+/// Who multiplies by a model's weights in place of this processor: a device that holds them. Products are exact, so the answers are the
+/// same.
+pub trait Multiplier: Sync {
+    /// `input [rows, width]` times the transpose of a matrix, shape [rows, channels], modulo 2^32. Anything of this shape after a fault.
+    fn project(&self, input: &[i32], matrix: Matrix) -> Vec<i32>;
+
+    /// Why products so far may be wrong.
+    fn fault(&self) -> Option<String>;
+}
+
+impl IntegerModel<'_> {
+    /// One layer's share of a stacked weight whose rows have so many entries.
+    pub(super) fn matrix<'n>(&self, weight: &'n str, layer: usize, width: usize) -> Matrix<'n> {
+        let size = self.weights[weight].len() / self.description.shape.padded_layers();
+        Matrix { weight, first: layer * size, channels: size / width, width }
+    }
+
+    /// `input [rows, width]` times the transpose of a matrix: accumulators of shape [rows, channels].
+    pub(super) fn project(&self, input: &[i32], matrix: Matrix) -> Vec<i32> {
+        match self.multiplier {
+            Some(multiplier) => multiplier.project(input, matrix),
+            None => {
+                let Matrix { weight, first, channels, width } = matrix;
+                project(input, self.weights[weight].as_ref().slice(first..first + channels * width), width)
+            }
+        }
+    }
+}
+
 /// `input [rows, width]` times the transpose of `weight [channels, width]`: accumulators of shape [rows, channels].
 /// The model's bounds keep every sum inside 31 bits, so wrapping arithmetic is exact.
-pub(super) fn project(input: &[i32], weight: EntriesRef, width: usize) -> Vec<i32> {
+fn project(input: &[i32], weight: EntriesRef, width: usize) -> Vec<i32> {
     let channels = weight.len() / width;
     let at_once = (AT_ONCE / width).max(1);
     let parts: Vec<Vec<i32>> = (0..channels)

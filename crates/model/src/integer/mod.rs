@@ -29,6 +29,7 @@ use record::Recorder;
 use residual::Block;
 
 pub use head::argmax;
+pub use linear::{Matrix, Multiplier};
 
 /// Whether an answer ends where generation has to: at `limit` tokens, at the end of the model's `positions`, or at the first
 /// token of `stop`.
@@ -44,6 +45,8 @@ pub fn is_whole_answer(inference: &Inference, limit: usize, positions: usize, st
 pub struct IntegerModel<'a> {
     description: &'a ModelDescription,
     weights: &'a Weights,
+    /// Who multiplies; this processor where there is none.
+    multiplier: Option<&'a dyn Multiplier>,
     hidden_roots: Vec<i32>,
     /// Empty where heads have no norms.
     head_roots: Vec<i32>,
@@ -80,6 +83,7 @@ impl<'a> IntegerModel<'a> {
         Self {
             description,
             weights: &model.weights,
+            multiplier: None,
             hidden_roots: values(FunctionTable::hidden_roots(description)),
             head_roots: FunctionTable::head_roots(description).map(values).unwrap_or_default(),
             exponential: values(FunctionTable::exponential(description)),
@@ -93,6 +97,12 @@ impl<'a> IntegerModel<'a> {
             cosine: constant("cosine"),
             sine: constant("sine"),
         }
+    }
+
+    /// The same engine, for which somebody else multiplies by weights.
+    #[must_use]
+    pub fn multiplied_by(self, multiplier: &'a dyn Multiplier) -> Self {
+        Self { multiplier: Some(multiplier), ..self }
     }
 
     /// The description that this engine interprets.
@@ -184,13 +194,13 @@ impl<'a> IntegerModel<'a> {
         let mut next = prompt.to_vec();
         while output.len() < limit && !output.last().is_some_and(|last| stop.contains(last)) {
             let row = self.read(&mut cache, &next, 1);
+            self.check_products()?;
             let token = argmax(&row);
             see(&row);
             each(token);
             output.push(token);
             next = vec![token];
         }
-        self.check_read()?;
         Ok(output)
     }
 
@@ -226,7 +236,7 @@ impl<'a> IntegerModel<'a> {
             let outputs: Vec<usize> = entries.outputs_of(inference).collect();
             let claimed = self.claim(inference, &outputs, &reading.stream, &mut recorder);
             // An answer that does not follow from weights that were not read says nothing.
-            self.check_read()?;
+            self.check_products()?;
             let mut rows = claimed?;
             rows.truncate(inference.output_tokens.len() * shape.vocabulary);
             logits.push(rows);
@@ -284,8 +294,10 @@ impl<'a> IntegerModel<'a> {
         }
     }
 
-    /// Whether all weights could be read that were read so far.
-    fn check_read(&self) -> Result<(), ModelError> {
+    /// Whether all weights could be read and multiplied by that were needed so far.
+    fn check_products(&self) -> Result<(), ModelError> {
+        let fault = self.multiplier.and_then(Multiplier::fault);
+        fault.map_or(Ok(()), |fault| Err(ModelError::Multiplier(fault)))?;
         unreadable(self.weights).map_or(Ok(()), |unreadable| Err(unreadable.into()))
     }
 

@@ -3,9 +3,8 @@
 use obelysk_statement::compile::{carry_bits_of, input_limb_names};
 use obelysk_statement::description::{Branch, LowLimbs};
 
-use obelysk_witness::EntriesRef;
-
-use super::linear::{project, two_limbs};
+use super::IntegerModel;
+use super::linear::{Matrix, two_limbs};
 use super::record::Recorder;
 use super::rounding::{HighestLimb, Rounded};
 
@@ -14,9 +13,7 @@ pub(super) struct OutputProjection<'a> {
     /// Name of what it reads.
     pub(super) input: &'a str,
     pub(super) limbs: LowLimbs,
-    /// Shape [channels, width].
-    pub(super) weight: EntriesRef<'a>,
-    pub(super) width: usize,
+    pub(super) matrix: Matrix<'a>,
 }
 
 impl OutputProjection<'_> {
@@ -24,6 +21,7 @@ impl OutputProjection<'_> {
     /// weights of a row.
     pub(super) fn apply(
         &self,
+        model: &IntegerModel,
         name: &str,
         input: &[i32],
         format: &Branch,
@@ -35,7 +33,7 @@ impl OutputProjection<'_> {
         let top = format.top_rounding(self.limbs);
         let names = input_limb_names(self.input, count);
         let mut high = input.to_vec();
-        let mut carry = vec![0i64; input.len() / self.width * (self.weight.len() / self.width)];
+        let mut carry = vec![0i64; input.len() / self.matrix.width * self.matrix.channels];
         let mut rest = Vec::new();
         for place in 0..count {
             let [low, higher] = two_limbs(&high, bits);
@@ -45,7 +43,7 @@ impl OutputProjection<'_> {
             let kept_bits = if is_last { kept_bits } else { 0 };
             let cut = bits - kept_bits;
             let half = if is_last && top.shift == 0 { 1 << (cut - 1) } else { 0 };
-            let sums = project(&low, self.weight, self.width);
+            let sums = model.project(&low, self.matrix);
             let mut remainder = Vec::with_capacity(sums.len());
             for (carry, sum) in carry.iter_mut().zip(sums) {
                 let sum = i64::from(sum) + *carry + half;
@@ -64,7 +62,7 @@ impl OutputProjection<'_> {
             recorder.record(&format!("{name}.rest"), &rest);
         }
         let mut rounded = Rounded::new(top, HighestLimb::above(format.low_bits, format.high_bits));
-        let sums = project(&high, self.weight, self.width);
+        let sums = model.project(&high, self.matrix);
         for (sum, carry) in sums.into_iter().zip(carry) {
             rounded.push(i64::from(sum) + carry);
         }

@@ -41,13 +41,13 @@ impl IntegerModel<'_> {
     ) {
         let Block { name, format, norm, input: (input_name, limbs), weight: (weight, width) } = *block;
         let branch_name = format!("{name}_branch");
-        let projection = OutputProjection { input: input_name, limbs, weight: self.weight(weight, layer), width };
+        let projection = OutputProjection { input: input_name, limbs, matrix: self.matrix(weight, layer, width) };
         let mass = self.description.weights[weight].row_mass;
         let branch = match norm {
-            None => projection.apply(&branch_name, input, format, mass, recorder),
+            None => projection.apply(self, &branch_name, input, format, mass, recorder),
             Some(BranchNorm { output, norm }) => {
                 let output_name = format!("{name}_output");
-                let output = projection.apply(&output_name, input, output, mass, recorder);
+                let output = projection.apply(self, &output_name, input, output, mass, recorder);
                 record_limbs(&format!("{output_name}_norm.input"), &output, norm, recorder);
                 let unit = self.norm(&format!("{output_name}_norm"), &self.over_hidden(norm), &output, recorder);
                 let gain: Vec<i32> = self.weight(&format!("{output_name}_gain"), layer).iter().collect();

@@ -4,7 +4,7 @@ use obelysk_statement::description::{Norm, Rounding};
 use obelysk_statement::relation::Interval;
 
 use super::IntegerModel;
-use super::linear::{add_bias, project, round};
+use super::linear::{add_bias, round};
 use super::norm::NormRow;
 use super::record::Recorder;
 use super::residual::record_limbs;
@@ -30,7 +30,7 @@ impl IntegerModel<'_> {
     ) -> Vec<i32> {
         let shape = &self.description.shape;
         let name = p.name;
-        let mut accumulators = project(normed, self.weight(&format!("{name}_weight"), layer), shape.hidden);
+        let mut accumulators = self.project(normed, self.matrix(&format!("{name}_weight"), layer, shape.hidden));
         if self.description.attention.biased {
             add_bias(&mut accumulators, self.weight(&format!("{name}_bias"), layer));
         }

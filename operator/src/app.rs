@@ -1,35 +1,32 @@
 //! The process: wait for the lease, run both controllers, end when the lease is lost.
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::Api;
-use kube::core::{DeserializeGuard, NamespaceResourceScope};
+use kube::core::DeserializeGuard;
 use kube::runtime::controller::{Action, Controller};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher;
 use kube::{Client, Resource, ResourceExt};
 use obelysk_api::crd::{ModelCache, PREFIX, ProofJob, ProofJobStatus};
 
-use crate::controllers::children::Obstacle;
+use crate::controllers::kind::Kind;
 use crate::controllers::proof_job::validate::ModelSource;
 use crate::controllers::{model_cache, proof_job};
-use crate::kube::apply::Applied;
-use crate::kube::{Context, Error, apply, lease, read};
+use crate::kube::kubernetes::Kubernetes;
+use crate::kube::{Context, Error, lease};
 use crate::metrics::{self, Metrics};
+use crate::reconcile::reconcile;
 use crate::settings::Settings;
 
 /// A reconcile that takes longer is given up.
 const RECONCILE_SECONDS: u64 = 15;
-/// Time between looks at an object about which nothing can be done.
-const STALLED_SECONDS: i64 = 30;
 /// Reconciles of one kind that run at a time.
 const CONCURRENCY: u16 = 8;
 
@@ -51,9 +48,10 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     }
     tracing::info!(%identity, "leading");
     metrics.set_ready();
-    let context = Arc::new(Context::new(client.clone(), settings, metrics, held.clone()));
+    let server = Kubernetes::new(client.clone(), &identity, held.clone());
+    let context = Arc::new(Context { server, settings, metrics });
     tokio::select! {
-        () = control(context) => anyhow::bail!("the controllers ended"),
+        () = control(client.clone(), context) => anyhow::bail!("the controllers ended"),
         () = lease::keep(&client, &namespace, &identity, &held) => anyhow::bail!("the lease is lost"),
         () = told_to_stop() => {
             lease::release(&client, &namespace, &identity).await;
@@ -72,8 +70,7 @@ async fn told_to_stop() {
 }
 
 /// Run both controllers, for ever.
-pub async fn control(context: Arc<Context>) {
-    let client = context.client.clone();
+pub async fn control(client: Client, context: Arc<Context<Kubernetes>>) {
     let config = watcher::Config::default;
     let settings = kube::runtime::controller::Config::default().concurrency(CONCURRENCY);
 
@@ -87,7 +84,7 @@ pub async fn control(context: Arc<Context>) {
         .owns(Api::<PersistentVolumeClaim>::all(client.clone()), labelled(proof_job::LABEL))
         .watches(Api::<Pod>::all(client.clone()), labelled(proof_job::LABEL), |pod| owner_of(&pod, proof_job::LABEL))
         .watches(Api::<DeserializeGuard<ModelCache>>::all(client.clone()), config(), of_cache)
-        .run(reconcile_proof_job, retry, Arc::clone(&context))
+        .run(look, retry, Arc::clone(&context))
         .for_each(
             |result| async move { log(result.map(|(object, _)| object.name).map_err(|error| error.to_string())) },
         );
@@ -99,7 +96,7 @@ pub async fn control(context: Arc<Context>) {
             owner_of(&pod, model_cache::LABEL)
         })
         .watches(Api::<DeserializeGuard<ProofJob>>::all(client.clone()), config(), cache_of)
-        .run(reconcile_model_cache, retry, Arc::clone(&context))
+        .run(look, retry, Arc::clone(&context))
         .for_each(
             |result| async move { log(result.map(|(object, _)| object.name).map_err(|error| error.to_string())) },
         );
@@ -146,128 +143,22 @@ fn cache_of(job: DeserializeGuard<ProofJob>) -> Option<ObjectRef<DeserializeGuar
     Some(ObjectRef::new(&source.cache_name()).within(&job.namespace()?))
 }
 
-async fn reconcile_proof_job(object: Arc<DeserializeGuard<ProofJob>>, context: Arc<Context>) -> Result<Action, Error> {
+/// One reconcile within its time.
+async fn look<K: Kind>(object: Arc<DeserializeGuard<K>>, context: Arc<Context<Kubernetes>>) -> Result<Action, Error> {
     let started = Instant::now();
-    let work = async {
-        if object.meta().deletion_timestamp.is_some() {
-            return Ok(Action::await_change());
-        }
-        let object = object.0.as_ref().map_err(Error::undecodable::<ProofJob>)?;
-        let mut snapshot = read::proof_job(&context, object).await?;
-        let make = |object: &_, snapshot: &_| {
-            planned(|| proof_job::plan::plan(object, snapshot, &context.settings, Timestamp::now()))
-        };
-        let plan = make(object, &snapshot)?;
-        let Applied { object, refused } = apply::proof_job(&context, object, &plan).await?;
-        snapshot.refused = refused.filter(|refused| is_news(&object, &plan.status.conditions, refused));
-        if let Some(refused) = &snapshot.refused {
-            log_refusal(&object, refused);
-            let told = make(&object, &snapshot)?;
-            apply::report(&context, &object, &told.status).await?;
-            apply::publish(&context, &object, &told.notes, false).await;
-        }
-        if let Some(class) = plan.retried {
-            context.metrics.retries.with_label_values(&[class.name()]).inc();
-        }
-        if plan.ended {
-            let class = plan.status.placement.as_ref().and_then(|placement| placement.gpu_class.clone());
-            let class = class.unwrap_or_else(|| "none".into());
-            let result = plan.status.phase.clone().unwrap_or_default();
-            context.metrics.proofs.with_label_values(&["gkr", &class, &result]).inc();
-        }
-        Ok(look_again(plan.look_again_seconds))
+    let work = reconcile(&*context, object.as_ref(), Timestamp::now());
+    let result = match tokio::time::timeout(Duration::from_secs(RECONCILE_SECONDS), work).await {
+        Ok(result) => result,
+        Err(_) => Err(Error::Slow(RECONCILE_SECONDS)),
     };
-    let result = stalling::<ProofJob>(&context, object.meta(), work).await;
-    context.metrics.reconciles.with_label_values(&["proofjob"]).observe(started.elapsed().as_secs_f64());
-    result
-}
-
-async fn reconcile_model_cache(
-    object: Arc<DeserializeGuard<ModelCache>>,
-    context: Arc<Context>,
-) -> Result<Action, Error> {
-    let started = Instant::now();
-    let work = async {
-        let object = object.0.as_ref().map_err(Error::undecodable::<ModelCache>)?;
-        let mut snapshot = read::model_cache(&context, object).await?;
-        let make = |object: &_, snapshot: &_| {
-            planned(|| model_cache::plan::plan(object, snapshot, &context.settings, Timestamp::now()))
-        };
-        let plan = make(object, &snapshot)?;
-        let Applied { object, refused } = apply::model_cache(&context, object, &plan).await?;
-        snapshot.refused = refused.filter(|refused| is_news(&object, &plan.status.conditions, refused));
-        if let Some(refused) = &snapshot.refused {
-            log_refusal(&object, refused);
-            let told = make(&object, &snapshot)?;
-            apply::report(&context, &object, &told.status).await?;
-            apply::publish(&context, &object, &told.notes, false).await;
-        }
-        Ok(look_again(plan.look_again_seconds))
-    };
-    let result = stalling::<ModelCache>(&context, object.meta(), work).await;
-    context.metrics.reconciles.with_label_values(&["modelcache"]).observe(started.elapsed().as_secs_f64());
-    result
-}
-
-/// A plan. A defect of planning concerns the object that it is about, and no other.
-fn planned<P>(plan: impl FnOnce() -> P) -> Result<P, Error> {
-    catch_unwind(AssertUnwindSafe(plan)).map_err(|panic| {
-        let words = panic.downcast_ref::<String>().cloned();
-        let words = words.or_else(|| panic.downcast_ref::<&str>().map(|&words| words.to_owned()));
-        Error::Defect(words.unwrap_or_else(|| "it panicked without a word".into()))
+    context.metrics.reconciles.with_label_values(&[K::CONTROLLER]).observe(started.elapsed().as_secs_f64());
+    Ok(match result? {
+        Some(seconds) => Action::requeue(Duration::from_secs(u64::try_from(seconds.max(1)).unwrap_or(1))),
+        None => Action::await_change(),
     })
 }
 
-/// Whether a refusal is not on record yet. What is being deleted has no conditions to record it in.
-fn is_news<K>(object: &K, conditions: &[Condition], refused: &Obstacle) -> bool
-where
-    K: Resource<DynamicType = ()>,
-{
-    object.meta().deletion_timestamp.is_none() && Obstacle::on_record(conditions).as_ref() != Some(refused)
-}
-
-/// The server's words stay in the status: they may quote what nobody else should read.
-fn log_refusal<K>(object: &K, refused: &Obstacle)
-where
-    K: Resource<DynamicType = ()>,
-{
-    let (kind, namespace, name) = (K::kind(&()), object.namespace().unwrap_or_default(), object.name_any());
-    let reason = &refused.reason;
-    tracing::info!(%kind, namespace, name, reason, "a child cannot be made; the status says why");
-}
-
-/// A reconcile within its time. An object about which nothing can be done says so itself.
-async fn stalling<K>(
-    context: &Context,
-    object: &ObjectMeta,
-    work: impl Future<Output = Result<Action, Error>>,
-) -> Result<Action, Error>
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
-{
-    let result = within_time(work).await;
-    let Err(error) = &result else { return result };
-    let Some(reason) = error.stalls() else { return result };
-    let message = error.to_string();
-    let told = async {
-        apply::stall::<K>(context, object, reason, &message).await?;
-        Ok(look_again(STALLED_SECONDS))
-    };
-    within_time(told).await
-}
-
-async fn within_time(work: impl Future<Output = Result<Action, Error>>) -> Result<Action, Error> {
-    match tokio::time::timeout(Duration::from_secs(RECONCILE_SECONDS), work).await {
-        Ok(result) => result,
-        Err(_) => Err(Error::Slow(RECONCILE_SECONDS)),
-    }
-}
-
-fn look_again(seconds: i64) -> Action {
-    Action::requeue(Duration::from_secs(u64::try_from(seconds.max(1)).unwrap_or(1)))
-}
-
-fn retry<K>(_: Arc<K>, error: &Error, _: Arc<Context>) -> Action {
+fn retry<K>(_: Arc<K>, error: &Error, _: Arc<Context<Kubernetes>>) -> Action {
     let wait = if error.is_conflict() { Duration::from_millis(200) } else { Duration::from_secs(2) };
     Action::requeue(wait)
 }
@@ -281,17 +172,17 @@ fn log(result: Result<String, String>) {
 }
 
 /// Keep the gauges of phases and waiting reasons.
-async fn count_phases(store: Store<DeserializeGuard<ProofJob>>, context: Arc<Context>) {
+async fn count_phases(store: Store<DeserializeGuard<ProofJob>>, context: Arc<Context<Kubernetes>>) {
     loop {
         let mut phases: BTreeMap<String, i64> = BTreeMap::new();
         let mut reasons: BTreeMap<String, i64> = BTreeMap::new();
         for job in store.state().iter().filter_map(|job| job.0.as_ref().ok()) {
             let status = job.status.clone().unwrap_or_default();
             *phases.entry(status.phase.clone().unwrap_or_else(|| "Pending".into())).or_default() += 1;
-            let waiting = status.conditions.iter().find(|c| c.type_ == "Scheduled" && c.status == "False");
-            let reconciling = status.conditions.iter().any(|c| c.type_ == "Reconciling" && c.status == "True");
-            if let Some(condition) = waiting.filter(|_| reconciling) {
-                *reasons.entry(condition.reason.clone()).or_default() += 1;
+            let is = |kind: &str, value: &str| status.conditions.iter().find(|c| c.type_ == kind && c.status == value);
+            let is_waiting = is("Scheduled", "False").is_some() && is("Reconciling", "True").is_some();
+            if let Some(ready) = is("Ready", "False").filter(|_| is_waiting) {
+                *reasons.entry(ready.reason.clone()).or_default() += 1;
             }
         }
         context.metrics.proof_jobs.reset();

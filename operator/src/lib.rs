@@ -5,5 +5,6 @@ pub mod controllers;
 pub mod kube;
 pub mod metrics;
 pub mod quantity;
+pub mod reconcile;
 pub mod scheduling;
 pub mod settings;

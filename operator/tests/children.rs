@@ -1,14 +1,18 @@
 //! Whom plans believe: children count by the uid of their controller, whatever their labels and names say.
 
+mod made;
+
 use clap::Parser;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use k8s_openapi::jiff::Timestamp;
-use obelysk_api::crd::{ModelCache, ProofJob};
+use made::Made;
+use obelysk_api::crd::{ModelCache, ProofJob, ProofJobStatus};
 use obelysk_operator::controllers::children::{CREATE_REFUSED, Children, Obstacle};
 use obelysk_operator::controllers::model_cache::plan as cache_plan;
+use obelysk_operator::controllers::plan::Child;
 use obelysk_operator::controllers::proof_job::observe::Snapshot;
-use obelysk_operator::controllers::proof_job::plan::{Child, Plan, plan};
+use obelysk_operator::controllers::proof_job::plan::plan;
 use obelysk_operator::settings::Settings;
 use serde_json::{Value, json};
 
@@ -46,6 +50,8 @@ fn ready_cache() -> ModelCache {
     let status = json!({"conditions": [condition], "resolved": {"modelDigest": "ab"}});
     ModelCache { status: serde_json::from_value(status).unwrap(), ..cache() }
 }
+
+type Plan = obelysk_operator::controllers::plan::Plan<ProofJobStatus>;
 
 fn settings() -> Settings {
     Settings::parse_from(["obelysk-operator", "--image", "obelysk.dev/obelysk:1"])
@@ -123,7 +129,7 @@ fn the_proof_of_an_earlier_object_of_the_same_name_is_not_this_ones() {
         ("PreviousChildrenTerminating", "Job moon-prove-1 of an earlier object of this name is still there",)
     );
     assert!(plan.status.proof.is_none() && plan.status.inference.is_none() && plan.status.attempts.is_empty());
-    assert!(plan.create.is_empty() && plan.delete_jobs.is_empty() && plan.status.start_time.is_none());
+    assert!(plan.create.is_empty() && plan.deleted_jobs().is_empty() && plan.status.start_time.is_none());
 }
 
 #[test]
@@ -218,8 +224,8 @@ fn a_model_is_not_ready_because_of_jobs_that_the_cache_did_not_make() {
         let plan = cache_plan::plan(&cache(), &seen, &settings(), Timestamp::UNIX_EPOCH);
         let ready = plan.status.conditions.iter().find(|condition| condition.type_ == "Ready").unwrap();
         assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("False", reason));
-        assert!(plan.status.resolved.is_none() && plan.create_job.is_none());
-        assert!(plan.delete_jobs.is_empty(), "and nobody else's Jobs are deleted");
+        assert!(plan.status.resolved.is_none() && plan.job().is_none());
+        assert!(plan.deleted_jobs().is_empty(), "and nobody else's Jobs are deleted");
     }
 }
 
@@ -236,7 +242,7 @@ fn a_removal_is_not_done_because_somebody_elses_job_says_so() {
     let children = Children::sort(&cache, vec![job], vec![pod]);
     let seen = cache_plan::Snapshot { children, claim: Some(Default::default()), ..cache_plan::Snapshot::default() };
     let plan = cache_plan::plan(&cache, &seen, &settings(), Timestamp::UNIX_EPOCH);
-    assert!(plan.create_job.is_none() && plan.delete_jobs.is_empty());
+    assert!(plan.job().is_none() && plan.deleted_jobs().is_empty());
     let left = plan.notes.iter().find(|note| note.reason == "FilesLeft").expect("the files are said to stay");
     assert!(left.warning && left.message.contains("Job m-remove-1 exists and is not of this object"));
 }
@@ -277,7 +283,7 @@ fn a_cache_says_what_the_server_refuses_to_make_for_it() {
     assert_eq!((ready.reason.as_str(), &ready.message), (CREATE_REFUSED, &obstacle.message));
     let told_cache = ModelCache { status: Some(told.status.clone()), ..cache() };
     let again = cache_plan::plan(&told_cache, &Default::default(), &settings(), Timestamp::UNIX_EPOCH);
-    assert!(again.create_claim.is_some() && again.create_job.is_some());
+    assert!(again.claim().is_some() && again.job().is_some());
     assert_eq!(again.status, told.status);
 }
 

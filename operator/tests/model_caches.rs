@@ -1,15 +1,27 @@
 //! Plans of ModelCaches: who holds one, when it goes, and when its model is not good enough.
 
+mod made;
+
 use clap::Parser;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use k8s_openapi::jiff::Timestamp;
 use kube::{Resource, ResourceExt};
+use made::Made;
 use obelysk_api::crd::{ModelCache, ModelCacheStatus};
+use obelysk_api::job::JobKind;
 use obelysk_operator::controllers::children::Children;
-use obelysk_operator::controllers::model_cache::plan::{Plan, Snapshot, plan};
+use obelysk_operator::controllers::model_cache::plan::{Snapshot, plan};
+use obelysk_operator::controllers::plan::{Doomed, DoomedKind};
 use obelysk_operator::settings::Settings;
 use serde_json::{Value, json};
+
+type Plan = obelysk_operator::controllers::plan::Plan<ModelCacheStatus>;
+
+/// A finished Job of a ProofJob that has read the model.
+fn holder() -> Doomed {
+    Doomed { kind: DoomedKind::Job, name: "done-prove-1".into(), uid: None }
+}
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).unwrap()
@@ -99,32 +111,32 @@ fn an_unused_cache_says_so_before_its_jobs_and_then_its_claim_go() {
     let first = make(&cache, &snapshot, 600);
     assert_eq!(first.status.phase.as_deref(), Some("Evicting"));
     assert_eq!(ready(&first).0, "False");
-    assert!(first.delete_jobs.is_empty() && first.delete_claim.is_none(), "the status is read first");
+    assert!(first.deleted_jobs().is_empty() && first.deleted_claim().is_none(), "the status is read first");
 
     let cache = with_status(&cache, first.status);
-    snapshot.holders = vec!["done-prove-1".into()];
+    snapshot.holders = vec![holder()];
     let second = make(&cache, &snapshot, 601);
-    assert_eq!(second.delete_jobs, ["m-fetch-1", "done-prove-1"], "finished pods hold a claim too");
-    assert_eq!(second.delete_claim, None, "a Job vouches for what is on the claim");
+    assert_eq!(second.deleted_jobs(), ["m-fetch-1", "done-prove-1"], "finished pods hold a claim too");
+    assert_eq!(second.deleted_claim(), None, "a Job vouches for what is on the claim");
     assert!(second.status.attempts.is_empty());
 
     let cache = with_status(&cache, second.status);
     snapshot.children = Children::default();
     snapshot.holders.clear();
     let third = make(&cache, &snapshot, 602);
-    assert_eq!(third.delete_claim.as_deref(), Some("m-model"));
+    assert_eq!(third.deleted_claim().as_deref(), Some("m-model"));
 
     let cache = with_status(&cache, third.status);
     snapshot.claim = None;
     let cache = with_status(&cache, make(&cache, &snapshot, 603).status);
     let last = make(&cache, &snapshot, 700);
     assert_eq!(last.status.phase.as_deref(), Some("Evicting"));
-    assert!(last.create_claim.is_none() && last.create_job.is_none(), "nobody asks for it");
+    assert!(last.claim().is_none() && last.job().is_none(), "nobody asks for it");
     assert_eq!(Some(&last.status), cache.status.as_ref(), "an evicted cache writes nothing");
 
     snapshot.consumers = 1;
     let back = make(&cache, &snapshot, 701);
-    assert!(back.create_claim.is_some() && back.create_job.is_some());
+    assert!(back.claim().is_some() && back.job().is_some());
 }
 
 #[test]
@@ -133,7 +145,7 @@ fn only_the_pod_that_fetches_from_a_bucket_gets_its_key() {
     let mut cache = ready_cache(json!({"source": source}));
     let snapshot = Snapshot { claim: Some(claim()), ..Snapshot::default() };
     let secrets = |cache: &ModelCache| -> Vec<(String, String)> {
-        let job = serde_json::to_value(make(cache, &snapshot, 0).create_job.unwrap()).unwrap();
+        let job = serde_json::to_value(make(cache, &snapshot, 0).job().unwrap()).unwrap();
         let variables = &job["spec"]["template"]["spec"]["containers"][0]["env"];
         let of_secret = |variable: &Value| {
             let key = &variable["valueFrom"]["secretKeyRef"];
@@ -145,7 +157,7 @@ fn only_the_pod_that_fetches_from_a_bucket_gets_its_key() {
     let key = |name: &str, key: &str| (name.to_owned(), key.to_owned());
     let both = [key("AWS_ACCESS_KEY_ID", "accessKeyId"), key("AWS_SECRET_ACCESS_KEY", "secretAccessKey")];
     assert_eq!(secrets(&cache), both);
-    status.attempts.retain(|attempt| attempt.step == "fetch");
+    status.attempts.retain(|attempt| attempt.step == JobKind::Fetch);
     assert_eq!(secrets(&with_status(&cache, status)), [], "the one that prepares needs none");
 }
 
@@ -158,7 +170,7 @@ fn pods_of_a_volume_for_one_node_stay_together() {
     };
     let single = new_cache("ReadWriteOnce");
     assert!(single.notes.iter().any(|note| note.reason == "SingleNode"));
-    let pod = serde_json::to_value(single.create_job.unwrap().spec.unwrap().template).unwrap();
+    let pod = serde_json::to_value(single.job().unwrap().spec.unwrap().template).unwrap();
     let term = &pod["spec"]["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"][0];
     let label = "proving.obelysk.dev/volume";
     assert_eq!(term["topologyKey"], "kubernetes.io/hostname");
@@ -167,7 +179,7 @@ fn pods_of_a_volume_for_one_node_stay_together() {
 
     let many = new_cache("ReadWriteMany");
     assert!(many.notes.iter().all(|note| note.reason != "SingleNode"));
-    assert_eq!(many.create_job.unwrap().spec.unwrap().template.spec.unwrap().affinity, None);
+    assert_eq!(many.job().unwrap().spec.unwrap().template.spec.unwrap().affinity, None);
 }
 
 #[test]
@@ -177,7 +189,7 @@ fn a_pool_says_where_a_model_is_fetched_and_prepared() {
     let mut snapshot = Snapshot { claim: Some(claim()), ..Snapshot::default() };
     let waiting = make(&cache, &snapshot, 0);
     assert_eq!(ready(&waiting).1, "ProverPoolNotFound");
-    assert!(waiting.create_job.is_none());
+    assert!(waiting.job().is_none());
 
     snapshot.pool = Some(
         serde_json::from_value(json!({
@@ -186,7 +198,7 @@ fn a_pool_says_where_a_model_is_fetched_and_prepared() {
         }))
         .unwrap(),
     );
-    let pod = make(&cache, &snapshot, 1).create_job.unwrap().spec.unwrap().template.spec.unwrap();
+    let pod = make(&cache, &snapshot, 1).job().unwrap().spec.unwrap().template.spec.unwrap();
     let selector = pod.node_selector.unwrap();
     assert_eq!((selector["fleet"].as_str(), selector["disk"].as_str()), ("h200", "fast"));
     assert!(pod.tolerations.unwrap().iter().any(|toleration| toleration.key.as_deref() == Some("gpu")));
@@ -214,13 +226,13 @@ fn a_deleted_cache_stays_until_its_readers_are_done() {
     cache.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(0)));
     let mut snapshot = Snapshot { claim: Some(claim()), consumers: 3, readers: 2, ..Snapshot::default() };
     let held = make(&cache, &snapshot, 1);
-    assert!(held.finalizer && held.delete_claim.is_none());
+    assert!(held.finalizer && held.deleted_claim().is_none());
     assert_eq!(held.status.progress.unwrap().summary.unwrap(), "being deleted; 2 ProofJobs still read it");
     // Those that have not started do not hold it.
     snapshot.readers = 0;
     let freed = make(&cache, &snapshot, 2);
     assert!(!freed.finalizer);
-    assert_eq!(freed.delete_claim.as_deref(), Some("m-model"));
+    assert_eq!(freed.deleted_claim().as_deref(), Some("m-model"));
 }
 
 #[test]
@@ -230,7 +242,7 @@ fn a_claim_that_stays_keeps_the_jobs_of_others() {
         cache.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(0)));
         cache
     };
-    let snapshot = Snapshot { claim: Some(claim()), holders: vec!["done-prove-1".into()], ..Snapshot::default() };
+    let snapshot = Snapshot { claim: Some(claim()), holders: vec![holder()], ..Snapshot::default() };
     let new = json!({"claim": {"accessMode": "ReadWriteOnce", "size": "1Gi"}});
     let existing = json!({"existingClaim": {"name": "shared"}});
     for (cache, deleted) in [
@@ -239,8 +251,8 @@ fn a_claim_that_stays_keeps_the_jobs_of_others() {
         (spec(existing, "Delete"), vec![]),
     ] {
         let plan = make(&cache, &snapshot, 1);
-        assert_eq!(plan.delete_jobs, deleted);
-        assert_eq!(plan.delete_claim.is_some(), !deleted.is_empty());
+        assert_eq!(plan.deleted_jobs(), deleted);
+        assert_eq!(plan.deleted_claim().is_some(), !deleted.is_empty());
     }
 }
 
@@ -259,7 +271,7 @@ fn a_model_that_agrees_too_rarely_is_refused_with_the_numbers() {
 
 /// A pod of the only Job that ended with this failure of a prepare.
 fn refused(plan: &Plan) -> Snapshot {
-    let mut job = plan.create_job.clone().unwrap();
+    let mut job = plan.job().clone().unwrap();
     job.status = serde_json::from_value(json!({"conditions": [{"type": "Failed", "status": "True"}]})).unwrap();
     let message = json!({"failure": {
         "step": "inference", "class": "User", "code": 13, "reason": "QualityBelowMinimum",
@@ -280,7 +292,7 @@ fn refused(plan: &Plan) -> Snapshot {
 fn a_model_that_a_pod_refused_stalls_with_the_numbers_until_its_quality_is_accepted() {
     let mut cache = ready_cache(json!({}));
     let status = cache.status.as_mut().unwrap();
-    status.attempts.retain(|attempt| attempt.step == "fetch");
+    status.attempts.retain(|attempt| attempt.step == JobKind::Fetch);
     (status.quality, status.observed_generation) = (None, Some(1));
     status.conditions.clear();
     let first = make(&cache, &Snapshot { claim: Some(claim()), ..Snapshot::default() }, 0);
@@ -291,11 +303,11 @@ fn a_model_that_a_pod_refused_stalls_with_the_numbers_until_its_quality_is_accep
     assert_eq!((stalled.status.phase.as_deref(), reason.as_str()), (Some("Failed"), "QualityBelowMinimum"));
     assert!(message.contains("text: KL 9.2500, at most 0.01"), "{message}");
     let mut cache = with_status(&cache, stalled.status);
-    assert!(make(&cache, &snapshot, 100).create_job.is_none(), "nothing changes by itself");
+    assert!(make(&cache, &snapshot, 100).job().is_none(), "nothing changes by itself");
 
     let accepts: ModelCache = ready_cache(json!({"prepare": {"quantize": {"minTop1Agreement": "0"}}}));
     (cache.spec, cache.metadata.generation) = (accepts.spec, Some(2));
-    let again = make(&cache, &snapshot, 101).create_job.expect("the specification accepts it now");
+    let again = make(&cache, &snapshot, 101).job().expect("the specification accepts it now");
     assert!(serde_json::to_string(&again).unwrap().contains(r#"minTop1Agreement\":\"0\""#), "its pod is told");
 }
 
@@ -320,7 +332,7 @@ fn a_claim_that_another_made_outlives_the_cache() {
     let cache = deleted(ready_cache(json!({})), 0);
     let foreign = PersistentVolumeClaim::default();
     let plan = make(&cache, &Snapshot { claim: Some(foreign), ..Snapshot::default() }, 1);
-    assert!(!plan.finalizer && plan.delete_claim.is_none());
+    assert!(!plan.finalizer && plan.deleted_claim().is_none());
 }
 
 fn deleted(mut cache: ModelCache, second: i64) -> ModelCache {
@@ -344,7 +356,7 @@ fn on_shared_claim(number: u32, source: &str, revision: &str, policy: Option<&st
 
 /// The Job of a plan, ended, with its pod.
 fn ended(cache: &ModelCache, plan: &Plan, succeeded: bool, snapshot: &Snapshot) -> Snapshot {
-    let mut job = plan.create_job.clone().unwrap();
+    let mut job = plan.job().clone().unwrap();
     let kind = if succeeded { "Complete" } else { "Failed" };
     job.status = serde_json::from_value(json!({"conditions": [{"type": kind, "status": "True"}]})).unwrap();
     let pod = json!({
@@ -380,7 +392,7 @@ fn the_last_holder_of_a_model_removes_it_from_a_shared_claim() {
     let first = make(&cache, &snapshot, 1);
     assert!(first.finalizer);
     assert_eq!(first.status.phase.as_deref(), Some("Removing"));
-    let job = serde_json::to_value(first.create_job.as_ref().unwrap()).unwrap();
+    let job = serde_json::to_value(first.job().as_ref().unwrap()).unwrap();
     assert_eq!(job["metadata"]["name"], "m1-remove-1");
     let container = &job["spec"]["template"]["spec"]["containers"][0];
     assert_eq!(container["volumeMounts"][0]["subPath"], "models");
@@ -398,8 +410,8 @@ fn the_last_holder_of_a_model_removes_it_from_a_shared_claim() {
     snapshot = ended(&cache, &first, true, &snapshot);
     snapshot.others.push(late);
     let last = make(&cache, &snapshot, 3);
-    assert!(!last.finalizer && last.delete_claim.is_none());
-    assert_eq!(last.delete_jobs, ["m1-remove-1"]);
+    assert!(!last.finalizer && last.deleted_claim().is_none());
+    assert_eq!(last.deleted_jobs(), ["m1-remove-1"]);
     assert!(last.notes.iter().any(|note| note.reason == "ModelRemoved"));
 }
 
@@ -419,7 +431,7 @@ fn a_model_that_another_cache_holds_is_kept() {
     ] {
         let snapshot = Snapshot { claim: Some(claim()), others: vec![cache.clone(), other], ..Snapshot::default() };
         let plan = make(&cache, &snapshot, 7);
-        assert!(!plan.finalizer && plan.create_job.is_none());
+        assert!(!plan.finalizer && plan.job().is_none());
         let note = plan.notes.iter().find(|note| note.reason == "SharedModelKept").unwrap();
         assert!(note.message.ends_with("also held by m2"), "{}", note.message);
     }
@@ -427,7 +439,7 @@ fn a_model_that_another_cache_holds_is_kept() {
     let earlier = deleted(on_shared_claim(2, "a/b", "abc", None), 4);
     let snapshot = Snapshot { claim: Some(claim()), others: vec![earlier], ..Snapshot::default() };
     let plan = make(&cache, &snapshot, 7);
-    assert!(plan.finalizer && plan.create_job.is_none());
+    assert!(plan.finalizer && plan.job().is_none());
     assert!(plan.status.progress.unwrap().summary.unwrap().contains("waits for m2"));
 }
 
@@ -436,13 +448,13 @@ fn files_on_a_claim_that_existed_stay_unless_their_removal_is_asked_for() {
     let snapshot = Snapshot { claim: Some(claim()), ..Snapshot::default() };
     for policy in [None, Some("Retain")] {
         let plan = make(&deleted(on_shared_claim(1, "a/b", "abc", policy), 0), &snapshot, 1);
-        assert!(!plan.finalizer && plan.create_job.is_none() && !warned(&plan));
+        assert!(!plan.finalizer && plan.job().is_none() && !warned(&plan));
     }
     let mut elsewhere = on_shared_claim(2, "a/b", "abc", None);
     elsewhere.spec.storage.existing_claim.as_mut().unwrap().sub_path = None;
     let snapshot = Snapshot { others: vec![elsewhere], ..snapshot };
     let asked = deleted(on_shared_claim(1, "a/b", "abc", Some("Delete")), 0);
-    assert!(make(&asked, &snapshot, 1).create_job.is_some(), "the same model in another folder is another copy");
+    assert!(make(&asked, &snapshot, 1).job().is_some(), "the same model in another folder is another copy");
 }
 
 #[test]
@@ -451,7 +463,7 @@ fn a_removal_that_cannot_be_is_given_up() {
     let mut snapshot = Snapshot { claim: Some(claim()), ..Snapshot::default() };
     for attempt in 1..=3 {
         let plan = make(&cache, &snapshot, attempt);
-        assert_eq!(plan.create_job.as_ref().unwrap().metadata.name, Some(format!("m1-remove-{attempt}")));
+        assert_eq!(plan.job().as_ref().unwrap().metadata.name, Some(format!("m1-remove-{attempt}")));
         let failed = make(&with_status(&cache, plan.status.clone()), &ended(&cache, &plan, false, &snapshot), attempt);
         cache = with_status(&cache, failed.status.clone());
         assert_eq!(failed.finalizer, attempt < 3);
@@ -464,7 +476,7 @@ fn a_removal_that_cannot_be_is_given_up() {
     of_preset.spec.source = serde_json::from_value(json!({"preset": {"name": "gone"}})).unwrap();
     for cache in [unfetched, of_preset] {
         let plan = make(&cache, &snapshot, 1);
-        assert!(!plan.finalizer && plan.create_job.is_none() && warned(&plan));
+        assert!(!plan.finalizer && plan.job().is_none() && warned(&plan));
     }
     snapshot.claim = None;
     let plan = make(&deleted(on_shared_claim(1, "a/b", "abc", Some("Delete")), 0), &snapshot, 1);

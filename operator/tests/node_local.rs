@@ -1,16 +1,27 @@
 //! Plans of ModelCaches on the disks of nodes: which nodes get a copy, which Jobs count, what a deletion takes along.
 
+mod made;
+
 use clap::Parser;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Node, PersistentVolume, PersistentVolumeClaim, Pod};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
-use obelysk_api::crd::{ModelCache, ProofJob, ProverPool};
+use made::Made;
+use obelysk_api::crd::{ModelCache, ModelCacheStatus, ProofJob, ProverPool};
 use obelysk_operator::controllers::children::Children;
-use obelysk_operator::controllers::model_cache::plan::{Plan, Snapshot, plan};
+use obelysk_operator::controllers::model_cache::plan::{Snapshot, plan};
+use obelysk_operator::controllers::plan::{Child, Doomed, DoomedKind};
 use obelysk_operator::controllers::proof_job;
 use obelysk_operator::settings::Settings;
 use serde_json::{Value, json};
+
+type Plan = obelysk_operator::controllers::plan::Plan<ModelCacheStatus>;
+
+/// A finished Job of a ProofJob that has read the model.
+fn holder() -> Doomed {
+    Doomed { kind: DoomedKind::Job, name: "done-prove-1".into(), uid: None }
+}
 
 const UID: &str = "00000000-0000-0000-0000-000000000001";
 
@@ -106,17 +117,17 @@ impl Cluster {
 
     /// What follows the write of the status.
     fn carry_out(&mut self, plan: &Plan) {
-        for name in &plan.delete_jobs {
+        for name in &plan.deleted_jobs() {
             self.jobs.retain(|job| job.name_any() != *name);
             self.pods.retain(|pod| pod.owner_references()[0].name != *name);
         }
-        if let Some(volume) = plan.create_volume.clone() {
+        if let Some(volume) = plan.volume().clone() {
             self.snapshot.volume.get_or_insert(volume);
         }
-        if let Some(claim) = plan.create_claim.clone() {
+        if let Some(claim) = plan.claim().clone() {
             self.snapshot.claim.get_or_insert(claim);
         }
-        self.jobs.extend(plan.create_job.clone().map(|mut job| {
+        self.jobs.extend(plan.job().clone().map(|mut job| {
             job.metadata.uid = Some(format!("uid-of-{}-at-{}", job.name_any(), self.second));
             job
         }));
@@ -144,10 +155,10 @@ impl Cluster {
 
     /// One round: the Job that fetches is created, and both Jobs end on a node.
     fn round(&mut self, node: &str) -> Plan {
-        let fetch = self.step().create_job.unwrap();
+        let fetch = self.step().job().unwrap();
         assert_eq!(fetch.name_any(), "m-fetch-1");
         self.end_job(node, true);
-        let prepare = self.step().create_job.unwrap();
+        let prepare = self.step().job().unwrap();
         assert_eq!(prepare.name_any(), "m-prepare-1");
         assert_eq!(on(&prepare, "In"), [format!("{node}.host")], "it reads what was fetched");
         self.end_job(node, true);
@@ -191,17 +202,17 @@ fn a_second_copy_is_made_when_the_first_is_ready() {
     let first = cluster.round("a");
     assert_eq!(first.status.nodes, ["a.host"]);
     assert_eq!(condition(&first, "Ready"), ("True".into(), "Prepared".into(), "ready on 1 of 2 nodes".into()));
-    assert_eq!(first.delete_jobs.len(), 2, "the Jobs of the round go");
+    assert_eq!(first.deleted_jobs().len(), 2, "the Jobs of the round go");
 
     let second = cluster.plan();
-    assert_eq!(on(second.create_job.as_ref().unwrap(), "NotIn"), ["a.host"]);
+    assert_eq!(on(second.job().as_ref().unwrap(), "NotIn"), ["a.host"]);
     let (ready, _, message) = condition(&second, "Ready");
     assert_eq!(ready, "True", "one copy is enough");
     assert_eq!(message, "ready on 1 of 2 nodes; a further copy: fetch attempt 1 is starting");
 
     assert_eq!(cluster.round("b").status.nodes, ["a.host", "b.host"]);
     let last = cluster.step();
-    assert!(last.create_job.is_none() && last.delete_jobs.is_empty(), "there are as many as were asked for");
+    assert!(last.job().is_none() && last.deleted_jobs().is_empty(), "there are as many as were asked for");
     assert_eq!(condition(&last, "Ready").2, "ready on 2 of 2 nodes");
     assert_eq!(condition(&last, "Prepared").0, "True");
 }
@@ -211,7 +222,7 @@ fn further_copies_are_of_the_revision_of_the_first() {
     let mut cluster = Cluster::new(&["a", "b"]);
     let source = json!({"huggingFace": {"repo": "a/b", "revision": "main"}});
     cluster.cache = cache(json!({"source": source}));
-    let reference = |plan: &Plan| job_file(plan.create_job.as_ref().unwrap())["model"]["hub"]["reference"].clone();
+    let reference = |plan: &Plan| job_file(plan.job().as_ref().unwrap())["model"]["hub"]["reference"].clone();
     assert_eq!(reference(&cluster.plan()), "a/b@main");
     cluster.round("a");
     assert_eq!(reference(&cluster.plan()), "a/b@abc");
@@ -222,16 +233,16 @@ fn further_copies_are_of_the_revision_of_the_first() {
     cluster.end_job("b", true);
     let changed = cluster.step();
     let (ready, _, message) = condition(&changed, "Ready");
-    assert_eq!((ready.as_str(), changed.create_job.is_none()), ("True", true));
+    assert_eq!((ready.as_str(), changed.job().is_none()), ("True", true));
     assert!(message.contains("no further copy: the source is now revision abc"), "{message}");
     assert_eq!(changed.status.resolved.unwrap().revision.as_deref(), Some("before"));
     let again = cluster.step();
-    assert!(again.create_job.is_none() && cluster.jobs.is_empty());
+    assert!(again.job().is_none() && cluster.jobs.is_empty());
     assert_eq!(condition(&again, "Ready").2, message);
 
     cluster.snapshot.around.nodes.remove("a");
     assert_eq!(condition(&cluster.step(), "Ready").0, "False");
-    assert!(cluster.step().create_job.is_some(), "the first copy may be of any revision");
+    assert!(cluster.step().job().is_some(), "the first copy may be of any revision");
 }
 
 #[test]
@@ -239,7 +250,7 @@ fn no_pool_has_more_copies_than_nodes() {
     let mut cluster = Cluster::new(&["a"]);
     cluster.round("a");
     let plan = cluster.step();
-    assert!(plan.create_job.is_none());
+    assert!(plan.job().is_none());
     assert_eq!(condition(&plan, "Ready").2, "ready on 1 of 1 nodes");
 }
 
@@ -247,7 +258,7 @@ fn no_pool_has_more_copies_than_nodes() {
 fn one_volume_stands_for_the_disks_of_the_pool() {
     let mut cluster = Cluster::new(&["a"]);
     let plan = cluster.step();
-    let volume = serde_json::to_value(plan.create_volume.unwrap()).unwrap();
+    let volume = serde_json::to_value(plan.volume().unwrap()).unwrap();
     assert_eq!(volume["metadata"]["name"], format!("obelysk-{UID}"));
     assert_eq!(volume["metadata"]["labels"]["proving.obelysk.dev/namespace"], "default");
     assert_eq!(volume["spec"]["local"]["path"], "/var/lib/obelysk");
@@ -257,15 +268,15 @@ fn one_volume_stands_for_the_disks_of_the_pool() {
     assert_eq!((&claim_ref["namespace"], &claim_ref["name"]), (&json!("default"), &json!("m-model")));
     let terms = &volume["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"];
     assert_eq!(*terms, json!([{"matchExpressions": [{"key": "fleet", "operator": "In", "values": ["h200"]}]}]));
-    let claim = serde_json::to_value(plan.create_claim.unwrap()).unwrap();
+    let claim = serde_json::to_value(plan.claim().unwrap()).unwrap();
     assert_eq!(claim["spec"]["volumeName"], volume["metadata"]["name"]);
     assert_eq!(claim["spec"]["storageClassName"], "", "no other class serves it");
-    let pod = serde_json::to_value(plan.create_job.unwrap().spec.unwrap().template.spec.unwrap()).unwrap();
+    let pod = serde_json::to_value(plan.job().unwrap().spec.unwrap().template.spec.unwrap()).unwrap();
     assert_eq!(pod["containers"][0]["volumeMounts"][0]["subPath"], "default/m", "caches share the disks");
     assert_eq!(pod["nodeSelector"], json!({"fleet": "h200"}));
 
     cluster.snapshot = Snapshot { pool: Some(pool(json!({"cacheRoot": "/disks"}))), ..Snapshot::default() };
-    let volume = serde_json::to_value(cluster.plan().create_volume.unwrap()).unwrap();
+    let volume = serde_json::to_value(cluster.plan().volume().unwrap()).unwrap();
     let terms = &volume["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"];
     assert_eq!(*terms, json!([{"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "Exists"}]}]));
 }
@@ -278,11 +289,11 @@ fn a_volume_whose_claim_was_deleted_is_made_anew() {
     let volume = cluster.snapshot.volume.as_mut().unwrap();
     volume.status = serde_json::from_value(json!({"phase": "Released"})).unwrap();
     let plan = cluster.step();
-    assert_eq!(plan.delete_volume, Some(format!("obelysk-{UID}")));
-    assert!(plan.create_claim.is_none(), "a claim would wait for the old volume");
+    assert_eq!(plan.deleted_volume(), Some(format!("obelysk-{UID}")));
+    assert!(plan.claim().is_none(), "a claim would wait for the old volume");
     cluster.snapshot.volume = None;
     let plan = cluster.step();
-    assert!(plan.create_volume.is_some() && plan.create_claim.is_some() && plan.create_job.is_none());
+    assert!(plan.volume().is_some() && plan.claim().is_some() && plan.job().is_none());
     assert_eq!(plan.status.nodes, ["a.host"], "the files are still there");
 }
 
@@ -293,7 +304,7 @@ fn a_crash_before_the_jobs_of_a_round_are_deleted_counts_no_copy_twice() {
     cluster.end_job("b", false);
     cluster.step();
     cluster.second += 60;
-    assert_eq!(cluster.step().create_job.unwrap().name_any(), "m-fetch-2");
+    assert_eq!(cluster.step().job().unwrap().name_any(), "m-fetch-2");
     cluster.end_job("a", true);
     let fetched = cluster.pods.clone();
     cluster.step();
@@ -306,9 +317,9 @@ fn a_crash_before_the_jobs_of_a_round_are_deleted_counts_no_copy_twice() {
     cluster.cache.status = Some(done.status);
     let again = cluster.plan();
     assert_eq!(again.status.nodes, ["a.host"]);
-    assert!(again.create_job.is_none() && again.status.attempts.is_empty());
+    assert!(again.job().is_none() && again.status.attempts.is_empty());
     assert_eq!(
-        again.delete_jobs,
+        again.deleted_jobs(),
         ["m-fetch-1", "m-fetch-2", "m-prepare-1"],
         "what shows the end of the round goes last"
     );
@@ -318,9 +329,9 @@ fn a_crash_before_the_jobs_of_a_round_are_deleted_counts_no_copy_twice() {
 
     // Neither does the next round begin before its pods are gone.
     cluster.pods = left;
-    assert!(cluster.step().create_job.is_none());
+    assert!(cluster.step().job().is_none());
     cluster.pods.clear();
-    assert_eq!(on(&cluster.step().create_job.unwrap(), "NotIn"), ["a.host"]);
+    assert_eq!(on(&cluster.step().job().unwrap(), "NotIn"), ["a.host"]);
 }
 
 #[test]
@@ -332,7 +343,7 @@ fn a_copy_goes_with_its_node_and_another_replaces_it() {
     let lost = cluster.step();
     assert_eq!(lost.status.nodes, ["b.host"]);
     assert!(lost.notes.iter().any(|note| note.reason == "CopyLost"));
-    assert_eq!(on(lost.create_job.as_ref().unwrap(), "NotIn"), ["b.host"]);
+    assert_eq!(on(lost.job().as_ref().unwrap(), "NotIn"), ["b.host"]);
     assert_eq!(condition(&lost, "Ready").0, "True");
 
     // The last one too: nothing can be read any more.
@@ -351,7 +362,7 @@ fn a_round_whose_node_goes_begins_again() {
     cluster.snapshot.around.nodes.remove("a");
     let over = cluster.step();
     assert!(over.status.attempts.is_empty() && cluster.jobs.is_empty());
-    assert!(cluster.step().create_job.unwrap().name_any().contains("fetch"));
+    assert!(cluster.step().job().unwrap().name_any().contains("fetch"));
 }
 
 #[test]
@@ -382,14 +393,14 @@ fn without_permission_or_folder_the_cache_says_what_to_do() {
     let (status, reason, message) = condition(&off, "Stalled");
     assert_eq!((status.as_str(), reason.as_str()), ("True", "Unsupported"));
     assert!(message.contains("nodeLocal.enabled: true"), "{message}");
-    assert!(off.create_volume.is_none() && off.create_claim.is_none() && off.create_job.is_none());
+    assert!(off.volume().is_none() && off.claim().is_none() && off.job().is_none());
 
     cluster.settings = settings(&["--node-local"]);
     for (pool, reason) in [(None, "ProverPoolNotFound"), (Some(pool(json!({}))), "PoolWithoutCacheRoot")] {
         cluster.snapshot.pool = pool;
         let waiting = cluster.plan();
         assert_eq!(condition(&waiting, "Ready").1, reason);
-        assert!(waiting.create_volume.is_none() && waiting.create_job.is_none());
+        assert!(waiting.volume().is_none() && waiting.job().is_none());
     }
 }
 
@@ -399,16 +410,16 @@ fn a_deletion_removes_the_copies_one_after_the_other() {
     cluster.round("a");
     cluster.round("b");
     cluster.delete();
-    cluster.snapshot.holders = vec!["done-prove-1".into()];
+    cluster.snapshot.holders = vec![holder()];
     for (left, node) in [(2, "a"), (1, "b")] {
         let plan = cluster.step();
-        assert!(plan.finalizer && plan.delete_claim.is_none() && plan.delete_volume.is_none());
-        let job = plan.create_job.unwrap();
+        assert!(plan.finalizer && plan.deleted_claim().is_none() && plan.deleted_volume().is_none());
+        let job = plan.job().unwrap();
         assert_eq!(on(&job, "In"), [format!("{node}.host")]);
         assert_eq!(job_file(&job)["work"], json!({"remove": "everything"}));
         assert_eq!(cluster.nodes().len(), left);
         // A Job that is not done is waited for.
-        assert!(cluster.step().create_job.is_none());
+        assert!(cluster.step().job().is_none());
         cluster.end_job(node, true);
         if left == 2 {
             // The crash between the write of the status and the deletion of the Job.
@@ -420,9 +431,9 @@ fn a_deletion_removes_the_copies_one_after_the_other() {
     }
     let last = cluster.step();
     assert!(last.status.nodes.is_empty() && !last.finalizer);
-    assert_eq!(last.delete_claim.as_deref(), Some("m-model"));
-    assert_eq!(last.delete_volume, Some(format!("obelysk-{UID}")));
-    assert!(last.delete_jobs.contains(&"done-prove-1".into()), "finished pods hold a claim too");
+    assert_eq!(last.deleted_claim().as_deref(), Some("m-model"));
+    assert_eq!(last.deleted_volume(), Some(format!("obelysk-{UID}")));
+    assert!(last.deleted_jobs().contains(&"done-prove-1".into()), "finished pods hold a claim too");
 }
 
 #[test]
@@ -433,8 +444,8 @@ fn a_deletion_removes_what_an_unfinished_copy_left() {
     cluster.delete();
     let first = cluster.step();
     assert_eq!(first.status.nodes, ["b.host"]);
-    assert_eq!((first.delete_jobs, first.create_job), (vec!["m-fetch-1".into()], None));
-    assert_eq!(on(&cluster.step().create_job.unwrap(), "In"), ["b.host"]);
+    assert_eq!((first.deleted_jobs(), first.job()), (vec!["m-fetch-1".into()], None));
+    assert_eq!(on(&cluster.step().job().unwrap(), "In"), ["b.host"]);
 }
 
 #[test]
@@ -446,7 +457,7 @@ fn a_deletion_skips_nodes_that_cannot_be_reached() {
     cluster.snapshot.around.nodes.insert("a".into(), node("a", false));
     cluster.snapshot.around.nodes.remove("b");
     let plan = cluster.step();
-    assert!(!plan.finalizer && plan.create_job.is_none());
+    assert!(!plan.finalizer && plan.job().is_none());
     let warnings: Vec<_> = plan.notes.iter().filter(|note| note.warning).map(|note| note.message.as_str()).collect();
     assert_eq!(warnings.len(), 2);
     assert!(warnings[0].contains("a.host") && warnings[0].contains("default/m"), "{warnings:?}");
@@ -462,11 +473,11 @@ fn a_removal_that_fails_three_times_or_never_starts_is_given_up() {
     waiting.delete();
     let last = |cluster: &mut Cluster, end: &dyn Fn(&mut Cluster)| {
         for number in 1..=3 {
-            let job = cluster.step().create_job.unwrap();
+            let job = cluster.step().job().unwrap();
             assert_eq!(job.name_any(), format!("m-remove-{number}"));
             end(cluster);
             if number < 3 {
-                assert!(cluster.step().create_job.is_none(), "the failed one goes first");
+                assert!(cluster.step().job().is_none(), "the failed one goes first");
             }
         }
         cluster.step()
@@ -476,11 +487,11 @@ fn a_removal_that_fails_three_times_or_never_starts_is_given_up() {
         let created = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(cluster.second));
         cluster.jobs[0].metadata.creation_timestamp = Some(created);
         cluster.second += 299;
-        assert!(cluster.plan().delete_jobs.is_empty());
+        assert!(cluster.plan().deleted_jobs().is_empty());
         cluster.second += 1;
     });
     for plan in [failed, never_started] {
-        assert!(!plan.finalizer && plan.delete_volume.is_some() && plan.delete_claim.is_some());
+        assert!(!plan.finalizer && plan.deleted_volume().is_some() && plan.deleted_claim().is_some());
         assert!(plan.notes.iter().any(|note| note.warning && note.reason == "FilesLeft"), "{:?}", plan.notes);
     }
 }
@@ -492,8 +503,8 @@ fn a_model_that_is_retained_stays_on_the_disks() {
     cluster.round("a");
     cluster.delete();
     let plan = cluster.step();
-    assert!(!plan.finalizer && plan.create_job.is_none());
-    assert!(plan.delete_claim.is_some() && plan.delete_volume.is_some(), "they hold no files");
+    assert!(!plan.finalizer && plan.job().is_none());
+    assert!(plan.deleted_claim().is_some() && plan.deleted_volume().is_some(), "they hold no files");
 }
 
 #[test]
@@ -513,7 +524,7 @@ fn a_proof_is_made_where_the_model_is() {
     let mut snapshot = proof_job::observe::Snapshot { cache: Some(cluster.cache.clone()), ..Default::default() };
     snapshot.around.nodes = cluster.snapshot.around.nodes.clone();
     let plan = proof_job::plan::plan(&job, &snapshot, &cluster.settings, at(0));
-    let proof_job::plan::Child::Job(prove) = plan.create.last().unwrap() else { panic!("{:?}", plan.create) };
+    let Child::Job(prove) = plan.create.last().unwrap() else { panic!("{:?}", plan.create) };
     assert_eq!(on(prove, "In"), ["a.host", "b.host"]);
     let pod = serde_json::to_value(prove.spec.clone().unwrap().template.spec.unwrap()).unwrap();
     let model = &pod["containers"][0]["volumeMounts"][0];
@@ -537,7 +548,7 @@ fn a_preset_may_keep_its_models_on_the_disks_of_nodes() {
     }));
     let snapshot = proof_job::observe::Snapshot { preset: Some(preset.unwrap()), ..Default::default() };
     let plan = proof_job::plan::plan(&job, &snapshot, &settings(&[]), at(0));
-    let proof_job::plan::Child::Cache(made) = &plan.create[0] else { panic!("{:?}", plan.create) };
+    let Child::Cache(made) = &plan.create[0] else { panic!("{:?}", plan.create) };
     let mut cluster = Cluster::new(&["a"]);
     cluster.snapshot.preset = snapshot.preset;
     cluster.cache = ModelCache { metadata: cluster.cache.metadata, spec: made.spec.clone(), status: None };

@@ -4,10 +4,11 @@ use clap::Parser;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
-use obelysk_api::crd::{ModelCache, ProofJob};
+use obelysk_api::crd::{ModelCache, ProofJob, ProofJobStatus};
 use obelysk_operator::controllers::children::Children;
+use obelysk_operator::controllers::plan::Child;
 use obelysk_operator::controllers::proof_job::observe::Snapshot;
-use obelysk_operator::controllers::proof_job::plan::{Child, Plan, plan};
+use obelysk_operator::controllers::proof_job::plan::plan;
 use obelysk_operator::settings::Settings;
 use serde_json::json;
 
@@ -45,6 +46,8 @@ fn ready_cache() -> ModelCache {
     .unwrap()
 }
 
+type Plan = obelysk_operator::controllers::plan::Plan<ProofJobStatus>;
+
 fn settings() -> Settings {
     Settings::parse_from(["obelysk-operator", "--image", "obelysk.dev/obelysk:1"])
 }
@@ -77,7 +80,9 @@ fn a_job_waits_for_a_preset_that_went_after_its_model_was_prepared() {
     let mut cache = ready_cache();
     cache.spec.source = serde_json::from_value(json!({"preset": {"name": "gone"}})).unwrap();
     let plan = make(&proof_job(), &Snapshot { cache: Some(cache), ..Snapshot::default() }, 0);
-    assert_eq!(reason(&plan, "Scheduled"), ("False".into(), "ModelPresetNotFound".into()));
+    assert_eq!(reason(&plan, "ModelReady"), ("False".into(), "ModelPresetNotFound".into()));
+    assert_eq!(reason(&plan, "Scheduled"), ("False".into(), "NotReached".into()), "the reason is said where it is");
+    assert_eq!(reason(&plan, "Failed"), ("False".into(), "NotFailed".into()));
     assert!(plan.create.is_empty());
 }
 

@@ -1,17 +1,23 @@
 //! What a ProofJob's status holds of what its pods say, and what becomes of pods when it ends.
 
+mod made;
+
 use clap::Parser;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
-use obelysk_api::crd::{ModelCache, ModelPreset, ProofJob};
+use made::Made;
+use obelysk_api::crd::{ModelCache, ModelPreset, ProofJob, ProofJobStatus};
 use obelysk_api::job::{GpuUse, JobSpec, Work};
 use obelysk_operator::controllers::children::Children;
+use obelysk_operator::controllers::plan::Child;
 use obelysk_operator::controllers::proof_job::observe::Snapshot;
-use obelysk_operator::controllers::proof_job::plan::{Child, Plan, plan};
+use obelysk_operator::controllers::proof_job::plan::plan;
 use obelysk_operator::settings::Settings;
 use serde_json::{Value, json};
+
+type Plan = obelysk_operator::controllers::plan::Plan<ProofJobStatus>;
 
 const UID: &str = "00000000-0000-0000-0000-000000000001";
 
@@ -289,15 +295,15 @@ fn an_ended_job_deletes_what_runs_until_nothing_does() {
         cluster.job.spec = proof_job(change).spec;
         let first = cluster.step();
         assert_eq!((ready(&first).0, first.ended), (reason, true));
-        assert_eq!(first.delete_jobs, ["j-prove-1"]);
+        assert_eq!(first.deleted_jobs(), ["j-prove-1"]);
         // The deletion fails: the next look repeats it, and nothing else.
         let again = cluster.step();
-        assert_eq!((again.delete_jobs.as_slice(), again.ended), (["j-prove-1".to_owned()].as_slice(), false));
+        assert_eq!((again.deleted_jobs().as_slice(), again.ended), (["j-prove-1".to_owned()].as_slice(), false));
         assert!(again.notes.is_empty() && again.status == first.status && again.look_again_seconds <= 10);
         cluster.jobs.clear();
         cluster.pods.clear();
         let gone = cluster.step();
-        assert!(gone.delete_jobs.is_empty() && gone.look_again_seconds > 10);
+        assert!(gone.deleted_jobs().is_empty() && gone.look_again_seconds > 10);
     }
 }
 
@@ -310,7 +316,7 @@ fn what_runs_obeys_whatever_has_become_of_its_cache() {
     cluster.snapshot.cache = None;
     cluster.job.spec.suspend = Some(true);
     let suspended = cluster.step();
-    assert_eq!((suspended.status.phase.as_deref(), suspended.delete_jobs.len()), (Some("Suspended"), 1));
+    assert_eq!((suspended.status.phase.as_deref(), suspended.deleted_jobs().len()), (Some("Suspended"), 1));
     let asleep = Cluster::new(json!({"suspend": true, "model": {"preset": {"name": "m"}}})).step();
     assert!(asleep.create.is_empty() && asleep.status.phase.as_deref() == Some("Suspended"));
 }

@@ -15,6 +15,7 @@ use obelysk_operator::app;
 use obelysk_operator::controllers::children::{CREATE_REFUSED, NAME_CONFLICT};
 use obelysk_operator::controllers::proof_job::plan::plan;
 use obelysk_operator::controllers::stalled::UNDECODABLE;
+use obelysk_operator::kube::kubernetes::Kubernetes;
 use obelysk_operator::kube::{Context, Error, apply, lease, read};
 use obelysk_operator::metrics::Metrics;
 use obelysk_operator::settings::Settings;
@@ -31,12 +32,13 @@ type Asked = (String, String, Value);
 /// A server that answers as it is told, keeps what it is asked, and has nothing else.
 #[derive(Clone, Default)]
 struct Server {
+    client: Option<kube::Client>,
     answers: Arc<Vec<(&'static str, String, u16, Value)>>,
     asked: Arc<Mutex<Vec<Asked>>>,
 }
 
 impl Server {
-    async fn start(answers: Vec<(&'static str, String, u16, Value)>) -> (Self, Arc<Context>) {
+    async fn start(answers: Vec<(&'static str, String, u16, Value)>) -> (Self, Arc<Context<Kubernetes>>) {
         let server = Self { answers: Arc::new(answers), ..Self::default() };
         let listener = tokio::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -48,7 +50,9 @@ impl Server {
         lease::acquire(&client, "default", "test", &held).await;
         let (of_lease, kept) = (client.clone(), held.clone());
         tokio::spawn(async move { lease::keep(&of_lease, "default", "test", &kept).await });
-        (server, Arc::new(Context::new(client, settings(), Arc::new(Metrics::default()), held)))
+        let kubernetes = Kubernetes::new(client.clone(), "test", held);
+        let context = Context { server: kubernetes, settings: settings(), metrics: Arc::new(Metrics::default()) };
+        (Self { client: Some(client), ..server }, Arc::new(context))
     }
 
     /// Bodies of the requests with this method whose path ends so.
@@ -161,11 +165,11 @@ fn ready_cache() -> (&'static str, String, u16, Value) {
 }
 
 /// Read, plan, apply, as one reconcile does.
-async fn reconcile(context: &Context, job: &ProofJob) -> apply::Applied<ProofJob> {
-    let snapshot = read::proof_job(context, job).await.unwrap();
+async fn reconcile(context: &Context<Kubernetes>, job: &ProofJob) -> apply::Applied<ProofJob> {
+    let snapshot = read::proof_job(&context.server, job).await.unwrap();
     let plan = plan(job, &snapshot, &context.settings, Timestamp::now());
     assert_eq!(plan.create.len(), 2, "a claim and a Job: {:?}", plan.status.summary);
-    apply::proof_job(context, job, &plan).await.unwrap()
+    apply::apply(context, job, &plan).await.unwrap()
 }
 
 #[tokio::test]
@@ -215,10 +219,10 @@ async fn a_cache_counts_a_reader_that_it_cannot_read_and_a_job_stalls_on_a_cache
     ])
     .await;
     let cache: ModelCache = serde_json::from_value(cache()).unwrap();
-    let snapshot = read::model_cache(&context, &cache).await.unwrap();
+    let snapshot = read::model_cache(&context.server, &context.settings, &cache).await.unwrap();
     assert_eq!((snapshot.consumers, snapshot.readers), (2, 1));
     let job: ProofJob = serde_json::from_value(proof_job("j-1")).unwrap();
-    let error = read::proof_job(&context, &job).await.unwrap_err();
+    let error = read::proof_job(&context.server, &job).await.unwrap_err();
     assert!(
         matches!(&error, Error::Undecodable { kind, name, .. } if kind == "ModelCache" && name == "m-1"),
         "{error}"
@@ -237,7 +241,7 @@ async fn an_object_that_cannot_be_read_stalls_alone_and_the_others_go_on() {
         ("POST", JOBS.into(), 422, failure(422, "Invalid", "no such Job")),
     ])
     .await;
-    let controllers = tokio::spawn(app::control(context));
+    let controllers = tokio::spawn(app::control(server.client.clone().unwrap(), context));
     let stalled = server.wait_for("PATCH", "/proofjobs/later-1/status").await;
     assert_eq!(stalled["metadata"], json!({"resourceVersion": "7"}));
     let conditions = stalled["status"]["conditions"].as_array().unwrap();

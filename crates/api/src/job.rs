@@ -16,6 +16,53 @@ pub const JOB_VERSION: u32 = 3;
 /// Longest result, in bytes: the kubelet keeps the last 4,096 bytes of a termination message.
 pub const RESULT_BYTES_MAX: usize = 3_584;
 
+/// Kinds of Jobs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "crd", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum JobKind {
+    /// Brings a model to a volume.
+    #[default]
+    Fetch,
+    /// Quantises it and commits to it.
+    Prepare,
+    /// Takes it off a volume.
+    Remove,
+    /// Makes a proof.
+    Prove,
+    /// Verifies it in a fresh process.
+    Finish,
+}
+
+impl JobKind {
+    /// All kinds.
+    pub const ALL: [Self; 5] = [Self::Fetch, Self::Prepare, Self::Remove, Self::Prove, Self::Finish];
+
+    /// Name in labels and messages.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fetch => "fetch",
+            Self::Prepare => "prepare",
+            Self::Remove => "remove",
+            Self::Prove => "prove",
+            Self::Finish => "finish",
+        }
+    }
+
+    /// The kind of a name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+impl std::fmt::Display for JobKind {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
 /// What a pod does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -7,19 +7,26 @@ use k8s_openapi::api::core::v1::{ContainerStateTerminated, Node, Pod};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use obelysk_api::exit::{ExitCode, FaultClass, class_of_status};
-use obelysk_api::job::StepResult;
+use obelysk_api::job::{JobKind, StepResult};
 
 use super::job::HOSTNAME;
+use super::plan::{Doomed, DoomedKind};
 
 /// An attempt with what is known of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attempt {
-    /// Kind of Job: `fetch`, `prepare`, `remove`, `prove`, `finish`.
-    pub step: String,
+    /// Kind of Job.
+    pub kind: JobKind,
     /// Number, from 1.
     pub number: i32,
     /// Name of the Job.
     pub job_name: String,
+    /// Its uid.
+    pub job_uid: Option<String>,
+    /// The image that its pods run.
+    pub image: Option<String>,
+    /// Whether a container of it has been made.
+    pub has_run: bool,
     /// Newest pod.
     pub pod_name: Option<String>,
     /// Its node.
@@ -30,6 +37,14 @@ pub struct Attempt {
     pub started_at: Option<Timestamp>,
     /// How it stands.
     pub outcome: Outcome,
+}
+
+impl Attempt {
+    /// Its Job, to be deleted.
+    #[must_use]
+    pub fn doomed(&self) -> Doomed {
+        Doomed { kind: DoomedKind::Job, name: self.job_name.clone(), uid: self.job_uid.clone() }
+    }
 }
 
 /// How an attempt stands.
@@ -62,11 +77,25 @@ pub struct Failure {
     pub exit_code: Option<i32>,
     /// When it ended, where that is known.
     pub finished_at: Option<Timestamp>,
+    /// Whether its Job has not ended and may never end by itself.
+    pub leaves_job: bool,
+    /// Whether the next attempt waits for a while.
+    pub backs_off: bool,
 }
 
 impl Failure {
-    fn new(class: Option<FaultClass>, reason: &str, message: impl Into<String>) -> Self {
-        Self { class, reason: reason.into(), message: message.into(), exit_code: None, finished_at: None }
+    /// A failure. The next attempt waits, unless nobody is to blame.
+    #[must_use]
+    pub fn new(class: Option<FaultClass>, reason: &str, message: impl Into<String>) -> Self {
+        Self {
+            class,
+            reason: reason.into(),
+            message: message.into(),
+            exit_code: None,
+            finished_at: None,
+            leaves_job: false,
+            backs_off: class.is_some(),
+        }
     }
 }
 
@@ -103,12 +132,15 @@ pub const ATTEMPT: &str = "proving.obelysk.dev/attempt";
 #[must_use]
 pub fn judge(job: &Job, pods: &[Pod], around: &Surroundings) -> Option<Attempt> {
     let label = |key: &str| job.labels().get(key).cloned();
-    let (step, number) = (label(STEP)?, label(ATTEMPT)?.parse().ok()?);
+    let (kind, number) = (JobKind::named(&label(STEP)?)?, label(ATTEMPT)?.parse().ok()?);
     let job_name = job.name_any();
     let pod = pods.iter().max_by_key(|pod| pod.metadata.creation_timestamp.as_ref().map(|time| time.0));
     let status = pod.and_then(|pod| pod.status.as_ref());
+    let containers = job.spec.as_ref().and_then(|spec| spec.template.spec.as_ref()).map(|pod| &pod.containers);
+    let statuses = status.and_then(|status| status.container_statuses.as_ref());
+    let states = statuses.into_iter().flatten().filter_map(|container| container.state.as_ref());
     Some(Attempt {
-        step,
+        kind,
         number,
         outcome: outcome(job, pod, around),
         pod_name: pod.map(ResourceExt::name_any),
@@ -116,6 +148,9 @@ pub fn judge(job: &Job, pods: &[Pod], around: &Surroundings) -> Option<Attempt> 
         pod_ip: status.and_then(|status| status.pod_ip.clone()),
         started_at: job.metadata.creation_timestamp.as_ref().map(|time| time.0),
         job_name,
+        job_uid: job.uid(),
+        image: containers.and_then(|containers| containers.first()?.image.clone()),
+        has_run: states.into_iter().any(|state| state.running.is_some() || state.terminated.is_some()),
     })
 }
 
@@ -134,7 +169,10 @@ fn outcome(job: &Job, pod: Option<&Pod>, around: &Surroundings) -> Outcome {
         return match pod.and_then(terminated).and_then(result_of) {
             Some(result) if result.succeeded => Outcome::Succeeded(Box::new(result)),
             // The next attempt finds the finished files and reports them.
-            _ => Outcome::Failed(Failure::new(None, "ResultLost", "the pod succeeded, but its result went with it")),
+            _ => {
+                let lost = Failure::new(None, "ResultLost", "the pod succeeded, but its result went with it");
+                Outcome::Failed(Failure { backs_off: true, ..lost })
+            }
         };
     }
     if let Some(condition) = has("Failed").or_else(|| has("FailureTarget")) {
@@ -164,7 +202,11 @@ fn outcome_of_pod(pod: &Pod, around: &Surroundings) -> Outcome {
         // A dead node never confirms: the Job shows neither success nor failure until the node object goes.
         return match node {
             Some(node) if !is_ready(around.nodes.get(node)) => Outcome::Failed(lost(node)),
-            _ => Outcome::Terminating,
+            // Its Job shows a failure only when the pod is gone, and with it the reason.
+            _ => match disruption(pod) {
+                Some(disruption) => Outcome::Failed(Failure { leaves_job: true, ..disruption }),
+                None => Outcome::Terminating,
+            },
         };
     }
     let status = pod.status.clone().unwrap_or_default();
@@ -200,7 +242,17 @@ fn outcome_of_pod(pod: &Pod, around: &Surroundings) -> Outcome {
 }
 
 fn lost(node: &str) -> Failure {
-    Failure::new(None, "NodeLost", format!("node {node} went away with the pod"))
+    let failure = Failure::new(None, "NodeLost", format!("node {node} went away with the pod"));
+    Failure { leaves_job: true, ..failure }
+}
+
+/// Somebody took the node from under the pod: a drain, a preemption, a taint.
+fn disruption(pod: &Pod) -> Option<Failure> {
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+    let disrupted =
+        conditions.into_iter().flatten().find(|of| of.type_ == "DisruptionTarget" && of.status == "True")?;
+    let reason = disrupted.reason.as_deref().unwrap_or("Disrupted");
+    Some(Failure::new(None, reason, disrupted.message.clone().unwrap_or_default()))
 }
 
 fn failure_of_pod(pod: &Pod, around: &Surroundings) -> Failure {
@@ -209,10 +261,8 @@ fn failure_of_pod(pod: &Pod, around: &Surroundings) -> Failure {
     let exit_code = terminated.map(|terminated| terminated.exit_code);
     let finished_at = terminated.and_then(|terminated| terminated.finished_at.as_ref()).map(|time| time.0);
     let with = |failure: Failure| Failure { exit_code, finished_at, ..failure };
-    let disrupted = status.conditions.iter().flatten().find(|c| c.type_ == "DisruptionTarget" && c.status == "True");
-    if let Some(condition) = disrupted {
-        let reason = condition.reason.as_deref().unwrap_or("Disrupted");
-        return with(Failure::new(None, reason, condition.message.clone().unwrap_or_default()));
+    if let Some(disruption) = disruption(pod) {
+        return with(disruption);
     }
     if terminated.and_then(|terminated| terminated.reason.as_deref()) == Some("OOMKilled") {
         let limit = pod

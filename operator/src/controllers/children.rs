@@ -8,8 +8,9 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta, OwnerReference};
 use kube::{Resource, ResourceExt};
 
-use super::attempt::{Attempt, Surroundings, judge};
+use super::attempt::{Attempt, Surroundings, is_ready, judge};
 use super::clip;
+use super::plan::Doomed;
 
 /// Reason of what waits for something of an earlier object to go.
 pub const TERMINATING: &str = "PreviousChildrenTerminating";
@@ -18,6 +19,8 @@ pub const NAME_CONFLICT: &str = "NameConflict";
 
 /// Reason of what the API server refuses to make.
 pub const CREATE_REFUSED: &str = "CreateRefused";
+/// Reason of what the API server refuses to delete.
+pub const DELETE_REFUSED: &str = "DeleteRefused";
 /// Longest message of an obstacle.
 const MESSAGE_BYTES: usize = 512;
 
@@ -66,7 +69,11 @@ where
     group == K::group(&()) && of.kind == K::kind(&())
 }
 
-/// Why a child cannot be made.
+fn is_refusal(code: u16) -> bool {
+    (400..500).contains(&code) && ![401, 408, 409, 429].contains(&code)
+}
+
+/// Why a child cannot be made, or not be deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Obstacle {
     /// One word.
@@ -85,15 +92,20 @@ impl Obstacle {
     /// What the API server's answer to a request for a child means: a refusal, in its own words, unless asking again at once may help.
     #[must_use]
     pub fn of_answer(kind: &str, name: &str, code: u16, words: &str) -> Option<Self> {
-        let is_refusal = (400..500).contains(&code) && ![401, 408, 409, 429].contains(&code);
-        is_refusal.then(|| Self::new(CREATE_REFUSED, format!("{kind} {name}: {words}")))
+        is_refusal(code).then(|| Self::new(CREATE_REFUSED, format!("{kind} {name}: {words}")))
+    }
+
+    /// The same of a request to delete a child.
+    #[must_use]
+    pub fn of_deletion(kind: &str, name: &str, code: u16, words: &str) -> Option<Self> {
+        is_refusal(code).then(|| Self::new(DELETE_REFUSED, format!("{kind} {name} cannot be deleted: {words}")))
     }
 
     /// What the API server said last, as the conditions of a status have it. Its word stands until the child is there.
     #[must_use]
     pub fn on_record(conditions: &[Condition]) -> Option<Self> {
         let refused = |of: &&Condition| {
-            of.type_ == "Ready" && of.status == "False" && [CREATE_REFUSED, NAME_CONFLICT].contains(&&*of.reason)
+            of.type_ == "Ready" && [CREATE_REFUSED, NAME_CONFLICT, DELETE_REFUSED].contains(&&*of.reason)
         };
         conditions.iter().find(refused).map(|of| Self { reason: of.reason.clone(), message: of.message.clone() })
     }
@@ -120,7 +132,7 @@ pub struct Children {
     jobs: Vec<Job>,
     pods: BTreeMap<String, Vec<Pod>>,
     others: Vec<(Maker, String)>,
-    pods_left: Vec<String>,
+    pods_left: Vec<Pod>,
 }
 
 impl Children {
@@ -151,7 +163,7 @@ impl Children {
             match uids.get(&of_job.uid) {
                 Some(Some(job)) => children.pods.entry(job.clone()).or_default().push(pod),
                 Some(None) => {}
-                None if of_job.name.starts_with(&child_prefix) => children.pods_left.push(pod.name_any()),
+                None if of_job.name.starts_with(&child_prefix) => children.pods_left.push(pod),
                 None => {}
             }
         }
@@ -164,10 +176,10 @@ impl Children {
         &self.jobs
     }
 
-    /// Names of its Jobs.
+    /// All of its Jobs, to be deleted.
     #[must_use]
-    pub fn job_names(&self) -> Vec<String> {
-        self.jobs.iter().map(ResourceExt::name_any).collect()
+    pub fn doomed(&self) -> Vec<Doomed> {
+        self.jobs.iter().map(Doomed::job).collect()
     }
 
     /// The pods of one of its Jobs.
@@ -191,16 +203,24 @@ impl Children {
         !self.pods_left.is_empty()
     }
 
-    /// What stands in the way of a Job of this name. What is left of an earlier object counts before the first attempt alone: later
-    /// a lost node may keep a pod for as long as it likes.
+    /// What stands in the way of a Job of this name. Of pods whose Job is gone, all count before the first attempt, and later those
+    /// alone whose node reports: a lost one may keep its pods for as long as it likes.
     #[must_use]
-    pub fn obstacle(&self, job: &str, is_first: bool) -> Option<Obstacle> {
+    pub fn obstacle(&self, job: &str, is_first: bool, around: &Surroundings) -> Option<Obstacle> {
         let earlier = self.others.iter().find(|(maker, _)| *maker == Maker::Earlier);
         let taken = self.others.iter().find(|(_, name)| name == job);
         if let Some((maker, name)) = earlier.or(taken) {
             return Obstacle::of(*maker, "Job", name);
         }
-        let pod = self.pods_left.first().filter(|_| is_first)?;
-        Obstacle::of(Maker::Earlier, "pod", pod)
+        let reports = |pod: &&Pod| {
+            let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_ref());
+            node.is_some_and(|node| is_ready(around.nodes.get(node)))
+        };
+        let is_over = |pod: &&Pod| {
+            let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+            matches!(phase, Some("Succeeded" | "Failed"))
+        };
+        let pod = self.pods_left.iter().find(|pod| is_first || reports(pod) && !is_over(pod))?;
+        Obstacle::of(Maker::Earlier, "pod", &pod.name_any())
     }
 }

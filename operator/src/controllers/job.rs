@@ -13,7 +13,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference};
 use obelysk_api::crd::proof_job::PodOverrides;
 use obelysk_api::crd::schema::{self, KeyRef};
-use obelysk_api::job::JOB_VARIABLE;
+use obelysk_api::job::{JOB_VARIABLE, JobKind};
 
 use super::attempt::{ATTEMPT, STEP};
 use crate::settings::Settings;
@@ -67,7 +67,7 @@ pub struct Attempt<'a> {
     /// Label that names the owner: `proofjob` or `modelcache`.
     pub owner_label: &'a str,
     /// Kind of Job.
-    pub step: &'a str,
+    pub step: JobKind,
     /// Number.
     pub number: i32,
     /// The job file.
@@ -100,7 +100,7 @@ pub struct Attempt<'a> {
 
 /// Name of the Job of an attempt.
 #[must_use]
-pub fn name(owner: &str, step: &str, number: i32) -> String {
+pub fn name(owner: &str, step: JobKind, number: i32) -> String {
     format!("{owner}-{step}-{number}")
 }
 
@@ -129,7 +129,7 @@ pub fn labels(owner_label: &str, owner: &str) -> BTreeMap<String, String> {
 #[must_use]
 pub fn build(attempt: Attempt, settings: &Settings) -> Job {
     let mut labels = labels(attempt.owner_label, attempt.owner_name);
-    labels.insert(STEP.into(), attempt.step.into());
+    labels.insert(STEP.into(), attempt.step.name().into());
     labels.insert(ATTEMPT.into(), attempt.number.to_string());
     let mut pod_labels = attempt.overrides.labels.clone();
     pod_labels.extend(labels.clone());
@@ -200,7 +200,7 @@ fn container(attempt: &Attempt, settings: &Settings) -> Container {
         ..VolumeMount::default()
     });
     Container {
-        name: attempt.step.into(),
+        name: attempt.step.name().into(),
         image: Some(settings.image.clone()),
         image_pull_policy: Some(settings.image_pull_policy.clone()),
         command: Some(vec!["/usr/local/bin/obelysk".into(), "job".into(), "--from-env".into()]),

@@ -1,10 +1,14 @@
 //! One controller per kind: observe, validate, plan, apply, report. Plans are pure; `crate::kube` does the talking.
 
 pub mod attempt;
+pub mod attempts;
 pub mod children;
 pub mod conditions;
 pub mod job;
+pub mod job_file;
+pub mod kind;
 pub mod model_cache;
+pub mod plan;
 pub mod proof_job;
 pub mod stalled;
 

@@ -1,143 +1,91 @@
 //! Carries plans out. Children are created once under deterministic names; one of ours that exists already is as good as created.
 //! What the API server refuses is not tried harder: it is told, so that a status can say it.
 
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
-use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
-use kube::core::object::HasStatus;
-use kube::core::{ApiResource, DynamicObject, NamespaceResourceScope};
 use kube::{Resource, ResourceExt};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use std::fmt::Debug;
+use obelysk_api::crd::ProofJob;
+use serde_json::json;
 
+use super::server::{Object, Server};
 use super::{Context, Error};
-use crate::controllers::children::{Obstacle, maker};
-use crate::controllers::model_cache::{FINALIZER, plan as cache_plan};
-use crate::controllers::proof_job::plan as job_plan;
-use crate::controllers::{Note, STEP_STARTED, stalled};
-use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
-use kube::runtime::events::{Event, EventType};
-use obelysk_api::crd::{ModelCache, ProofJob};
+use crate::controllers::children::{Maker, Obstacle, maker};
+use crate::controllers::kind::Kind;
+use crate::controllers::plan::{Child, Doomed, DoomedKind, Plan};
+use crate::controllers::{Note, STEP_STARTED, model_cache, stalled};
 
 /// What came of a plan.
 pub struct Applied<K> {
     /// The object as it is after its status was written.
     pub object: K,
-    /// The child that the API server refuses; what the plan has after it was not tried.
+    /// The first thing that the API server refuses; what the plan makes after it was not tried.
     pub refused: Option<Obstacle>,
 }
 
-/// Carry out the plan of a ProofJob. The status goes first: `startTime` freezes the specification before any child exists.
+/// Carry out a plan. The status goes before anything is made or deleted: `startTime` freezes the specification before any child
+/// exists.
 ///
 /// # Errors
 /// A call to the API server that fails; the next reconcile starts from what it left.
-pub async fn proof_job(
-    context: &Context,
-    object: &ProofJob,
-    plan: &job_plan::Plan,
-) -> Result<Applied<ProofJob>, Error> {
+pub async fn apply<K: Kind, S: Server>(
+    context: &Context<S>,
+    object: &K,
+    plan: &Plan<K::State>,
+) -> Result<Applied<K>, Error> {
+    let server = &context.server;
     let namespace = object.namespace().unwrap_or_default();
-    let jobs: Api<Job> = Api::namespaced(context.client.clone(), &namespace);
-    let object = report(context, object, &plan.status).await?;
-    for name in &plan.delete_jobs {
-        delete(context, &jobs, name).await?;
+    let is_going = object.meta().deletion_timestamp.is_some();
+    let mut object = object.clone();
+    if plan.finalizer && !is_going && !model_cache::has_finalizer(&object) {
+        object = set_finalizers(server, &object, true).await?;
     }
+    // An object without its finalizer may be gone before its status arrives.
+    if !is_going || plan.finalizer {
+        let is_confirmed = object.status() != Some(&plan.status);
+        object = report(context, &object, &plan.status).await?;
+        if !is_confirmed && !(plan.create.is_empty() && plan.delete.is_empty()) {
+            confirm(server, &object).await?;
+        }
+    }
+    let (jobs, others): (Vec<_>, Vec<_>) = plan.delete.iter().partition(|doomed| doomed.kind == DoomedKind::Job);
     let mut refused = None;
+    for doomed in jobs {
+        refused = refused.or(delete(server, &namespace, doomed).await?);
+    }
     for child in &plan.create {
-        refused = match child {
-            job_plan::Child::Job(job) => create_job(context, &jobs, job, &object).await?,
-            job_plan::Child::Claim(claim) => {
-                create(context, &Api::namespaced(context.client.clone(), &namespace), claim.as_ref()).await?
-            }
-            job_plan::Child::Cache(cache) => {
-                create(context, &Api::namespaced(context.client.clone(), &namespace), cache.as_ref()).await?
-            }
-        };
         if refused.is_some() {
             break;
         }
+        refused = make(server, child, &object).await?;
     }
-    if plan.delete_self {
-        let own: Api<ProofJob> = Api::namespaced(context.client.clone(), &namespace);
-        delete(context, &own, &object.name_any()).await?;
+    for doomed in others {
+        refused = refused.or(delete(server, &namespace, doomed).await?);
     }
-    publish(context, &object, &plan.notes, refused.is_some()).await;
-    Ok(Applied { object, refused })
-}
-
-/// Carry out the plan of a ModelCache.
-///
-/// # Errors
-/// As [`proof_job`].
-pub async fn model_cache(
-    context: &Context,
-    object: &ModelCache,
-    plan: &cache_plan::Plan,
-) -> Result<Applied<ModelCache>, Error> {
-    let namespace = object.namespace().unwrap_or_default();
-    let jobs: Api<Job> = Api::namespaced(context.client.clone(), &namespace);
-    let claims: Api<PersistentVolumeClaim> = Api::namespaced(context.client.clone(), &namespace);
-    let volumes: Api<PersistentVolume> = Api::all(context.client.clone());
-    let deleting = object.metadata.deletion_timestamp.is_some();
-    let mut object = object.clone();
-    if !deleting && plan.finalizer && !cache_plan::has_finalizer(&object) {
-        set_finalizers(context, &object, true).await?;
-    }
-    // An object without its finalizer may be gone before its status arrives.
-    if !deleting || plan.finalizer {
-        object = report(context, &object, &plan.status).await?;
-    }
-    for name in &plan.delete_jobs {
-        delete(context, &jobs, name).await?;
-    }
-    let mut refused = None;
-    if let Some(volume) = &plan.create_volume {
-        refused = create(context, &volumes, volume).await?;
-    }
-    if let Some(claim) = plan.create_claim.as_ref().filter(|_| refused.is_none()) {
-        refused = create(context, &claims, claim).await?;
-    }
-    if let Some(job) = plan.create_job.as_ref().filter(|_| refused.is_none()) {
-        refused = create_job(context, &jobs, job, &object).await?;
-    }
-    if let Some(name) = &plan.delete_claim {
-        delete(context, &claims, name).await?;
-    }
-    if let Some(name) = &plan.delete_volume {
-        delete(context, &volumes, name).await?;
-    }
-    if cache_plan::has_finalizer(&object) && !plan.finalizer {
-        set_finalizers(context, &object, false).await?;
+    if model_cache::has_finalizer(&object) && !plan.finalizer {
+        match set_finalizers(server, &object, false).await {
+            Ok(_) => {}
+            Err(Error::Api(kube::Error::Api(status))) if status.code == 404 => {}
+            Err(error) => return Err(error),
+        }
     }
     publish(context, &object, &plan.notes, refused.is_some()).await;
     Ok(Applied { object, refused })
-}
-
-fn may_write(context: &Context) -> Result<(), Error> {
-    if context.lease.may_write() { Ok(()) } else { Err(Error::NotLeading) }
 }
 
 /// Write a status, if it differs, against the version that the plan was made from: a stale plan is refused by the server. The whole
 /// status is replaced: a merge would keep what the plan has removed.
 ///
 /// # Errors
-/// As [`proof_job`].
-pub async fn report<K>(context: &Context, object: &K, status: &K::Status) -> Result<K, Error>
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + HasStatus + Clone + Serialize,
-    K: DeserializeOwned + Debug,
-    K::Status: Clone + PartialEq,
-{
+/// As [`apply`].
+pub async fn report<K: Kind, S: Server>(context: &Context<S>, object: &K, status: &K::State) -> Result<K, Error> {
     if object.status() == Some(status) {
         return Ok(object.clone());
     }
-    may_write(context)?;
-    let api: Api<K> = Api::namespaced(context.client.clone(), &object.namespace().unwrap_or_default());
     let mut object = object.clone();
     *object.status_mut() = Some(status.clone());
-    let written = api.replace_status(&object.name_any(), &PostParams::default(), &object).await?;
+    let written = context.server.replace_status(&object).await?;
     context.metrics.status_writes.with_label_values(&[&K::kind(&())]).inc();
     Ok(written)
 }
@@ -145,27 +93,44 @@ where
 /// Let an object say that nothing can be done about it. It is read anew, in whatever form it has.
 ///
 /// # Errors
-/// As [`proof_job`].
-pub async fn stall<K>(context: &Context, object: &ObjectMeta, reason: &str, message: &str) -> Result<(), Error>
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
-{
+/// As [`apply`].
+pub async fn stall<K: Kind, S: Server>(
+    context: &Context<S>,
+    object: &ObjectMeta,
+    reason: &str,
+    message: &str,
+    now: Timestamp,
+) -> Result<(), Error> {
     let (name, namespace) = (object.name.clone().unwrap_or_default(), object.namespace.clone().unwrap_or_default());
-    let resource = ApiResource::erase::<K>(&());
-    let api: Api<DynamicObject> = Api::namespaced_with(context.client.clone(), &namespace, &resource);
-    let Some(there) = api.get_opt(&name).await? else { return Ok(()) };
-    let generation = there.metadata.generation.unwrap_or_default();
-    let mut form = there.data;
+    let Some(mut form) = context.server.form::<K>(&namespace, &name).await? else { return Ok(()) };
+    let generation = form["metadata"]["generation"].as_i64().unwrap_or_default();
     form["kind"] = K::kind(&()).into();
-    let Some(mut patch) = stalled::patch(&form, generation, reason, message, Timestamp::now()) else {
+    let Some(mut patch) = stalled::patch(&form, generation, reason, message, now) else {
         return Ok(());
     };
-    patch["metadata"] = serde_json::json!({"resourceVersion": there.metadata.resource_version});
-    may_write(context)?;
+    patch["metadata"] = json!({"resourceVersion": form["metadata"]["resourceVersion"]});
     tracing::warn!(kind = %K::kind(&()), namespace, name, reason, "nothing can be done about an object; its status says why");
-    api.patch_status(&name, &PatchParams::default(), &Patch::Merge(patch)).await?;
+    context.server.patch_status::<K>(&namespace, &name, patch).await?;
     context.metrics.status_writes.with_label_values(&[&K::kind(&())]).inc();
     Ok(())
+}
+
+/// A plan that has no status to write may be of an object that has moved on, and would make children that had their time. What is read
+/// from a cache is read again before.
+async fn confirm<K: Kind, S: Server>(server: &S, object: &K) -> Result<(), Error> {
+    let there = server.form::<K>(&object.namespace().unwrap_or_default(), &object.name_any()).await?;
+    let version = there.as_ref().and_then(|there| there["metadata"]["resourceVersion"].as_str());
+    if version == object.resource_version().as_deref() { Ok(()) } else { Err(Error::Stale) }
+}
+
+async fn make<K: Kind, S: Server>(server: &S, child: &Child, owner: &K) -> Result<Option<Obstacle>, Error> {
+    match child {
+        Child::File(file) => create_file(server, file, owner).await,
+        Child::Job(job) => create_job(server, job, owner).await,
+        Child::Claim(claim) => create(server, claim.as_ref()).await,
+        Child::Volume(volume) => create(server, volume.as_ref()).await,
+        Child::Cache(cache) => create(server, cache.as_ref()).await,
+    }
 }
 
 /// The server's answer to a request for a child.
@@ -175,93 +140,93 @@ enum Answer {
     Refused(Obstacle),
 }
 
-async fn ask_for<K>(context: &Context, api: &Api<K>, child: &K) -> Result<Answer, Error>
-where
-    K: Resource<DynamicType = ()> + Clone + Serialize + DeserializeOwned + Debug,
-{
-    may_write(context)?;
-    match api.create(&PostParams::default(), child).await {
-        Ok(_) => Ok(Answer::Made),
-        Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(Answer::Exists),
-        Err(kube::Error::Api(status)) => {
+async fn ask_for<K: Object, S: Server>(server: &S, child: &K) -> Result<Answer, Error> {
+    match server.create(child).await {
+        Ok(()) => Ok(Answer::Made),
+        Err(Error::Api(kube::Error::Api(status))) if status.is_already_exists() => Ok(Answer::Exists),
+        Err(Error::Api(kube::Error::Api(status))) => {
             let refused = Obstacle::of_answer(&K::kind(&()), &child.name_any(), status.code, &status.message);
             refused.map(Answer::Refused).ok_or_else(|| kube::Error::Api(status).into())
         }
-        Err(error) => Err(error.into()),
+        Err(error) => Err(error),
     }
 }
 
 /// Create a child that plans see by its name: whose it is if it exists already, the next plan decides.
-async fn create<K>(context: &Context, api: &Api<K>, child: &K) -> Result<Option<Obstacle>, Error>
-where
-    K: Resource<DynamicType = ()> + Clone + Serialize + DeserializeOwned + Debug,
-{
-    match ask_for(context, api, child).await? {
+async fn create<K: Object, S: Server>(server: &S, child: &K) -> Result<Option<Obstacle>, Error> {
+    match ask_for(server, child).await? {
         Answer::Made | Answer::Exists => Ok(None),
         Answer::Refused(obstacle) => Ok(Some(obstacle)),
     }
 }
 
 /// Create a Job. Plans see those with their labels alone; any other of its name is found here.
-async fn create_job<K>(context: &Context, api: &Api<Job>, job: &Job, owner: &K) -> Result<Option<Obstacle>, Error>
-where
-    K: Resource<DynamicType = ()>,
-{
-    match ask_for(context, api, job).await? {
+async fn create_job<K: Kind, S: Server>(server: &S, job: &Job, owner: &K) -> Result<Option<Obstacle>, Error> {
+    match ask_for(server, job).await? {
         Answer::Made => Ok(None),
         Answer::Exists => {
-            let there = api.get_metadata_opt(&job.name_any()).await?;
-            Ok(there.and_then(|there| Obstacle::of(maker(&there.metadata, owner), "Job", &there.name_any())))
+            let name = job.name_any();
+            let there = server.form::<Job>(&job.namespace().unwrap_or_default(), &name).await?;
+            let metadata = there.and_then(|there| serde_json::from_value::<ObjectMeta>(there["metadata"].clone()).ok());
+            Ok(metadata.and_then(|metadata| Obstacle::of(maker(&metadata, owner), "Job", &name)))
         }
         Answer::Refused(obstacle) => Ok(Some(obstacle)),
     }
 }
 
-async fn delete<K>(context: &Context, api: &Api<K>, name: &str) -> Result<(), Error>
-where
-    K: Clone + DeserializeOwned + Debug,
-{
-    may_write(context)?;
-    match api.delete(name, &DeleteParams::background()).await {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-        Err(error) => Err(error.into()),
-    }
-}
-
-async fn set_finalizers(context: &Context, cache: &ModelCache, present: bool) -> Result<(), Error> {
-    may_write(context)?;
-    let mut finalizers = cache.finalizers().to_vec();
-    finalizers.retain(|finalizer| finalizer != FINALIZER);
-    if present {
-        finalizers.push(FINALIZER.into());
-    }
-    let api: Api<ModelCache> = Api::namespaced(context.client.clone(), &cache.namespace().unwrap_or_default());
-    let patch = serde_json::json!({
-        "metadata": {"finalizers": finalizers, "resourceVersion": cache.resource_version()}
-    });
-    match api.patch(&cache.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Events are for people; one that cannot be published holds nothing up. No attempt begins with a child that is `refused`.
-pub async fn publish<K>(context: &Context, object: &K, notes: &[Note], refused: bool)
-where
-    K: Resource<DynamicType = ()>,
-{
-    for note in notes.iter().filter(|note| !refused || note.reason != STEP_STARTED) {
-        let event = Event {
-            type_: if note.warning { EventType::Warning } else { EventType::Normal },
-            reason: note.reason.clone(),
-            note: Some(crate::controllers::clip(&note.message, 1024)),
-            action: note.reason.clone(),
-            secondary: None,
-        };
-        if let Err(error) = context.recorder.publish(&event, &object.object_ref(&())).await {
-            tracing::debug!(%error, "an event cannot be published");
+/// Create the file of a Job. A pod must not read what somebody else wrote.
+async fn create_file<K: Kind, S: Server>(server: &S, file: &ConfigMap, owner: &K) -> Result<Option<Obstacle>, Error> {
+    match ask_for(server, file).await? {
+        Answer::Made => Ok(None),
+        Answer::Exists => {
+            let (namespace, name) = (file.namespace().unwrap_or_default(), file.name_any());
+            let there: Option<ConfigMap> = server.get(&namespace, &name).await?;
+            let whose = |there: &ConfigMap| match maker(there.meta(), owner) {
+                Maker::This if there.data != file.data => Maker::Stranger,
+                maker => maker,
+            };
+            Ok(there.and_then(|there| Obstacle::of(whose(&there), "ConfigMap", &name)))
         }
+        Answer::Refused(obstacle) => Ok(Some(obstacle)),
+    }
+}
+
+async fn delete<S: Server>(server: &S, namespace: &str, doomed: &Doomed) -> Result<Option<Obstacle>, Error> {
+    let Doomed { kind, name, uid } = doomed;
+    let uid = uid.as_deref();
+    let (answer, kind) = match kind {
+        DoomedKind::Job => (server.delete::<Job>(namespace, name, uid).await, "Job"),
+        DoomedKind::Claim => (server.delete::<PersistentVolumeClaim>(namespace, name, uid).await, "claim"),
+        DoomedKind::Volume => (server.delete::<PersistentVolume>("", name, uid).await, "volume"),
+        DoomedKind::ProofJob => (server.delete::<ProofJob>(namespace, name, uid).await, "ProofJob"),
+    };
+    match answer {
+        Ok(()) => Ok(None),
+        // It is gone, and so it is if the name is another object's by now.
+        Err(Error::Api(kube::Error::Api(status))) if [404, 409].contains(&status.code) => Ok(None),
+        Err(Error::Api(kube::Error::Api(status))) => {
+            let refused = Obstacle::of_deletion(kind, name, status.code, &status.message);
+            refused.map(Some).ok_or_else(|| kube::Error::Api(status).into())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn set_finalizers<K: Kind, S: Server>(server: &S, object: &K, present: bool) -> Result<K, Error> {
+    let mut finalizers = object.finalizers().to_vec();
+    finalizers.retain(|finalizer| finalizer != model_cache::FINALIZER);
+    if present {
+        finalizers.push(model_cache::FINALIZER.into());
+    }
+    let patch = json!({
+        "metadata": {"finalizers": finalizers, "resourceVersion": object.resource_version()}
+    });
+    server.patch::<K>(&object.namespace().unwrap_or_default(), &object.name_any(), patch).await
+}
+
+/// Publish Events. No attempt begins with a child that is `refused`.
+pub async fn publish<K: Kind, S: Server>(context: &Context<S>, object: &K, notes: &[Note], refused: bool) {
+    for note in notes.iter().filter(|note| !refused || note.reason != STEP_STARTED) {
+        context.server.publish(note, &object.object_ref(&())).await;
     }
 }

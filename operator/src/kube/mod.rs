@@ -1,42 +1,29 @@
 //! The only place that talks to the API server.
 
 pub mod apply;
+pub mod kubernetes;
 pub mod lease;
 pub mod progress;
 pub mod read;
+pub mod server;
 
 use std::sync::Arc;
 
+use kube::Resource;
 use kube::core::error_boundary::InvalidObject;
-use kube::runtime::events::{Recorder, Reporter};
-use kube::{Client, Resource};
 
 use crate::controllers::stalled::{OPERATOR_BUG, UNDECODABLE};
 use crate::metrics::Metrics;
 use crate::settings::Settings;
 
 /// What a controller works with.
-pub struct Context {
+pub struct Context<S> {
     /// The API server.
-    pub client: Client,
+    pub server: S,
     /// What the administrator decides.
     pub settings: Settings,
     /// Counters.
     pub metrics: Arc<Metrics>,
-    /// Events.
-    pub recorder: Recorder,
-    /// Whether this process may write.
-    pub lease: lease::Held,
-}
-
-impl Context {
-    /// A context for one process.
-    #[must_use]
-    pub fn new(client: Client, settings: Settings, metrics: Arc<Metrics>, lease: lease::Held) -> Self {
-        let reporter = Reporter { controller: "obelysk-operator".into(), instance: Some(settings.identity.clone()) };
-        let recorder = Recorder::new(client.clone(), reporter);
-        Self { client, settings, metrics, recorder, lease }
-    }
 }
 
 /// A call to the API server that failed, or a write that this process may not make.
@@ -61,6 +48,9 @@ pub enum Error {
     /// A defect of this program.
     #[error("a defect of the operator, which should be reported: {0}")]
     Defect(String),
+    /// The object has changed since it was read.
+    #[error("the object has changed since it was read")]
+    Stale,
     /// The reconcile took too long.
     #[error("no answer within {0} s")]
     Slow(u64),
@@ -90,6 +80,6 @@ impl Error {
     /// Whether the object changed under our feet: look again at once.
     #[must_use]
     pub fn is_conflict(&self) -> bool {
-        matches!(self, Self::Api(kube::Error::Api(status)) if status.code == 409)
+        matches!(self, Self::Stale) || matches!(self, Self::Api(kube::Error::Api(status)) if status.code == 409)
     }
 }

@@ -1,51 +1,47 @@
 //! Observations: everything that a plan depends on.
 
-use std::fmt::Debug;
-
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event, Node, PersistentVolume, PersistentVolumeClaim, Pod, Volume};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::api::{Api, ListParams};
-use kube::core::{ApiResource, ClusterResourceScope, DeserializeGuard, DynamicObject};
 use kube::{Resource, ResourceExt};
 use obelysk_api::crd::proof_job::Model;
 use obelysk_api::crd::schema::NameRef;
 use obelysk_api::crd::{ModelCache, ModelPreset, PREFIX, ProofJob, ProverPool};
 use obelysk_api::job::Progress;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{Context, Error};
+use super::Error;
+use super::server::{Object, Selector, Server};
 use crate::controllers::attempt::{Outcome, Surroundings, condition};
 use crate::controllers::children::{Children, is_child_of};
-use crate::controllers::job::PROGRESS_PORT;
 use crate::controllers::model_cache::plan::{Snapshot as CacheSnapshot, claim_name, volume_name};
+use crate::controllers::plan::Doomed;
 use crate::controllers::proof_job::observe::Snapshot as JobSnapshot;
 use crate::controllers::proof_job::validate::ModelSource;
 use crate::controllers::{conditions, model_cache, proof_job};
+use crate::settings::Settings;
 
 /// What a ProofJob's plan depends on.
 ///
 /// # Errors
 /// A call to the API server that fails.
-pub async fn proof_job(context: &Context, object: &ProofJob) -> Result<JobSnapshot, Error> {
+pub async fn proof_job<S: Server>(server: &S, object: &ProofJob) -> Result<JobSnapshot, Error> {
     let namespace = object.namespace().unwrap_or_default();
-    let client = &context.client;
     let model = &object.spec.model;
     let cache_name = ModelSource::of(model).map(|source| source.cache_name());
     let cache: Option<ModelCache> = match &cache_name {
-        Some(name) => readable(Api::namespaced(client.clone(), &namespace).get_opt(name).await?)?,
+        Some(name) => server.get(&namespace, name).await?,
         None => None,
     };
     let preset = cache.as_ref().and_then(|cache| cache.spec.source.preset.as_ref()).or(model.preset.as_ref());
-    let preset: Option<ModelPreset> = named(context, preset).await?;
-    let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &namespace);
-    let claim = match object.spec.artifacts.as_ref().and_then(|artifacts| artifacts.claim.as_ref()) {
-        Some(_) => None,
-        None => claims.get_opt(&format!("{}-artifacts", object.name_any())).await?,
-    };
-    let (children, around) = children(context, object, proof_job::LABEL, true).await?;
-    let progress = progress(&children, &around).await;
+    let preset: Option<ModelPreset> = named(server, preset).await?;
+    let claim: Option<PersistentVolumeClaim> =
+        match object.spec.artifacts.as_ref().and_then(|artifacts| artifacts.claim.as_ref()) {
+            Some(_) => None,
+            None => server.get(&namespace, &format!("{}-artifacts", object.name_any())).await?,
+        };
+    let (children, around) = children(server, object, proof_job::LABEL, true).await?;
+    let progress = progress(server, &children, &around).await;
     Ok(JobSnapshot { cache, preset, children, claim, around, refused: None, progress })
 }
 
@@ -53,41 +49,42 @@ pub async fn proof_job(context: &Context, object: &ProofJob) -> Result<JobSnapsh
 ///
 /// # Errors
 /// A call to the API server that fails.
-pub async fn model_cache(context: &Context, object: &ModelCache) -> Result<CacheSnapshot, Error> {
+pub async fn model_cache<S: Server>(
+    server: &S,
+    settings: &Settings,
+    object: &ModelCache,
+) -> Result<CacheSnapshot, Error> {
     let namespace = object.namespace().unwrap_or_default();
     let name = object.name_any();
-    let preset: Option<ModelPreset> = named(context, object.spec.source.preset.as_ref()).await?;
+    let preset: Option<ModelPreset> = named(server, object.spec.source.preset.as_ref()).await?;
     let storage = &object.spec.storage;
     let placement = object.spec.placement.as_ref().and_then(|placement| placement.pool_ref.as_ref());
     let pool_ref = storage.node_local.as_ref().map(|local| &local.pool_ref).or(placement);
-    let pool: Option<ProverPool> = named(context, pool_ref).await?;
-    let claims: Api<PersistentVolumeClaim> = Api::namespaced(context.client.clone(), &namespace);
-    let claim = claims.get_opt(&claim_name(object)).await?;
-    let is_on_disks = storage.node_local.is_some() && context.settings.node_local;
-    let volume = match is_on_disks {
-        true => Api::<PersistentVolume>::all(context.client.clone()).get_opt(&volume_name(object)).await?,
+    let pool: Option<ProverPool> = named(server, pool_ref).await?;
+    let claim: Option<PersistentVolumeClaim> = server.get(&namespace, &claim_name(object)).await?;
+    let is_on_disks = storage.node_local.is_some() && settings.node_local;
+    let volume: Option<PersistentVolume> = match is_on_disks {
+        true => server.get("", &volume_name(object)).await?,
         false => None,
     };
     let others = match storage.existing_claim {
-        Some(_) => sharers(context, object).await?,
+        Some(_) => sharers(server, object).await?,
         None => Vec::new(),
     };
     // Copies need the nodes, and what is to be deleted waits for pods, also where there is no Job.
     let is_going = object.metadata.deletion_timestamp.is_some();
     let always = is_on_disks || is_going;
-    let (children, around) = children(context, object, model_cache::LABEL, always).await?;
+    let (children, around) = children(server, object, model_cache::LABEL, always).await?;
     // As little as possible is read of each, so that one that is odd elsewhere counts too.
-    let resource = ApiResource::erase::<ProofJob>(&());
-    let proof_jobs = Api::<DynamicObject>::namespaced_with(context.client.clone(), &namespace, &resource);
-    let proof_jobs = proof_jobs.list(&ListParams::default()).await?;
-    let uses: Vec<Use> = proof_jobs.iter().filter_map(|job| Use::of(&job.data, &name)).collect();
+    let proof_jobs = server.forms::<ProofJob>(&namespace).await?;
+    let uses: Vec<Use> = proof_jobs.iter().filter_map(|job| Use::of(job, &name)).collect();
     let count = |jobs: usize| i32::try_from(jobs).unwrap_or(i32::MAX);
     let consumers = count(uses.len());
     let readers = count(uses.iter().filter(|of| of.has_started).count());
-    let progress = progress(&children, &around).await;
+    let progress = progress(server, &children, &around).await;
     let phase = object.status.as_ref().and_then(|status| status.phase.as_deref());
     let holders = match is_going || phase == Some("Evicting") {
-        true => holders(context, &namespace, &claim_name(object)).await?,
+        true => holders(server, &namespace, &claim_name(object)).await?,
         false => Vec::new(),
     };
     Ok(CacheSnapshot {
@@ -108,9 +105,9 @@ pub async fn model_cache(context: &Context, object: &ModelCache) -> Result<Cache
 
 /// Finished Jobs of ProofJobs whose pods mount a claim. What came of them is on record. One that still runs may belong to
 /// another cache on the same claim.
-async fn holders(context: &Context, namespace: &str, claim: &str) -> Result<Vec<String>, Error> {
-    let of_proof_jobs = ListParams::default().labels(&format!("{PREFIX}{}", proof_job::LABEL));
-    let jobs = Api::<Job>::namespaced(context.client.clone(), namespace).list(&of_proof_jobs).await?;
+async fn holders<S: Server>(server: &S, namespace: &str, claim: &str) -> Result<Vec<Doomed>, Error> {
+    let of_proof_jobs = Selector::Labelled(format!("{PREFIX}{}", proof_job::LABEL));
+    let jobs: Vec<Job> = all(server.list(namespace, of_proof_jobs).await?)?;
     let mounts = |job: &&Job| {
         let pod = job.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
         let volumes = pod.and_then(|pod| pod.volumes.as_deref()).unwrap_or_default();
@@ -119,49 +116,35 @@ async fn holders(context: &Context, namespace: &str, claim: &str) -> Result<Vec<
     };
     let has_finished = |job: &&Job| ["Complete", "Failed"].iter().any(|kind| condition(job, kind).is_some());
     let is_ours = |job: &&Job| is_child_of::<ProofJob>(job.meta());
-    Ok(jobs.iter().filter(is_ours).filter(has_finished).filter(mounts).map(ResourceExt::name_any).collect())
+    Ok(jobs.iter().filter(is_ours).filter(has_finished).filter(mounts).map(Doomed::job).collect())
 }
 
 /// The progress page of the pod that runs, if there is one.
-async fn progress(children: &Children, around: &Surroundings) -> Option<Progress> {
+async fn progress<S: Server>(server: &S, children: &Children, around: &Surroundings) -> Option<Progress> {
     let running = children.attempts(around).into_iter().find(|attempt| attempt.outcome == Outcome::Running);
-    super::progress::read(&running?.pod_ip?, PROGRESS_PORT).await
+    server.progress(&running?.pod_ip?).await
 }
 
 /// An object of the cluster, where one is named and there.
-async fn named<K>(context: &Context, name: Option<&NameRef>) -> Result<Option<K>, Error>
-where
-    K: Resource<Scope = ClusterResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
-{
+async fn named<K: Object, S: Server>(server: &S, name: Option<&NameRef>) -> Result<Option<K>, Error> {
     match name {
-        Some(name) => readable(Api::all(context.client.clone()).get_opt(&name.name).await?),
+        Some(name) => server.get("", &name.name).await,
         None => Ok(None),
     }
 }
 
-/// An object, unless it is of a form that this version does not know.
-fn readable<K>(object: Option<DeserializeGuard<K>>) -> Result<Option<K>, Error>
-where
-    K: Resource<DynamicType = ()>,
-{
-    object.map(|object| object.0.map_err(|invalid| Error::undecodable::<K>(&invalid))).transpose()
+/// Objects without which nothing can be said.
+fn all<K>(found: Vec<Result<K, Error>>) -> Result<Vec<K>, Error> {
+    found.into_iter().collect()
 }
 
 /// ModelCaches that may keep a model on the same claim. One that cannot be read may keep the very files that are to be removed.
-async fn sharers(context: &Context, object: &ModelCache) -> Result<Vec<ModelCache>, Error> {
-    let namespace = object.namespace().unwrap_or_default();
-    let all = Api::<DeserializeGuard<ModelCache>>::namespaced(context.client.clone(), &namespace);
-    let mut others = Vec::new();
-    for other in all.list(&ListParams::default()).await? {
-        match other.0 {
-            Ok(other) => others.push(other),
-            Err(invalid) if object.metadata.deletion_timestamp.is_some() => {
-                return Err(Error::undecodable::<ModelCache>(&invalid));
-            }
-            Err(_) => {}
-        }
+async fn sharers<S: Server>(server: &S, object: &ModelCache) -> Result<Vec<ModelCache>, Error> {
+    let found = server.list(&object.namespace().unwrap_or_default(), Selector::All).await?;
+    match object.metadata.deletion_timestamp {
+        Some(_) => all(found),
+        None => Ok(found.into_iter().flatten().collect()),
     }
-    Ok(others)
 }
 
 /// An unfinished ProofJob's use of a ModelCache.
@@ -182,27 +165,28 @@ impl Use {
 
 /// Jobs and pods of an object, the nodes, and why pods could not be created. Where there are no Jobs, nodes are read only if they
 /// are `always` needed.
-async fn children<K>(context: &Context, owner: &K, label: &str, always: bool) -> Result<(Children, Surroundings), Error>
+async fn children<K, S>(server: &S, owner: &K, label: &str, always: bool) -> Result<(Children, Surroundings), Error>
 where
     K: Resource<DynamicType = ()>,
+    S: Server,
 {
-    let client = &context.client;
-    let namespace = owner.namespace().unwrap_or_default();
-    let labelled = ListParams::default().labels(&format!("{PREFIX}{label}={}", owner.name_any()));
-    let jobs = Api::<Job>::namespaced(client.clone(), &namespace).list(&labelled).await?.items;
-    let pods = Api::<Pod>::namespaced(client.clone(), &namespace).list(&labelled).await?.items;
+    let namespace = owner.meta().namespace.clone().unwrap_or_default();
+    let name = owner.meta().name.clone().unwrap_or_default();
+    let labelled = Selector::Label(format!("{PREFIX}{label}"), name);
+    let jobs: Vec<Job> = all(server.list(&namespace, labelled.clone()).await?)?;
+    let pods: Vec<Pod> = all(server.list(&namespace, labelled).await?)?;
     let children = Children::sort(owner, jobs, pods);
     let mut around = Surroundings::default();
     if children.jobs().is_empty() && !always {
         return Ok((children, around));
     }
-    let nodes = Api::<Node>::all(client.clone()).list(&ListParams::default()).await?;
-    around.nodes = nodes.into_iter().map(|node| (node.name_any(), node)).collect();
+    // A node that cannot be read is as good as none.
+    let nodes: Vec<Result<Node, Error>> = server.list("", Selector::All).await?;
+    around.nodes = nodes.into_iter().flatten().map(|node| (node.name_any(), node)).collect();
     for job in children.jobs().iter().filter(|job| children.pods_of(job).is_empty()) {
-        let uid = job.uid().unwrap_or_default();
-        let about = ListParams::default().fields(&format!("involvedObject.uid={uid},reason=FailedCreate"));
-        let events = Api::<Event>::namespaced(client.clone(), &namespace).list(&about).await?;
-        if let Some(message) = events.items.last().and_then(|event| event.message.clone()) {
+        let about = Selector::FailedCreates(job.uid().unwrap_or_default());
+        let events: Vec<Event> = server.list(&namespace, about).await?.into_iter().flatten().collect();
+        if let Some(message) = events.last().and_then(|event| event.message.clone()) {
             around.failed_creates.insert(job.name_any(), message);
         }
     }

@@ -27,7 +27,10 @@ pub struct Budget {
     prover: i32,
     chain: i32,
     initial: i64,
-    most: i64,
+    /// Longest wait between attempts, in seconds.
+    pub most: i64,
+    /// Failures alike in a row after which there is no other attempt.
+    pub alike: Option<usize>,
 }
 
 impl Budget {
@@ -43,11 +46,19 @@ impl Budget {
             chain: limits.chain.unwrap_or(5),
             initial: backoff.initial_seconds.unwrap_or(5),
             most: backoff.max_seconds.unwrap_or(600),
+            alike: None,
         }
     }
 
-    /// Charge a failure, of no class where nobody is to blame, and say what follows.
-    pub fn charge(&self, class: Option<FaultClass>, used: &mut Retries) -> Verdict {
+    /// The same, ended by so many failures in a row that are all alike.
+    #[must_use]
+    pub fn ended_by_alike(self, failures: usize) -> Self {
+        Self { alike: Some(failures), ..self }
+    }
+
+    /// Charge a failure, of no class where nobody is to blame, and say what follows. A disruption says nothing about the next attempt,
+    /// so nothing `backs_off` after one.
+    pub fn charge(&self, class: Option<FaultClass>, backs_off: bool, used: &mut Retries) -> Verdict {
         let (count, limit) = match class {
             None => (&mut used.free, FREE_LIMIT),
             Some(FaultClass::User) => return Verdict::Exhausted { limit: 0 },
@@ -60,10 +71,9 @@ impl Budget {
             return Verdict::Exhausted { limit };
         }
         *count = count.saturating_add(1);
-        // A disruption says nothing about the next attempt, so there is nothing to wait for.
         let doublings = u32::try_from(*count).unwrap_or(1).saturating_sub(1).min(20);
         let wait = self.initial.saturating_mul(1 << doublings).min(self.most);
-        Verdict::After(if class.is_none() { 0 } else { wait })
+        Verdict::After(if backs_off { wait } else { 0 })
     }
 }
 
@@ -73,7 +83,7 @@ mod tests {
 
     #[test]
     fn a_users_mistake_is_never_tried_again() {
-        let verdict = Budget::new(None).charge(Some(FaultClass::User), &mut Retries::default());
+        let verdict = Budget::new(None).charge(Some(FaultClass::User), true, &mut Retries::default());
         assert_eq!(verdict, Verdict::Exhausted { limit: 0 });
     }
 
@@ -81,16 +91,16 @@ mod tests {
     fn each_class_has_a_budget_of_its_own() {
         let budget = Budget::new(None);
         let mut used = Retries::default();
-        assert_eq!(budget.charge(Some(FaultClass::Prover), &mut used), Verdict::After(5));
-        assert_eq!(budget.charge(Some(FaultClass::Prover), &mut used), Verdict::Exhausted { limit: 1 });
-        assert_eq!(budget.charge(Some(FaultClass::Gpu), &mut used), Verdict::After(5));
+        assert_eq!(budget.charge(Some(FaultClass::Prover), true, &mut used), Verdict::After(5));
+        assert_eq!(budget.charge(Some(FaultClass::Prover), true, &mut used), Verdict::Exhausted { limit: 1 });
+        assert_eq!(budget.charge(Some(FaultClass::Gpu), true, &mut used), Verdict::After(5));
     }
 
     #[test]
     fn waiting_doubles_up_to_a_limit() {
         let budget = Budget::new(None);
         let mut used = Retries::default();
-        let waits: Vec<Verdict> = (0..11).map(|_| budget.charge(Some(FaultClass::Infra), &mut used)).collect();
+        let waits: Vec<Verdict> = (0..11).map(|_| budget.charge(Some(FaultClass::Infra), true, &mut used)).collect();
         assert_eq!(&waits[..4], [5, 10, 20, 40].map(Verdict::After));
         assert_eq!(waits[9], Verdict::After(600));
         assert_eq!(waits[10], Verdict::Exhausted { limit: 10 });
@@ -100,7 +110,7 @@ mod tests {
     fn disruptions_are_free_of_charge_up_to_fifty() {
         let budget = Budget::new(None);
         let mut used = Retries::default();
-        assert!((0..50).all(|_| budget.charge(None, &mut used) == Verdict::After(0)));
-        assert_eq!(budget.charge(None, &mut used), Verdict::Exhausted { limit: 50 });
+        assert!((0..50).all(|_| budget.charge(None, false, &mut used) == Verdict::After(0)));
+        assert_eq!(budget.charge(None, false, &mut used), Verdict::Exhausted { limit: 50 });
     }
 }

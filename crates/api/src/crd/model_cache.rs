@@ -25,6 +25,15 @@ use crate::job::ProofMemory;
     validation = Rule::new("self.spec.source == oldSelf.spec.source")
         .message("spec.source cannot change; create a new ModelCache")
         .reason(Reason::FieldValueForbidden).field_path(".spec.source"),
+    validation = Rule::new("!has(self.spec.storage.claim) || !has(oldSelf.spec.storage.claim) || self.spec.storage.claim == oldSelf.spec.storage.claim")
+        .message("spec.storage.claim cannot change: to grow it, edit the PersistentVolumeClaim NAME-model; for another class or mode create a new ModelCache")
+        .reason(Reason::FieldValueForbidden).field_path(".spec.storage.claim"),
+    validation = Rule::new("!has(self.spec.storage.existingClaim) || !has(oldSelf.spec.storage.existingClaim) || self.spec.storage.existingClaim == oldSelf.spec.storage.existingClaim")
+        .message("spec.storage.existingClaim cannot change: the model is on the claim that it names; create a new ModelCache")
+        .reason(Reason::FieldValueForbidden).field_path(".spec.storage.existingClaim"),
+    validation = Rule::new("!has(self.spec.storage.nodeLocal) || !has(oldSelf.spec.storage.nodeLocal) || self.spec.storage.nodeLocal.poolRef == oldSelf.spec.storage.nodeLocal.poolRef")
+        .message("spec.storage.nodeLocal.poolRef cannot change: the copies are on that pool's nodes; create a new ModelCache")
+        .reason(Reason::FieldValueForbidden).field_path(".spec.storage.nodeLocal"),
     validation = Rule::new("has(self.spec.storage.claim) == has(oldSelf.spec.storage.claim) && has(self.spec.storage.existingClaim) == has(oldSelf.spec.storage.existingClaim) && has(self.spec.storage.nodeLocal) == has(oldSelf.spec.storage.nodeLocal)")
         .message("spec.storage cannot change its kind; create a new ModelCache")
         .reason(Reason::FieldValueForbidden).field_path(".spec.storage"),
@@ -281,10 +290,17 @@ pub struct ModelCacheStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10))]
     pub attempts: Vec<super::proof_job_status::Attempt>,
-    /// When the next attempt starts.
+    /// When the attempt after a failed one may start, or might have; absent after one that was the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::schema::time")]
     pub next_retry_time: Option<Time>,
+    /// Retries per fault class since something succeeded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retries: Option<super::proof_job_status::Retries>,
+    /// Uid of the claim that the model was brought to: another of its name does not hold it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub claim_uid: Option<String>,
 }
 
 /// What the source turned out to be.

@@ -41,6 +41,9 @@ pub use super::proof_job_status::ProofJobStatus;
     validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.startTime) || has(self.spec.submission) == has(oldSelf.spec.submission) && (!has(self.spec.submission) || self.spec.submission == oldSelf.spec.submission)")
         .message("spec.submission is frozen since status.startTime; create a new ProofJob")
         .reason(Reason::FieldValueForbidden),
+    validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.startTime) || has(self.spec.artifacts) == has(oldSelf.spec.artifacts) && (!has(self.spec.artifacts) || self.spec.artifacts == oldSelf.spec.artifacts)")
+        .message("spec.artifacts is frozen since status.startTime: files lie there already; create a new ProofJob")
+        .reason(Reason::FieldValueForbidden),
     validation = Rule::new("!(has(oldSelf.spec.cancel) && oldSelf.spec.cancel) || (has(self.spec.cancel) && self.spec.cancel)")
         .message("spec.cancel cannot be taken back; create a new ProofJob"),
     validation = Rule::new("!(has(self.spec.ttl) && has(self.spec.ttl.delete) && self.spec.ttl.delete == 'Self') || !has(self.spec.submission) || !has(self.spec.submission.submit)")
@@ -69,7 +72,7 @@ pub struct ProofJobSpec {
     /// How often to try.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
-    /// Longest time from start to end, queued and suspended time apart.
+    /// Longest time from start to end, apart from time in which nothing ran: suspended, queued, or between attempts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 31_536_000))]
     pub active_deadline_seconds: Option<i64>,

@@ -4,6 +4,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::job::JobKind;
+
 /// How far a ProofJob is; at most 16 KiB.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Default, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -35,7 +37,14 @@ pub struct ProofJobStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::schema::time")]
     pub next_retry_time: Option<Time>,
-    /// The retry annotation that was honoured last.
+    /// Since when nothing has been running; absent while something runs. Not part of `spec.activeDeadlineSeconds`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "super::schema::time")]
+    pub idle_since: Option<Time>,
+    /// Seconds since `startTime` in which nothing ran, up to `idleSince`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_seconds: Option<i64>,
+    /// The retry annotation that was honoured last; the digest of a long one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub retry_observed: Option<String>,
@@ -165,9 +174,8 @@ pub enum StepState {
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Default, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Attempt {
-    /// Kind of Job: `fetch`, `prepare`, `remove`, `prove` or `finish`.
-    #[schemars(length(max = 16))]
-    pub step: String,
+    /// Kind of Job.
+    pub step: JobKind,
     /// Number, from 1.
     pub number: i32,
     /// Fault class; absent for success and disruption.
@@ -196,6 +204,17 @@ pub struct Attempt {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::schema::time")]
     pub finished_at: Option<Time>,
+}
+
+impl Attempt {
+    /// Reason of an attempt that did what it was for.
+    pub const SUCCEEDED: &str = "Succeeded";
+
+    /// Whether it did what it was for.
+    #[must_use]
+    pub fn has_succeeded(&self) -> bool {
+        self.reason == Self::SUCCEEDED
+    }
 }
 
 /// Where the proof was made.

@@ -4,7 +4,6 @@ mod copies;
 mod pods;
 mod removal;
 
-use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{
     PersistentVolume, PersistentVolumeClaim, PersistentVolumeClaimSpec, VolumeResourceRequirements,
 };
@@ -13,22 +12,21 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use obelysk_api::crd::model_cache::{AccessMode, CacheProgress, QualityStatus, Resolved};
-use obelysk_api::crd::proof_job_status::{Attempt as AttemptStatus, Retries};
 use obelysk_api::crd::{ModelCache, ModelCacheStatus, ModelPreset, PREFIX, ProverPool};
-use obelysk_api::exit::FaultClass;
-use obelysk_api::job::{Progress, QUALITY_REFUSED, StepResult};
+use obelysk_api::job::{JobKind, Progress, QUALITY_REFUSED, StepResult};
 
 pub use copies::volume_name;
 pub use pods::{home, min_top1_agreement, mounts};
 
+use super::LABEL;
 use super::validate::{Origin, Place, Valid, origin, validate};
-use super::{FETCH, FINALIZER, LABEL, PREPARE};
 use crate::controllers::attempt::{Outcome, Surroundings};
+use crate::controllers::attempts::{self, Ended, Ledger, Next};
 use crate::controllers::children::{Children, NAME_CONFLICT, Obstacle, TERMINATING};
 use crate::controllers::job;
-use crate::controllers::proof_job::report::{is_recorded, record_attempt};
+use crate::controllers::plan::{Child, Doomed, DoomedKind, Plan};
 use crate::controllers::{Note, STEP_STARTED, clip, conditions, seconds_between};
-use crate::scheduling::retry::{Budget, Verdict};
+use crate::scheduling::retry::Budget;
 use crate::settings::Settings;
 
 /// Attempts in a row that may fail in the same way before the cache stalls.
@@ -61,36 +59,11 @@ pub struct Snapshot {
     pub readers: i32,
     /// Finished Jobs of ProofJobs whose pods mount the claim; observed when the claim may go. A claim is not deleted while pods
     /// mount it, finished ones included.
-    pub holders: Vec<String>,
+    pub holders: Vec<Doomed>,
     /// What the API server has just said of a child that it refuses.
     pub refused: Option<Obstacle>,
     /// The progress page of the running pod.
     pub progress: Option<Progress>,
-}
-
-/// What to do.
-#[derive(Clone, Debug, Default)]
-pub struct Plan {
-    /// Status to write, if it differs.
-    pub status: ModelCacheStatus,
-    /// A volume to create, before the claim.
-    pub create_volume: Option<PersistentVolume>,
-    /// A claim to create.
-    pub create_claim: Option<PersistentVolumeClaim>,
-    /// A Job to create.
-    pub create_job: Option<Job>,
-    /// Jobs to delete, with their pods.
-    pub delete_jobs: Vec<String>,
-    /// A claim to delete.
-    pub delete_claim: Option<String>,
-    /// A volume to delete, after the claim.
-    pub delete_volume: Option<String>,
-    /// Whether the finalizer should be there.
-    pub finalizer: bool,
-    /// Events to publish.
-    pub notes: Vec<Note>,
-    /// When to look again at the latest.
-    pub look_again_seconds: i64,
 }
 
 /// Name of the claim of a cache.
@@ -105,7 +78,7 @@ pub fn claim_name(cache: &ModelCache) -> String {
 /// Where a cache stands.
 enum Standing {
     Waiting(String, String),
-    Working(&'static str, String),
+    Working(JobKind, String),
     Ready(String),
     Evicting(String),
     Stalled(String, String),
@@ -113,7 +86,7 @@ enum Standing {
 
 /// Plan a ModelCache.
 #[must_use]
-pub fn plan(cache: &ModelCache, snapshot: &Snapshot, settings: &Settings, now: Timestamp) -> Plan {
+pub fn plan(cache: &ModelCache, snapshot: &Snapshot, settings: &Settings, now: Timestamp) -> Plan<ModelCacheStatus> {
     let status = cache.status.clone().unwrap_or_default();
     let mut planner = Planner {
         cache,
@@ -134,7 +107,7 @@ struct Planner<'a> {
     snapshot: &'a Snapshot,
     settings: &'a Settings,
     now: Timestamp,
-    plan: Plan,
+    plan: Plan<ModelCacheStatus>,
 }
 
 impl Planner<'_> {
@@ -190,7 +163,7 @@ impl Planner<'_> {
         let standing = match &valid.place {
             // A model that is not good enough gets no further copy.
             Place::Nodes(local) => below(self).unwrap_or_else(|| self.copies(local)),
-            _ => match self.run(FETCH).and_then(|()| self.run(PREPARE)) {
+            _ => match self.run(JobKind::Fetch).and_then(|()| self.run(JobKind::Prepare)) {
                 Err(standing) => standing,
                 Ok(()) => Standing::Ready("ready".into()),
             },
@@ -241,11 +214,12 @@ impl Planner<'_> {
             return Some(Standing::Evicting(line));
         }
         self.plan.status.attempts.clear();
-        self.plan.delete_jobs = self.snapshot.children.job_names();
-        self.plan.delete_jobs.extend(self.snapshot.holders.clone());
+        self.plan.status.claim_uid = None;
+        self.plan.delete = self.snapshot.children.doomed();
+        self.plan.delete.extend(self.snapshot.holders.clone());
         let claim = self.snapshot.claim.as_ref().filter(|claim| claim.metadata.deletion_timestamp.is_none());
-        if self.snapshot.children.jobs().is_empty() && claim.is_some() {
-            self.plan.delete_claim = Some(claim_name(self.cache));
+        if let Some(claim) = claim.filter(|_| self.snapshot.children.jobs().is_empty()) {
+            self.plan.delete.push(Doomed::new(DoomedKind::Claim, claim));
         }
         Some(Standing::Evicting(line))
     }
@@ -279,26 +253,63 @@ impl Planner<'_> {
                 NAME_CONFLICT.into(),
                 format!("claim {} exists and is not of this ModelCache; use storage.existingClaim", claim.name_any()),
             )),
-            (Some(_), Place::Existing(_)) => self.wait_for_removal(),
-            (Some(_), _) => None,
+            (Some(claim), Place::New(_) | Place::Existing(_)) => self.hold_on_to(claim).or_else(|| match valid.place {
+                Place::Existing(_) => self.wait_for_removal(),
+                _ => None,
+            }),
+            (Some(_), Place::Nodes(_)) => None,
             (None, Place::Existing(claim)) => {
                 Some(Standing::Waiting("ClaimNotFound".into(), format!("no claim {} in this namespace", claim.name)))
             }
+            (None, Place::New(_)) if self.plan.status.claim_uid.is_some() && self.has_begun() => {
+                Some(self.lose_contents())
+            }
             (None, Place::New(new)) => {
+                self.plan.status.claim_uid = None;
                 if new.access_mode == AccessMode::ReadWriteOnce {
                     let line = "the claim is ReadWriteOnce: all pods that read the model run on one node; use \
                                 ReadWriteMany to prove on several";
                     self.plan.notes.push(Note::warning("SingleNode", line));
                 }
                 let class = new.storage_class_name.clone().or_else(|| self.settings.storage_class());
-                self.plan.create_claim = Some(self.new_claim(&format!("{:?}", new.access_mode), class, &new.size));
+                let claim = self.new_claim(&format!("{:?}", new.access_mode), class, &new.size);
+                self.plan.create.push(Child::Claim(Box::new(claim)));
                 None
             }
             (None, Place::Nodes(_)) => {
-                self.plan.create_claim = Some(self.claim_on_disks());
+                self.plan.create.push(Child::Claim(Box::new(self.claim_on_disks())));
                 None
             }
         }
+    }
+
+    /// The model is on the claim of one uid: another of its name does not hold it.
+    fn hold_on_to(&mut self, claim: &PersistentVolumeClaim) -> Option<Standing> {
+        let is_other = self.plan.status.claim_uid.is_some() && self.plan.status.claim_uid != claim.uid();
+        if is_other && self.has_begun() {
+            return Some(self.lose_contents());
+        }
+        self.plan.status.claim_uid = claim.uid();
+        None
+    }
+
+    /// Whether anything was tried.
+    fn has_begun(&self) -> bool {
+        !(self.snapshot.children.jobs().is_empty() && self.plan.status.attempts.is_empty())
+    }
+
+    /// Somebody has deleted the claim, and the model with it. The Jobs go, which vouch for the contents, before it is brought anew.
+    fn lose_contents(&mut self) -> Standing {
+        let line = format!("claim {} was deleted, and the model with it; it is brought anew", claim_name(self.cache));
+        if !self.plan.status.attempts.is_empty() {
+            self.plan.notes.push(Note::warning("ContentsLost", line.clone()));
+        }
+        self.plan.status.attempts.clear();
+        self.plan.status.retries = None;
+        self.plan.status.next_retry_time = None;
+        self.plan.delete = self.snapshot.children.doomed();
+        self.plan.look_again_seconds = 2;
+        Standing::Waiting("ContentsLost".into(), line)
     }
 
     fn new_claim(&self, access_mode: &str, storage_class_name: Option<String>, size: &str) -> PersistentVolumeClaim {
@@ -323,75 +334,82 @@ impl Planner<'_> {
     }
 
     /// Bring a kind of Job to success. `Err` is where the cache stands until then.
-    fn run(&mut self, step: &'static str) -> Result<(), Standing> {
+    fn run(&mut self, step: JobKind) -> Result<(), Standing> {
         let attempts = self.snapshot.children.attempts(&self.snapshot.around);
-        let attempts = attempts.into_iter().filter(|attempt| attempt.step == step);
-        let recorded_numbers = self.plan.status.attempts.iter().filter(|a| a.step == step).map(|a| a.number);
-        let mut next = recorded_numbers.max().unwrap_or(0).saturating_add(1);
-        for attempt in attempts {
-            next = next.max(attempt.number.saturating_add(1));
-            let recorded = is_recorded(&self.plan.status.attempts, &attempt);
-            match attempt.outcome.clone() {
-                Outcome::Succeeded(result) => {
-                    if !recorded {
-                        record_attempt(&mut self.plan.status.attempts, &attempt, None, self.now);
-                        self.record(&result);
-                        self.plan
-                            .notes
-                            .push(Note::normal("StepSucceeded", format!("{step} attempt {}", attempt.number)));
-                    }
-                    return Ok(());
+        let status = &mut self.plan.status;
+        let mut ledger = Ledger {
+            attempts: &mut status.attempts,
+            retries: &mut status.retries,
+            next_retry_time: &mut status.next_retry_time,
+        };
+        let budget = Budget::new(None).ended_by_alike(SAME_FAILURE_LIMIT);
+        let turn = attempts::turn(step, &attempts, &mut ledger, &budget, &self.settings.image, self.now);
+        self.plan.retried = turn.retried.or(self.plan.retried);
+        self.plan.delete.extend(turn.delete);
+        for Ended { attempt, result } in turn.ended {
+            let number = attempt.number;
+            match result {
+                Ok(result) => {
+                    self.record(&result);
+                    // What comes next has a budget of its own.
+                    self.plan.status.retries = None;
+                    self.plan.notes.push(Note::normal("StepSucceeded", format!("{step} attempt {number}")));
                 }
-                Outcome::Failed(failure) if !recorded => {
-                    record_attempt(&mut self.plan.status.attempts, &attempt, Some(&failure), self.now);
-                    if failure.reason == "NodeLost" {
-                        self.plan.delete_jobs.push(attempt.job_name.clone());
-                    }
-                    let line = format!("{step} attempt {} failed: {}", attempt.number, failure.message);
+                Err(failure) => {
+                    let line = format!("{step} attempt {number} failed: {}", failure.message);
                     self.plan.notes.push(Note::warning("StepFailed", line));
-                    if let Some(stalled) = self.weigh(step) {
-                        return Err(stalled);
-                    }
                 }
-                Outcome::Failed(_) => {}
-                Outcome::Terminating => {
-                    let line = format!("{step} attempt {} is being stopped", attempt.number);
-                    return Err(Standing::Waiting(TERMINATING.into(), line));
-                }
-                Outcome::Queued => return Err(Standing::Waiting("Queued".into(), "held back by its queue".into())),
-                Outcome::Waiting(reason, message) => return Err(Standing::Waiting(reason, message)),
-                Outcome::Running => return Err(Standing::Working(step, format!("{step}, attempt {}", attempt.number))),
             }
         }
-        if self.plan.status.attempts.iter().any(|a| a.step == step && a.reason == "Succeeded") {
-            return Ok(());
-        }
-        if let Some(stalled) = self.weigh(step) {
-            return Err(stalled);
-        }
-        if let Some(at) = self.plan.status.next_retry_time.as_ref().map(|time| time.0) {
-            let left = seconds_between(self.now, at);
-            if left > 0 {
-                self.plan.look_again_seconds = left;
-                return Err(Standing::Waiting("Retrying".into(), format!("attempt {next} of {step} starts at {at}")));
+        match turn.next {
+            Next::Done => Ok(()),
+            Next::Stopping(line) => Err(Standing::Waiting(TERMINATING.into(), line)),
+            Next::UnderWay(attempt) => Err(match attempt.outcome {
+                Outcome::Queued => Standing::Waiting("Queued".into(), "held back by its queue".into()),
+                Outcome::Waiting(reason, message) => Standing::Waiting(reason, message),
+                _ => Standing::Working(step, format!("{step}, attempt {}", attempt.number)),
+            }),
+            Next::Exhausted(reason, line) => Err(self.spent(step).unwrap_or(Standing::Stalled(reason, line))),
+            Next::Later(number, at) => {
+                self.plan.look_again_seconds = seconds_between(self.now, at);
+                Err(Standing::Waiting("Retrying".into(), format!("attempt {number} of {step} starts at {at}")))
             }
-            self.plan.status.next_retry_time = None;
+            Next::Start(number) => match self.spent(step) {
+                Some(stalled) => Err(stalled),
+                None => self.start(step, number),
+            },
         }
+    }
+
+    fn start(&mut self, step: JobKind, number: i32) -> Result<(), Standing> {
         let is_first = self.plan.status.attempts.is_empty();
+        let name = job::name(&self.cache.name_any(), step, number);
         if let Some(Obstacle { reason, message }) =
-            self.snapshot.children.obstacle(&job::name(&self.cache.name_any(), step, next), is_first)
+            self.snapshot.children.obstacle(&name, is_first, &self.snapshot.around)
         {
             return Err(Standing::Waiting(reason, message));
         }
-        let job = self.job(step, next);
-        self.plan.create_job =
-            Some(job.map_err(|unsupported| Standing::Stalled("Unsupported".into(), unsupported.to_string()))?);
+        let job = self.job(step, number);
+        let job = job.map_err(|unsupported| Standing::Stalled("Unsupported".into(), unsupported.to_string()))?;
+        self.plan.create.push(Child::Job(Box::new(job)));
         if let Some(Obstacle { reason, message }) = self.refused() {
             return Err(Standing::Waiting(reason, message));
         }
-        self.plan.notes.push(Note::normal(STEP_STARTED, format!("{step} attempt {next}")));
+        self.plan.notes.push(Note::normal(STEP_STARTED, format!("{step} attempt {number}")));
         self.plan.look_again_seconds = 10;
-        Err(Standing::Working(step, format!("{step} attempt {next} is starting")))
+        Err(Standing::Working(step, format!("{step} attempt {number} is starting")))
+    }
+
+    /// Where the cache stands if the newest attempt on record was the last: it failed, and no other has a time.
+    fn spent(&self, step: JobKind) -> Option<Standing> {
+        let newest = self.plan.status.attempts.iter().find(|known| known.step == step)?;
+        if newest.has_succeeded() || newest.class.is_none() || self.plan.status.next_retry_time.is_some() {
+            return None;
+        }
+        let alike = attempts::alike(step, &self.plan.status.attempts, SAME_FAILURE_LIMIT);
+        let message = newest.message.clone().unwrap_or_default();
+        let line = alike.unwrap_or_else(|| format!("{step}: {message}"));
+        Some(Standing::Stalled(newest.reason.clone(), line))
     }
 
     /// What the API server says of a child; it is asked again with every plan.
@@ -400,35 +418,6 @@ impl Planner<'_> {
             self.plan.notes.push(Note::warning(reason, message.clone()));
         }
         self.snapshot.refused.clone().or_else(|| Obstacle::on_record(&self.plan.status.conditions))
-    }
-
-    /// Whether the failures on record allow another attempt, and when.
-    fn weigh(&mut self, step: &str) -> Option<Standing> {
-        let failures: Vec<AttemptStatus> =
-            self.plan.status.attempts.iter().filter(|a| a.step == step && a.reason != "Succeeded").cloned().collect();
-        let newest = failures.first()?;
-        let message = newest.message.clone().unwrap_or_default();
-        let alike = failures
-            .iter()
-            .take_while(|a| a.class.is_some() && a.reason == newest.reason && a.message == newest.message);
-        if alike.count() >= SAME_FAILURE_LIMIT {
-            let line = format!("{SAME_FAILURE_LIMIT} attempts of {step} failed alike: {message}");
-            return Some(Standing::Stalled(newest.reason.clone(), line));
-        }
-        let mut used = Retries::default();
-        let mut verdict = Verdict::After(0);
-        for failure in failures.iter().rev() {
-            verdict = Budget::new(None).charge(class_named(failure.class.as_deref()), &mut used);
-        }
-        match verdict {
-            Verdict::Exhausted { .. } => Some(Standing::Stalled(newest.reason.clone(), format!("{step}: {message}"))),
-            Verdict::After(seconds) => {
-                let ended = newest.finished_at.as_ref().map_or(self.now, |time| time.0);
-                self.plan.status.next_retry_time =
-                    Timestamp::from_second(ended.as_second().saturating_add(seconds)).ok().map(Time);
-                None
-            }
-        }
     }
 
     fn record(&mut self, result: &StepResult) {
@@ -458,16 +447,16 @@ impl Planner<'_> {
         }
     }
 
-    fn finish(mut self, standing: Standing) -> Plan {
+    fn finish(mut self, standing: Standing) -> Plan<ModelCacheStatus> {
         let generation = self.cache.metadata.generation.unwrap_or_default();
         let status = &mut self.plan.status;
         let was_ready = conditions::is_true(&status.conditions, "Ready");
-        let done = |step: &str| status.attempts.iter().any(|a| a.step == step && a.reason == "Succeeded");
+        let done = |step: JobKind| attempts::succeeded(&status.attempts, step).is_some();
         let has_copy = !status.nodes.is_empty();
-        let (fetched, prepared) = (done(FETCH) || has_copy, done(PREPARE) || has_copy);
+        let (fetched, prepared) = (done(JobKind::Fetch) || has_copy, done(JobKind::Prepare) || has_copy);
         let (phase, reason, summary, percent) = match &standing {
             Standing::Waiting(reason, message) => ("Pending", reason.clone(), message.clone(), None),
-            Standing::Working(FETCH, line) => ("Downloading", "Fetching".to_owned(), line.clone(), Some(0)),
+            Standing::Working(JobKind::Fetch, line) => ("Downloading", "Fetching".to_owned(), line.clone(), Some(0)),
             Standing::Working(_, line) => ("Preparing", "Preparing".to_owned(), line.clone(), None),
             Standing::Ready(line) => ("Ready", "Prepared".to_owned(), line.clone(), Some(100)),
             Standing::Evicting(line) => ("Evicting", "Unused".to_owned(), line.clone(), None),
@@ -477,7 +466,7 @@ impl Planner<'_> {
         let stalled = matches!(standing, Standing::Stalled(..));
         status.observed_generation = Some(generation);
         status.phase = Some(phase.into());
-        let running = matches!(standing, Standing::Working(FETCH, _));
+        let running = matches!(standing, Standing::Working(JobKind::Fetch, _));
         let page = self.snapshot.progress.as_ref().filter(|_| running);
         status.progress = Some(progress(percent, &summary, page));
         for (kind, value) in [
@@ -518,15 +507,4 @@ fn progress(percent: Option<i32>, summary: &str, page: Option<&Progress>) -> Cac
         eta: rate.filter(|&rate| rate > 0).map(|rate| format!("{} s", left.div_ceil(rate))),
         summary: Some(clip(&format!("{summary}: {} of {} MiB", mebibytes(*bytes), mebibytes(*total)), 256)),
     }
-}
-
-fn class_named(name: Option<&str>) -> Option<FaultClass> {
-    use FaultClass::{Chain, Gpu, Infra, Prover, User};
-    [User, Prover, Gpu, Infra, Chain].into_iter().find(|class| Some(class.name()) == name)
-}
-
-/// Whether the finalizer is on the object.
-#[must_use]
-pub fn has_finalizer(cache: &ModelCache) -> bool {
-    cache.finalizers().iter().any(|finalizer| finalizer == FINALIZER)
 }

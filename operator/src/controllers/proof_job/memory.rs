@@ -1,9 +1,8 @@
 //! Memory of the pods of a ProofJob that asks for none.
 
 use obelysk_api::crd::ModelCache;
-use obelysk_api::job::{Input, ProofMemory};
+use obelysk_api::job::{Input, JobKind, ProofMemory};
 
-use super::PROVE;
 use super::validate::Valid;
 use crate::controllers::job;
 
@@ -14,9 +13,9 @@ const LETTERS_PER_TOKEN: usize = 3;
 
 /// What a proof takes by the sizes that `prepare` has computed. Where it has computed none, and where nothing is proven, what the
 /// weights take.
-pub(super) fn memory_for(step: &str, cache: &ModelCache, valid: &Valid) -> String {
+pub(super) fn memory_for(step: JobKind, cache: &ModelCache, valid: &Valid) -> String {
     let resolved = cache.status.as_ref().and_then(|status| status.resolved.as_ref());
-    let computed = resolved.and_then(|resolved| resolved.proof_memory.as_ref()).filter(|_| step == PROVE);
+    let computed = resolved.and_then(|resolved| resolved.proof_memory.as_ref()).filter(|_| step == JobKind::Prove);
     match computed.and_then(|memory| mebibytes(memory, valid)) {
         Some(mebibytes) => format!("{}Mi", mebibytes.saturating_add(LEAST_MEBIBYTES)),
         None => {
@@ -60,7 +59,6 @@ mod tests {
     use obelysk_api::crd::model_cache::{ModelCacheStatus, Resolved};
     use obelysk_api::job::ProofSize;
 
-    use super::super::FINISH;
     use super::super::validate::validate;
     use super::*;
 
@@ -89,7 +87,7 @@ mod tests {
             proof_memory: Some(ProofMemory { template_tokens: 28, sizes }),
             ..Resolved::default()
         });
-        let memory = |inference: &str| memory_for(PROVE, &cache, &job(inference));
+        let memory = |inference: &str| memory_for(JobKind::Prove, &cache, &job(inference));
         // 11 tokens of text, 28 of the template, 8 answers of which the last is never read.
         let question = r#""prompt": "What is the capital of France?", "maxNewTokens": 8"#;
         assert_eq!(memory(&format!(r#"{{{question}, "chat": true}}"#)), "10048Mi");
@@ -103,8 +101,8 @@ mod tests {
     #[test]
     fn what_proves_nothing_gets_what_the_weights_take() {
         let cache = cache(Resolved { bytes: Some(1 << 30), ..Resolved::default() });
-        let memory = memory_for(PROVE, &cache, &job(r#"{"tokens": [1], "maxNewTokens": 1}"#));
+        let memory = memory_for(JobKind::Prove, &cache, &job(r#"{"tokens": [1], "maxNewTokens": 1}"#));
         assert_eq!(memory, format!("{}Mi", 2048 + 6 * 1024));
-        assert_eq!(memory_for(FINISH, &cache, &job(r#"{"tokens": [1], "maxNewTokens": 1}"#)), memory);
+        assert_eq!(memory_for(JobKind::Finish, &cache, &job(r#"{"tokens": [1], "maxNewTokens": 1}"#)), memory);
     }
 }

@@ -6,9 +6,5 @@ pub mod plan;
 pub mod report;
 pub mod validate;
 
-/// Kinds of Jobs, in order.
-pub const PROVE: &str = "prove";
-/// See [`PROVE`].
-pub const FINISH: &str = "finish";
 /// Label that names the owner of a child.
 pub const LABEL: &str = "proofjob";

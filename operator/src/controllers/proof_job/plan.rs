@@ -10,69 +10,48 @@ use k8s_openapi::jiff::Timestamp;
 use kube::{Resource, ResourceExt};
 use obelysk_api::crd::proof_job::TtlDelete;
 use obelysk_api::crd::proof_job_status::{StepName, StepState};
-use obelysk_api::crd::{ModelCache, ProofJob, ProofJobStatus};
+use obelysk_api::crd::{ProofJob, ProofJobStatus};
 use obelysk_api::exit::FaultClass;
-use obelysk_api::job::{Finish, GpuUse, JOB_VERSION, JobSpec, Prove, Question, Work};
+use obelysk_api::job::{Finish, GpuUse, JOB_VERSION, JobKind, JobSpec, Prove, Question, Work};
 
+use super::LABEL;
 use super::memory::memory_for;
 use super::observe::Snapshot;
 use super::report::{self, Standing, move_step};
 use super::validate::{Hardware, Valid, validate};
-use super::{FINISH, LABEL, PROVE};
-use crate::controllers::attempt::{Attempt, Outcome};
-use crate::controllers::children::{Maker, Obstacle, TERMINATING, maker};
+use crate::controllers::attempt::{Attempt, Failure, Outcome};
+use crate::controllers::attempts::{self, Ended, Ledger, Next};
+use crate::controllers::children::{DELETE_REFUSED, Maker, Obstacle, TERMINATING, maker};
 use crate::controllers::job::{self, ARTIFACTS, MODEL, Mount, TERMINATION_MESSAGE};
 use crate::controllers::model_cache::plan::{min_top1_agreement, mounts};
-use crate::controllers::{Note, STEP_STARTED, conditions, seconds_between};
+use crate::controllers::plan::{Child, Doomed, DoomedKind, Plan};
+use crate::controllers::{Note, STEP_STARTED, conditions, job_file, seconds_between};
 use crate::scheduling::gpu::{self, Fit};
-use crate::scheduling::retry::{Budget, Verdict};
+use crate::scheduling::retry::Budget;
 use crate::settings::Settings;
 
 /// Annotation that asks a failed job to run again: any new value, once.
 pub const RETRY_REQUESTED: &str = "proving.obelysk.dev/retry-requested-at";
+/// Annotation that says from which step on a retry does the work again: `Prove` or `Verify`; absent for the step that failed.
+pub const RETRY_FROM: &str = "proving.obelysk.dev/retry-from";
+/// Longest value of an annotation that a status holds.
+const ANNOTATION_BYTES: usize = 64;
 /// Plans look again after this long even if nothing happens.
 const LOOK_AGAIN_SECONDS: i64 = 30;
 /// Plans look after what should go, but still runs.
 const LOOK_AT_DELETION_SECONDS: i64 = 10;
 
-/// What to do.
-#[derive(Clone, Debug, Default)]
-pub struct Plan {
-    /// Status to write, if it differs.
-    pub status: ProofJobStatus,
-    /// Objects to create, in order; those that exist stay.
-    pub create: Vec<Child>,
-    /// Jobs to delete, with their pods.
-    pub delete_jobs: Vec<String>,
-    /// Delete the ProofJob itself.
-    pub delete_self: bool,
-    /// Events to publish.
-    pub notes: Vec<Note>,
-    /// When to look again at the latest.
-    pub look_again_seconds: i64,
-    /// Fault class of a retry, for metrics.
-    pub retried: Option<FaultClass>,
-    /// Whether the job ended with this plan.
-    pub ended: bool,
-}
-
-/// An object to create.
-#[derive(Clone, Debug)]
-pub enum Child {
-    /// An attempt.
-    Job(Box<Job>),
-    /// The artifacts claim.
-    Claim(Box<PersistentVolumeClaim>),
-    /// The ModelCache of a preset.
-    Cache(Box<ModelCache>),
-}
-
 /// Plan a ProofJob.
 #[must_use]
-pub fn plan(proof_job: &ProofJob, snapshot: &Snapshot, settings: &Settings, now: Timestamp) -> Plan {
+pub fn plan(proof_job: &ProofJob, snapshot: &Snapshot, settings: &Settings, now: Timestamp) -> Plan<ProofJobStatus> {
     let mut plan = Planner::new(proof_job, snapshot, settings, now);
     let standing = plan.stand();
     plan.finish(standing)
+}
+
+/// A value as a status holds it: itself, or its digest.
+fn short(value: &str) -> String {
+    if value.len() <= ANNOTATION_BYTES { value.to_owned() } else { blake3::hash(value.as_bytes()).to_hex().to_string() }
 }
 
 struct Planner<'a> {
@@ -80,8 +59,10 @@ struct Planner<'a> {
     snapshot: &'a Snapshot,
     settings: &'a Settings,
     now: Timestamp,
-    plan: Plan,
+    plan: Plan<ProofJobStatus>,
     attempts: Vec<Attempt>,
+    /// Whether the newest attempt's pod has a node.
+    has_node: bool,
 }
 
 impl<'a> Planner<'a> {
@@ -93,7 +74,7 @@ impl<'a> Planner<'a> {
         }
         let attempts = snapshot.children.attempts(&snapshot.around);
         let plan = Plan { status, look_again_seconds: LOOK_AGAIN_SECONDS, ..Plan::default() };
-        Self { proof_job, snapshot, settings, now, plan, attempts }
+        Self { proof_job, snapshot, settings, now, plan, attempts, has_node: false }
     }
 
     fn name(&self) -> String {
@@ -153,7 +134,7 @@ impl<'a> Planner<'a> {
             return waiting;
         }
         move_step(&mut self.plan.status, StepName::Model, StepState::Succeeded, self.now);
-        if let Err(standing) = self.run(PROVE, &valid).and_then(|()| self.run(FINISH, &valid)) {
+        if let Err(standing) = self.run(JobKind::Prove, &valid).and_then(|()| self.run(JobKind::Finish, &valid)) {
             return standing;
         }
         let status = &self.plan.status;
@@ -167,91 +148,131 @@ impl<'a> Planner<'a> {
     }
 
     fn honour_retry_request(&mut self) -> bool {
-        let asked = self.proof_job.annotations().get(RETRY_REQUESTED).cloned();
-        if asked.is_none() || asked == self.plan.status.retry_observed {
+        let annotation = |key: &str| self.proof_job.annotations().get(key).cloned();
+        let Some(asked) = annotation(RETRY_REQUESTED).map(|asked| short(&asked)) else { return false };
+        if self.plan.status.retry_observed.as_ref() == Some(&asked) {
             return false;
         }
+        let from = annotation(RETRY_FROM);
+        let redone: &[JobKind] = match from.as_deref() {
+            None | Some("Verify" | "Audit") => &[JobKind::Finish],
+            Some("Validate" | "Inference" | "Capture" | "Prove") => &[JobKind::Prove, JobKind::Finish],
+            Some(other) => {
+                let line = format!("{RETRY_FROM}: {other} is no step of a retry; use Prove or Verify, or leave it out");
+                self.plan.notes.push(Note::warning("RetryRefused", line));
+                self.plan.status.retry_observed = Some(asked);
+                return false;
+            }
+        };
         let status = &mut self.plan.status;
-        status.retry_observed = asked;
+        for &kind in redone {
+            attempts::supersede(&mut status.attempts, kind);
+        }
+        if redone.contains(&JobKind::Prove) {
+            status.proof = None;
+            status.inference = None;
+        }
+        status.audit = None;
+        status.retry_observed = Some(asked);
         status.retries = None;
         status.next_retry_time = None;
         status.conditions.clear();
+        // The deadline starts anew.
+        status.idle_since = None;
+        status.idle_seconds = status.start_time.as_ref().map(|start| seconds_between(start.0, self.now).max(0));
         for name in [StepName::Validate, StepName::Inference, StepName::Capture, StepName::Prove, StepName::Verify] {
             report::step(status, name).state = StepState::Pending;
+        }
+        if self.proof_job.spec.audit.as_ref().and_then(|audit| audit.enabled).unwrap_or(true) {
+            report::step(status, StepName::Audit).state = StepState::Pending;
         }
         true
     }
 
+    /// The deadline counts while something runs.
     fn past_deadline(&mut self) -> Option<Standing> {
         let limit = self.proof_job.spec.active_deadline_seconds?;
         let start = self.plan.status.start_time.as_ref()?.0;
-        if seconds_between(start, self.now) < limit {
+        let status = &self.plan.status;
+        let until = status.idle_since.as_ref().map_or(self.now, |since| since.0);
+        let left = limit - (seconds_between(start, until) - status.idle_seconds.unwrap_or(0));
+        if left > 0 {
+            self.plan.look_again_seconds = self.plan.look_again_seconds.min(left);
             return None;
         }
-        let message = format!("not done {limit} s after it started (spec.activeDeadlineSeconds)");
+        let message = format!("not done after {limit} s of work (spec.activeDeadlineSeconds)");
         Some(Standing::Failed("DeadlineExceeded".into(), message))
     }
 
+    /// Keep the time in which nothing runs.
+    fn keep_time(&mut self, standing: &Standing) {
+        let status = &mut self.plan.status;
+        if status.start_time.is_none() {
+            return;
+        }
+        match (standing, &status.idle_since) {
+            (Standing::Waiting(..) | Standing::Suspended, None) => status.idle_since = Some(Time(self.now)),
+            (Standing::Working(..), Some(since)) => {
+                let idle = seconds_between(since.0, self.now).max(0);
+                status.idle_seconds = Some(status.idle_seconds.unwrap_or(0).saturating_add(idle));
+                status.idle_since = None;
+            }
+            _ => {}
+        }
+    }
+
     /// Bring a kind of Job to success. `Err` is where the job stands until then.
-    fn run(&mut self, step: &'static str, valid: &Valid) -> Result<(), Standing> {
-        let attempts: Vec<Attempt> = self.attempts.iter().filter(|attempt| attempt.step == step).cloned().collect();
-        let recorded = self.plan.status.attempts.iter().filter(|a| a.step == step).map(|a| a.number);
-        let mut next = recorded.max().unwrap_or(0).saturating_add(1);
-        for attempt in attempts {
-            next = next.max(attempt.number.saturating_add(1));
-            let recorded = report::is_recorded(&self.plan.status.attempts, &attempt);
-            match attempt.outcome.clone() {
-                Outcome::Succeeded(result) => {
-                    if !recorded {
-                        report::record_attempt(&mut self.plan.status.attempts, &attempt, None, self.now);
-                        self.succeeded(step, &attempt, &result);
-                    }
-                    return Ok(());
+    fn run(&mut self, step: JobKind, valid: &Valid) -> Result<(), Standing> {
+        let status = &mut self.plan.status;
+        let mut ledger = Ledger {
+            attempts: &mut status.attempts,
+            retries: &mut status.retries,
+            next_retry_time: &mut status.next_retry_time,
+        };
+        let budget = Budget::new(self.proof_job.spec.retry.as_ref());
+        let turn = attempts::turn(step, &self.attempts, &mut ledger, &budget, &self.settings.image, self.now);
+        self.plan.retried = turn.retried.or(self.plan.retried);
+        self.plan.delete.extend(turn.delete);
+        for Ended { attempt, result } in turn.ended {
+            match result {
+                Ok(result) => self.succeeded(step, &attempt, &result),
+                Err(failure) => {
+                    let class = failure.class.map_or("a disruption", FaultClass::name);
+                    let Failure { reason, message, .. } = failure;
+                    let line = format!("{step} attempt {} failed ({class}, {reason}): {message}", attempt.number);
+                    self.plan.notes.push(Note::warning("StepFailed", line));
                 }
-                Outcome::Failed(failure) => {
-                    if !recorded {
-                        report::record_attempt(&mut self.plan.status.attempts, &attempt, Some(&failure), self.now);
-                        self.charge(step, &attempt, failure)?;
-                    }
-                }
-                Outcome::Terminating => {
-                    let line = format!("attempt {} is being stopped", attempt.number);
-                    return Err(Standing::Waiting(TERMINATING.into(), line));
-                }
-                Outcome::Queued => return Err(Standing::Waiting("Queued".into(), "held back by its queue".into())),
-                Outcome::Waiting(reason, message) => return Err(Standing::Waiting(reason, message)),
-                Outcome::Running => return Err(self.working(step, &attempt)),
             }
         }
-        // A recorded success whose Job is gone still counts.
-        let succeeded = |a: &obelysk_api::crd::proof_job_status::Attempt| a.step == step && a.reason == "Succeeded";
-        if self.plan.status.attempts.iter().any(succeeded) && self.still_valid(step) {
-            return Ok(());
-        }
-        if let Some(at) = self.plan.status.next_retry_time.as_ref().map(|time| time.0) {
-            let left = seconds_between(self.now, at);
-            if left > 0 {
-                self.plan.look_again_seconds = left;
-                return Err(Standing::Waiting("Retrying".into(), format!("attempt {next} of {step} starts at {at}")));
+        match turn.next {
+            Next::Done => Ok(()),
+            Next::Stopping(line) => Err(Standing::Waiting(TERMINATING.into(), line)),
+            Next::UnderWay(attempt) => {
+                self.has_node = attempt.node_name.is_some();
+                Err(match attempt.outcome.clone() {
+                    Outcome::Queued => Standing::Waiting("Queued".into(), "held back by its queue".into()),
+                    Outcome::Waiting(reason, message) => Standing::Waiting(reason, message),
+                    _ => self.working(step, &attempt),
+                })
             }
-            self.plan.status.next_retry_time = None;
-        }
-        self.start(step, next, valid)
-    }
-
-    /// Whether the record of a success is about the current try: a retry on request starts over.
-    fn still_valid(&self, step: &str) -> bool {
-        match step {
-            PROVE => self.plan.status.proof.is_some(),
-            _ => self.plan.status.proof.as_ref().is_some_and(|proof| proof.verified),
+            Next::Later(number, at) => {
+                self.plan.look_again_seconds = seconds_between(self.now, at);
+                Err(Standing::Waiting("Retrying".into(), format!("attempt {number} of {step} starts at {at}")))
+            }
+            Next::Start(number) => self.start(step, number, valid),
+            Next::Exhausted(reason, message) => {
+                let name = if step == JobKind::Prove { StepName::Prove } else { StepName::Verify };
+                move_step(&mut self.plan.status, name, StepState::Failed, self.now);
+                Err(Standing::Failed(reason, message))
+            }
         }
     }
 
-    fn succeeded(&mut self, step: &'static str, attempt: &Attempt, result: &obelysk_api::job::StepResult) {
+    fn succeeded(&mut self, step: JobKind, attempt: &Attempt, result: &obelysk_api::job::StepResult) {
         let uri = self.folder_uri();
         let status = &mut self.plan.status;
         let steps: &[StepName] = match step {
-            PROVE => {
+            JobKind::Prove => {
                 report::record_proof(status, result, &uri);
                 // What a node's label promises is not what a proof was made on.
                 let device = result.proof.as_ref().map(|proof| proof.device.as_str()).unwrap_or_default();
@@ -270,57 +291,22 @@ impl<'a> Planner<'a> {
             entry.pod_name = attempt.pod_name.clone();
             entry.node_name = attempt.node_name.clone();
         }
-        let reason = if step == PROVE { "ProofReady" } else { "Verified" };
+        let reason = if step == JobKind::Prove { "ProofReady" } else { "Verified" };
         self.plan.notes.push(Note::normal(reason, format!("{step} attempt {} succeeded", attempt.number)));
     }
 
-    fn charge(
-        &mut self,
-        step: &'static str,
-        attempt: &Attempt,
-        failure: crate::controllers::attempt::Failure,
-    ) -> Result<(), Standing> {
-        // A lost pod's Job never ends by itself.
-        if matches!(failure.reason.as_str(), "NodeLost") {
-            self.plan.delete_jobs.push(attempt.job_name.clone());
-        }
-        let mut used = self.plan.status.retries.clone().unwrap_or_default();
-        let verdict = Budget::new(self.proof_job.spec.retry.as_ref()).charge(failure.class, &mut used);
-        self.plan.status.retries = Some(used);
-        let class = failure.class.map_or("a disruption", FaultClass::name);
-        let line =
-            format!("{step} attempt {} failed ({class}, {}): {}", attempt.number, failure.reason, failure.message);
-        self.plan.notes.push(Note::warning("StepFailed", line));
-        match verdict {
-            Verdict::After(seconds) => {
-                let ended = failure.finished_at.unwrap_or(self.now);
-                let at = ended.as_second().saturating_add(seconds);
-                self.plan.status.next_retry_time =
-                    (seconds > 0).then(|| Time(Timestamp::from_second(at).unwrap_or(self.now)));
-                self.plan.retried = failure.class.or(Some(FaultClass::Infra));
-                Ok(())
-            }
-            Verdict::Exhausted { limit } => {
-                let name = if step == PROVE { StepName::Prove } else { StepName::Verify };
-                move_step(&mut self.plan.status, name, StepState::Failed, self.now);
-                let tail = if limit > 0 { format!(" ({limit} retries used)") } else { String::new() };
-                Err(Standing::Failed(failure.reason, format!("{}{tail}", failure.message)))
-            }
-        }
-    }
-
-    fn working(&mut self, step: &'static str, attempt: &Attempt) -> Standing {
+    fn working(&mut self, step: JobKind, attempt: &Attempt) -> Standing {
         let current = self.snapshot.progress.clone().unwrap_or_default();
         let name = match (step, current.step.as_str()) {
-            (PROVE, "validate") => StepName::Validate,
-            (PROVE, "inference") => StepName::Inference,
-            (PROVE, "capture") => StepName::Capture,
-            (PROVE, _) => StepName::Prove,
+            (JobKind::Prove, "validate") => StepName::Validate,
+            (JobKind::Prove, "inference") => StepName::Inference,
+            (JobKind::Prove, "capture") => StepName::Capture,
+            (JobKind::Prove, _) => StepName::Prove,
             (_, "audit") => StepName::Audit,
             _ => StepName::Verify,
         };
         for earlier in [StepName::Validate, StepName::Inference, StepName::Capture, StepName::Prove, StepName::Verify] {
-            if earlier < name && (step == FINISH || earlier < StepName::Prove) {
+            if earlier < name && (step == JobKind::Finish || earlier < StepName::Prove) {
                 move_step(&mut self.plan.status, earlier, StepState::Succeeded, self.now);
             }
         }
@@ -330,14 +316,16 @@ impl<'a> Planner<'a> {
         entry.pod_name = attempt.pod_name.clone();
         entry.node_name = attempt.node_name.clone();
         let node = attempt.node_name.as_deref().unwrap_or("a node");
-        let what = if current.summary.is_empty() { step.to_owned() } else { current.summary };
+        let what = if current.summary.is_empty() { step.to_string() } else { current.summary };
         Standing::Working(step, format!("{what} on {node}, attempt {}", attempt.number))
     }
 
-    fn start(&mut self, step: &'static str, number: i32, valid: &Valid) -> Result<(), Standing> {
+    fn start(&mut self, step: JobKind, number: i32, valid: &Valid) -> Result<(), Standing> {
         let products = self.products(step, valid)?;
         let is_first = self.plan.status.start_time.is_none();
-        if let Some(obstacle) = self.snapshot.children.obstacle(&job::name(&self.name(), step, number), is_first) {
+        if let Some(obstacle) =
+            self.snapshot.children.obstacle(&job::name(&self.name(), step, number), is_first, &self.snapshot.around)
+        {
             return Err(Standing::blocked(obstacle));
         }
         let claim = match &valid.artifacts_claim {
@@ -359,10 +347,13 @@ impl<'a> Planner<'a> {
                 }
             },
         };
-        let job = self.job(step, number, valid, products, claim)?;
+        let mut job = self.job(step, number, valid, products, claim)?;
+        let file = job_file::split(&mut job, &self.name());
         if is_first {
             self.plan.status.start_time = Some(Time(self.now));
+            self.plan.status.idle_seconds = None;
         }
+        self.plan.create.extend(file.map(|file| Child::File(Box::new(file))));
         self.plan.create.push(Child::Job(Box::new(job)));
         if let Some(refused) = self.refused() {
             return Err(refused);
@@ -372,19 +363,33 @@ impl<'a> Planner<'a> {
         Err(Standing::Working(step, format!("{step} attempt {number} is starting")))
     }
 
+    /// A deletion that the API server refuses, and that is asked for again with this plan.
+    fn undeletable(&mut self) -> Option<Obstacle> {
+        self.plan.delete.first()?;
+        let is_deletion = |of: &Obstacle| of.reason == DELETE_REFUSED;
+        if let Some(refused) = self.snapshot.refused.clone().filter(is_deletion) {
+            self.plan.notes.push(Note::warning(&refused.reason, refused.message.clone()));
+            return Some(refused);
+        }
+        let before = self.proof_job.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+        Obstacle::on_record(before).filter(is_deletion)
+    }
+
     /// Where the job stands with a child that the API server refuses; it is asked again with every plan.
     fn refused(&mut self) -> Option<Standing> {
-        if let Some(Obstacle { reason, message }) = &self.snapshot.refused {
+        let is_creation = |of: &Obstacle| of.reason != DELETE_REFUSED;
+        let refused = self.snapshot.refused.clone().filter(is_creation);
+        if let Some(Obstacle { reason, message }) = &refused {
             self.plan.notes.push(Note::warning(reason, message.clone()));
         }
-        let on_record = || Obstacle::on_record(&self.plan.status.conditions);
-        self.snapshot.refused.clone().or_else(on_record).map(Standing::blocked)
+        let on_record = || Obstacle::on_record(&self.plan.status.conditions).filter(is_creation);
+        refused.or_else(on_record).map(Standing::blocked)
     }
 
     /// Products of the nodes that the next attempt may run on; empty for any.
-    fn products(&self, step: &str, valid: &Valid) -> Result<Vec<String>, Standing> {
+    fn products(&self, step: JobKind, valid: &Valid) -> Result<Vec<String>, Standing> {
         match &valid.hardware {
-            Hardware::Gpu(wanted) if step == PROVE => match gpu::fit(wanted, &self.nodes_with_model()) {
+            Hardware::Gpu(wanted) if step == JobKind::Prove => match gpu::fit(wanted, &self.nodes_with_model()) {
                 Fit::Products(products) => Ok(products),
                 Fit::None(message) => Err(Standing::Waiting("NoMatchingGpu".into(), message)),
             },
@@ -394,7 +399,7 @@ impl<'a> Planner<'a> {
 
     fn job(
         &self,
-        step: &'static str,
+        step: JobKind,
         number: i32,
         valid: &Valid,
         gpu_products: Vec<String>,
@@ -423,7 +428,7 @@ impl<'a> Planner<'a> {
             nonce: self.nonce(),
         };
         let work = match step {
-            PROVE => Work::Prove(Prove {
+            JobKind::Prove => Work::Prove(Prove {
                 question,
                 min_top1_agreement: min_top1_agreement(cache),
                 gpu: valid.hardware.gpu_use(),
@@ -467,7 +472,7 @@ impl<'a> Planner<'a> {
             memory: valid.memory.clone().unwrap_or_else(|| memory_for(step, cache, valid)),
             secrets: Vec::new(),
             on_gpu_nodes: matches!(valid.hardware, Hardware::Gpu(_)),
-            takes_gpu: step == PROVE && valid.hardware.gpu_use() != GpuUse::None,
+            takes_gpu: step == JobKind::Prove && valid.hardware.gpu_use() != GpuUse::None,
             gpu_products,
             avoid,
             only_on,
@@ -532,7 +537,7 @@ impl<'a> Planner<'a> {
         let has_ended = |outcome: &Outcome| matches!(outcome, Outcome::Succeeded(_) | Outcome::Failed(_));
         for attempt in self.attempts.iter().filter(|attempt| !has_ended(&attempt.outcome)) {
             if attempt.outcome != Outcome::Terminating {
-                self.plan.delete_jobs.push(attempt.job_name.clone());
+                self.plan.delete.push(attempt.doomed());
             }
             self.plan.look_again_seconds = self.plan.look_again_seconds.min(LOOK_AT_DELETION_SECONDS);
         }
@@ -550,13 +555,13 @@ impl<'a> Planner<'a> {
             return;
         }
         match ttl.delete {
-            Some(TtlDelete::Itself) => self.plan.delete_self = true,
-            _ => self.plan.delete_jobs.extend(self.snapshot.children.job_names()),
+            Some(TtlDelete::Itself) => self.plan.delete.push(Doomed::new(DoomedKind::ProofJob, self.proof_job)),
+            _ => self.plan.delete.extend(self.snapshot.children.doomed()),
         }
         self.plan.look_again_seconds = 3600;
     }
 
-    fn finish(mut self, standing: Standing) -> Plan {
+    fn finish(mut self, standing: Standing) -> Plan<ProofJobStatus> {
         let generation = self.proof_job.metadata.generation.unwrap_or_default();
         let ended = matches!(standing, Standing::Succeeded | Standing::Failed(..) | Standing::Cancelled);
         if ended {
@@ -564,7 +569,12 @@ impl<'a> Planner<'a> {
         }
         let before = self.proof_job.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
         let was_ended = ["Complete", "Failed"].iter().any(|kind| conditions::is_true(before, kind));
-        report::conclude(&mut self.plan.status, &standing, generation, self.now);
+        let blocked = self.undeletable();
+        self.keep_time(&standing);
+        report::conclude(&mut self.plan.status, &standing, self.has_node, generation, self.now);
+        if let Some(Obstacle { reason, message }) = blocked {
+            report::say_blocked(&mut self.plan.status, &reason, &message);
+        }
         if ended && !was_ended {
             self.plan.ended = true;
             let summary = self.plan.status.summary.clone().unwrap_or_default();

@@ -3,13 +3,11 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use obelysk_api::crd::proof_job_status::{
-    ArtifactStatus, Attempt as AttemptStatus, AuditStatus, InferenceStatus, ModelStatus, PlacementStatus, ProofStatus,
-    Step, StepName, StepState,
+    ArtifactStatus, AuditStatus, InferenceStatus, ModelStatus, PlacementStatus, ProofStatus, Step, StepName, StepState,
 };
 use obelysk_api::crd::{ModelCacheStatus, ProofJobStatus};
-use obelysk_api::job::StepResult;
+use obelysk_api::job::{JobKind, StepResult};
 
-use crate::controllers::attempt::{Attempt, Failure};
 use crate::controllers::children::Obstacle;
 use crate::controllers::{clip, conditions};
 use crate::scheduling::gpu;
@@ -22,7 +20,7 @@ pub enum Standing {
     /// Held by the user.
     Suspended,
     /// A Job of this kind exists; one line of what it does.
-    Working(&'static str, String),
+    Working(JobKind, String),
     /// Done.
     Succeeded,
     /// Ended without a proof; why.
@@ -39,8 +37,6 @@ impl Standing {
     }
 }
 
-/// Newest attempts that a status keeps.
-const ATTEMPTS: usize = 10;
 /// The steps of a job, in order.
 const STEPS: [StepName; 8] = [
     StepName::Model,
@@ -90,32 +86,6 @@ pub fn move_step(status: &mut ProofJobStatus, name: StepName, state: StepState, 
     if state == StepState::Succeeded || state == StepState::Failed {
         step.completion_time = Some(Time(now));
     }
-}
-
-/// Record an attempt that ended.
-pub fn record_attempt(attempts: &mut Vec<AttemptStatus>, attempt: &Attempt, failure: Option<&Failure>, now: Timestamp) {
-    let finished = failure.and_then(|failure| failure.finished_at).unwrap_or(now);
-    attempts.insert(
-        0,
-        AttemptStatus {
-            step: attempt.step.clone(),
-            number: attempt.number,
-            class: failure.and_then(|failure| failure.class).map(|class| class.name().to_owned()),
-            reason: failure.map_or_else(|| "Succeeded".into(), |failure| clip(&failure.reason, 64)),
-            message: failure.map(|failure| clip(&failure.message, 512)),
-            exit_code: failure.and_then(|failure| failure.exit_code),
-            node_name: attempt.node_name.clone(),
-            started_at: attempt.started_at.map(Time),
-            finished_at: Some(Time(finished)),
-        },
-    );
-    attempts.truncate(ATTEMPTS);
-}
-
-/// Whether an attempt is on record. Old records fall off the end, so a later number stands for all before it.
-#[must_use]
-pub fn is_recorded(attempts: &[AttemptStatus], attempt: &Attempt) -> bool {
-    attempts.iter().any(|known| known.step == attempt.step && known.number >= attempt.number)
 }
 
 /// Where a proof was made, on which device: `CPU`, the product name of a GPU, or empty where the pod says nothing.
@@ -232,8 +202,17 @@ fn reservations(status: &ProofJobStatus) -> String {
     if all.is_empty() { String::new() } else { format!(" ({})", all.join("; ")) }
 }
 
-/// Phase, progress, summary and conditions of a standing.
-pub fn conclude(status: &mut ProofJobStatus, standing: &Standing, generation: i64, now: Timestamp) {
+/// Say that something of the job cannot be deleted. What the job is stays.
+pub fn say_blocked(status: &mut ProofJobStatus, reason: &str, message: &str) {
+    status.summary = Some(clip(message, 256));
+    if let Some(ready) = status.conditions.iter_mut().find(|condition| condition.type_ == "Ready") {
+        ready.reason = reason.into();
+        ready.message = message.into();
+    }
+}
+
+/// Phase, progress, summary and conditions of a standing. `has_node` is whether the newest attempt's pod has one.
+pub fn conclude(status: &mut ProofJobStatus, standing: &Standing, has_node: bool, generation: i64, now: Timestamp) {
     let done = status.steps.iter().filter(|step| step.state == StepState::Succeeded).count();
     let of = status.steps.iter().filter(|step| step.state != StepState::Skipped).count();
     status.observed_generation = Some(generation);
@@ -248,7 +227,7 @@ pub fn conclude(status: &mut ProofJobStatus, standing: &Standing, generation: i6
             (if model_ready { "Queued" } else { "Pending" }, reason.as_str(), message.clone())
         }
         Standing::Suspended => ("Suspended", "Suspended", "spec.suspend is true".into()),
-        Standing::Working(super::PROVE, line) => ("Proving", "Proving", line.clone()),
+        Standing::Working(JobKind::Prove, line) => ("Proving", "Proving", line.clone()),
         Standing::Working(_, line) => ("Verifying", "Verifying", line.clone()),
         Standing::Succeeded => {
             let text = status.inference.as_ref().and_then(|inference| inference.text.as_deref()).unwrap_or_default();
@@ -268,24 +247,41 @@ pub fn conclude(status: &mut ProofJobStatus, standing: &Standing, generation: i6
     if !ended {
         status.completion_time = None;
     }
-    let scheduled = matches!(standing, Standing::Working(..)) || proved || succeeded;
-    let later = |reached: bool, yes: &'static str| if reached { (Some(true), yes) } else { (Some(false), reason) };
-    let all: [(&str, Option<bool>, &str); 11] = [
-        ("Ready", Some(succeeded), reason),
-        // Listed before Stalled, a true Reconciling would hide the failure from tools that take the first.
-        ("Reconciling", Some(!ended), reason),
-        ("Stalled", Some(failed), reason),
-        ("ModelReady", later(model_ready, "Prepared").0, later(model_ready, "Prepared").1),
-        ("Scheduled", later(scheduled, "PodScheduled").0, later(scheduled, "PodScheduled").1),
-        ("Proved", later(proved, "ProofReady").0, later(proved, "ProofReady").1),
-        ("Verified", later(verified, "Verified").0, later(verified, "Verified").1),
-        ("Audited", later(audited, "AuditPassed").0, later(audited, "AuditPassed").1),
-        ("Complete", Some(succeeded), reason),
-        ("Failed", Some(failed), reason),
-        ("Suspended", Some(*standing == Standing::Suspended), reason),
+    let scheduled = has_node || proved || succeeded;
+    let chain = [
+        ("ModelReady", model_ready, "Prepared"),
+        ("Scheduled", scheduled, "PodScheduled"),
+        ("Proved", proved, "ProofReady"),
+        ("Verified", verified, "Verified"),
+        ("Audited", audited, "AuditPassed"),
     ];
-    for (kind, value, reason) in all {
-        conditions::set(&mut status.conditions, kind, value, reason, &summary, generation, now);
+    // What holds everything up is said once in the chain: where it breaks.
+    let at_break = if has_node || !matches!(standing, Standing::Working(..)) { reason } else { "PodPending" };
+    let broken = chain.iter().find(|(_, reached, _)| !reached).map(|(kind, ..)| *kind);
+    let links = chain.map(|(kind, reached, yes)| match reached {
+        true => (kind, true, yes, ""),
+        false if broken == Some(kind) => (kind, false, at_break, summary.as_str()),
+        false => (kind, false, "NotReached", ""),
+    });
+    let only_if = |kind, holds: bool, not: &'static str| match holds {
+        true => (kind, true, reason, summary.as_str()),
+        false => (kind, false, not, ""),
+    };
+    let all = [
+        ("Ready", succeeded, reason, summary.as_str()),
+        // Listed before Stalled, a true Reconciling would hide the failure from tools that take the first.
+        only_if("Reconciling", !ended, "Ended"),
+        only_if("Stalled", failed, "NotStalled"),
+    ]
+    .into_iter()
+    .chain(links)
+    .chain([
+        only_if("Complete", succeeded, "NotComplete"),
+        only_if("Failed", failed, "NotFailed"),
+        only_if("Suspended", *standing == Standing::Suspended, "NotSuspended"),
+    ]);
+    for (kind, value, reason, message) in all {
+        conditions::set(&mut status.conditions, kind, Some(value), reason, message, generation, now);
     }
 }
 
@@ -304,7 +300,7 @@ mod tests {
             model: Some(ModelStatus { quality_note: quality_note.map(Into::into), ..ModelStatus::default() }),
             ..ProofJobStatus::default()
         };
-        conclude(&mut status, &Standing::Succeeded, 1, Timestamp::UNIX_EPOCH);
+        conclude(&mut status, &Standing::Succeeded, true, 1, Timestamp::UNIX_EPOCH);
         status.summary.unwrap_or_default()
     }
 

@@ -32,7 +32,9 @@ impl ModelSource {
     #[must_use]
     pub fn cache_name(&self) -> String {
         match self {
-            Self::Cache(name) | Self::Preset(name) => name.clone(),
+            Self::Cache(name) => name.clone(),
+            Self::Preset(name) if is_name_of_cache(name) => name.clone(),
+            Self::Preset(name) => readable_name(name, name.as_bytes()),
             Self::Hub(repository) => name_of_hub_cache(repository),
         }
     }
@@ -51,11 +53,25 @@ impl ModelSource {
 
 /// Name of the ModelCache of a repository: readable, and different for every way to ask for it.
 fn name_of_hub_cache(repository: &HuggingFace) -> String {
-    /// With the digest and a dash a name of at most 45 characters.
-    const READABLE: usize = 32;
     let text = serde_json::to_vec(repository).unwrap_or_default();
-    let digest = blake3::hash(&text).to_hex();
-    let name = repository.repo.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
+    readable_name(repository.repo.rsplit('/').next().unwrap_or_default(), &text)
+}
+
+/// Longest name of a ModelCache: child Jobs are named after it.
+const NAME_BYTES: usize = 45;
+
+/// Whether a ModelCache may have this name.
+fn is_name_of_cache(name: &str) -> bool {
+    let is_plain = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    is_plain && name.len() <= NAME_BYTES
+}
+
+/// A name of a ModelCache that shows where the model comes from, and is another for every content.
+fn readable_name(name: &str, content: &[u8]) -> String {
+    /// With the digest and a dash no longer than a name may be.
+    const READABLE: usize = 32;
+    let digest = blake3::hash(content).to_hex();
+    let name = name.to_ascii_lowercase();
     let plain: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(READABLE).collect();
     let plain = plain.trim_matches('-');
     let readable = if plain.is_empty() { "model" } else { plain };

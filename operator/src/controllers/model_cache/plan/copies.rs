@@ -15,12 +15,15 @@ use kube::ResourceExt;
 use obelysk_api::crd::model_cache::{NodeLocal, Resolved};
 use obelysk_api::crd::{ModelCache, PREFIX, ProverPoolSpec};
 use obelysk_api::exit::FaultClass;
+use obelysk_api::job::JobKind;
 
 use super::{Planner, Standing, claim_name};
 use crate::controllers::attempt::{Attempt, Outcome, judge};
+use crate::controllers::attempts;
 use crate::controllers::children::TERMINATING;
 use crate::controllers::job::{self, HOSTNAME};
-use crate::controllers::model_cache::{FETCH, LABEL, PREPARE};
+use crate::controllers::model_cache::LABEL;
+use crate::controllers::plan::{Child, Doomed, DoomedKind};
 use crate::controllers::{Note, clip};
 
 /// The only mode that local volumes have. Nobody enforces it between nodes: a local volume is never attached to one.
@@ -57,7 +60,7 @@ impl Planner<'_> {
             if volume.metadata.deletion_timestamp.is_none() && phase != Some("Released") {
                 return None;
             }
-            self.plan.delete_volume = Some(name.clone());
+            self.plan.delete.push(Doomed::new(DoomedKind::Volume, volume));
             return waiting(TERMINATING, format!("volume {name} is being deleted"));
         }
         let pool = self.snapshot.pool.as_ref()?;
@@ -66,7 +69,8 @@ impl Planner<'_> {
             let line = format!("ProverPool {pool} has no cacheRoot: make a folder on its nodes and name it there");
             return waiting("PoolWithoutCacheRoot", line);
         };
-        self.plan.create_volume = Some(self.new_volume(&pool.spec, path));
+        let volume = self.new_volume(&pool.spec, path);
+        self.plan.create.push(Child::Volume(Box::new(volume)));
         None
     }
 
@@ -136,13 +140,17 @@ impl Planner<'_> {
             Standing::Waiting(TERMINATING.into(), "Jobs of an earlier copy are being deleted".into())
         } else if let Some(changed) = self.plan.status.attempts.iter().find(|a| a.reason == SOURCE_CHANGED) {
             let line = changed.message.clone().unwrap_or_default();
-            self.plan.delete_jobs = self.snapshot.children.job_names();
+            self.plan.delete = self.snapshot.children.doomed();
             Standing::Stalled(SOURCE_CHANGED.into(), line)
         } else if self.plan.status.nodes.len() >= wanted {
             Standing::Ready(String::new())
         } else {
             let known = self.plan.status.resolved.clone();
-            match self.run(FETCH).and_then(|()| self.require_same(known)).and_then(|()| self.run(PREPARE)) {
+            match self
+                .run(JobKind::Fetch)
+                .and_then(|()| self.require_same(known))
+                .and_then(|()| self.run(JobKind::Prepare))
+            {
                 Err(standing) => standing,
                 Ok(()) => self.end_round(),
             }
@@ -170,7 +178,7 @@ impl Planner<'_> {
         self.plan.status.resolved = known;
         let line =
             format!("the source is now revision {now}, its copies are of {before}: make a new ModelCache for it");
-        if let Some(fetch) = self.plan.status.attempts.iter_mut().find(|a| a.step == FETCH) {
+        if let Some(fetch) = self.plan.status.attempts.iter_mut().find(|a| a.step == JobKind::Fetch) {
             fetch.class = Some(FaultClass::User.name().into());
             fetch.reason = SOURCE_CHANGED.into();
             fetch.message = Some(line.clone());
@@ -203,7 +211,7 @@ impl Planner<'_> {
         };
         let children = &self.snapshot.children;
         let is_stale = |job: &Job| judge(job, children.pods_of(job), around).as_ref().is_some_and(is_stale);
-        let fetched = self.plan.status.attempts.iter().find(|a| a.step == FETCH && a.reason == "Succeeded");
+        let fetched = attempts::succeeded(&self.plan.status.attempts, JobKind::Fetch);
         let fetched_on = fetched.and_then(|fetched| fetched.node_name.as_ref());
         let is_lost = fetched_on.is_some_and(|node| !around.nodes.contains_key(node));
         // Without a copy there is nothing that a further one could differ from.
@@ -213,7 +221,7 @@ impl Planner<'_> {
             // Those that show that the round is over go last.
             let mut jobs: Vec<_> = children.jobs().iter().collect();
             jobs.sort_by_key(|job| is_stale(job));
-            self.plan.delete_jobs = jobs.into_iter().map(ResourceExt::name_any).collect();
+            self.plan.delete = jobs.into_iter().map(Doomed::job).collect();
             self.forget_attempts();
             return true;
         }
@@ -228,7 +236,7 @@ impl Planner<'_> {
             self.add_node(node);
         }
         self.forget_attempts();
-        self.plan.delete_jobs = self.snapshot.children.job_names();
+        self.plan.delete = self.snapshot.children.doomed();
         self.plan.look_again_seconds = 2;
         Standing::Ready(String::new())
     }
@@ -236,24 +244,26 @@ impl Planner<'_> {
     fn forget_attempts(&mut self) {
         self.plan.status.attempts.clear();
         self.plan.status.next_retry_time = None;
+        self.plan.status.retries = None;
     }
 
     /// The node of this round's download.
     pub(super) fn fetched_on(&self) -> Option<String> {
-        let fetched = self.plan.status.attempts.iter().find(|a| a.step == FETCH && a.reason == "Succeeded")?;
+        let fetched = attempts::succeeded(&self.plan.status.attempts, JobKind::Fetch)?;
         Some(self.snapshot.around.hostname(fetched.node_name.as_ref()?))
     }
 
     /// Nodes that an unfinished round has left files on count as copies from now on: they are removed like them.
     pub(super) fn count_unfinished_copies(&mut self) {
-        let of_attempts = self.plan.status.attempts.iter().filter(|a| [FETCH, PREPARE].contains(&a.step.as_str()));
+        let of_attempts =
+            self.plan.status.attempts.iter().filter(|a| [JobKind::Fetch, JobKind::Prepare].contains(&a.step));
         let of_jobs = self.snapshot.children.attempts(&self.snapshot.around).into_iter();
-        let of_jobs = of_jobs.filter(|attempt| [FETCH, PREPARE].contains(&attempt.step.as_str()));
+        let of_jobs = of_jobs.filter(|attempt| [JobKind::Fetch, JobKind::Prepare].contains(&attempt.kind));
         let nodes = of_attempts.filter_map(|a| a.node_name.clone()).chain(of_jobs.filter_map(|of| of.node_name));
         for node in nodes.collect::<Vec<_>>() {
             self.add_node(self.snapshot.around.hostname(&node));
         }
-        self.plan.status.attempts.retain(|attempt| ![FETCH, PREPARE].contains(&attempt.step.as_str()));
+        self.plan.status.attempts.retain(|attempt| ![JobKind::Fetch, JobKind::Prepare].contains(&attempt.step));
     }
 
     fn add_node(&mut self, node: String) {

@@ -7,13 +7,13 @@ use kube::{Resource, ResourceExt};
 use obelysk_api::crd::model_cache::{AccessMode, HuggingFace};
 use obelysk_api::crd::schema::{KeyRef, S3};
 use obelysk_api::crd::{ModelCache, ModelPreset};
-use obelysk_api::job::{Bucket, Hub, JOB_VERSION, JobSpec, ModelLocation, Prepare, Remove, Work};
+use obelysk_api::job::{Bucket, Hub, JOB_VERSION, JobKind, JobSpec, ModelLocation, Prepare, Remove, Work};
 
 use super::copies::{folder_on_disks, is_on_disks};
 use super::{Planner, claim_name};
 use crate::controllers::job::{self, MODEL, Mount, SOURCE, TERMINATION_MESSAGE};
+use crate::controllers::model_cache::LABEL;
 use crate::controllers::model_cache::validate::{Origin, Place, origin, validate};
-use crate::controllers::model_cache::{FETCH, LABEL, PREPARE, REMOVE};
 use crate::controllers::proof_job::validate::Unsupported;
 
 /// Where a pod finds the model, and the volumes for it.
@@ -102,9 +102,9 @@ impl Planner<'_> {
     ///
     /// # Errors
     /// As [`mounts`].
-    pub(super) fn job(&self, step: &'static str, number: i32) -> Result<Job, Unsupported> {
+    pub(super) fn job(&self, step: JobKind, number: i32) -> Result<Job, Unsupported> {
         let (mut model, mounts) = match step {
-            REMOVE => (self.location_to_remove()?, vec![home(self.cache, false)]),
+            JobKind::Remove => (self.location_to_remove()?, vec![home(self.cache, false)]),
             _ => mounts(self.cache, self.snapshot.preset.as_ref(), false)?,
         };
         let Some(owner) = self.cache.controller_owner_ref(&()) else {
@@ -127,16 +127,16 @@ impl Planner<'_> {
             progress_address: Some(format!("0.0.0.0:{}", job::PROGRESS_PORT)),
             no_progress_timeout_seconds: 1800,
             work: match step {
-                FETCH => Work::Fetch,
-                PREPARE => Work::Prepare(Prepare { min_top1_agreement: min_top1_agreement(self.cache) }),
+                JobKind::Fetch => Work::Fetch,
+                JobKind::Prepare => Work::Prepare(Prepare { min_top1_agreement: min_top1_agreement(self.cache) }),
                 _ => Work::Remove(self.what_to_remove()?),
             },
         };
         let nodes = &self.plan.status.nodes;
         let (avoid, only_on) = match step {
-            FETCH => (nodes.clone(), Vec::new()),
-            PREPARE if is_on_disks(self.cache) => (Vec::new(), self.fetched_on().into_iter().collect()),
-            PREPARE => (Vec::new(), Vec::new()),
+            JobKind::Fetch => (nodes.clone(), Vec::new()),
+            JobKind::Prepare if is_on_disks(self.cache) => (Vec::new(), self.fetched_on().into_iter().collect()),
+            JobKind::Prepare => (Vec::new(), Vec::new()),
             _ => (Vec::new(), nodes.first().cloned().into_iter().collect()),
         };
         // A pod that belongs to one node goes there whatever its labels say by now.
@@ -192,18 +192,18 @@ impl Planner<'_> {
     }
 
     /// Memory of a pod: fetching streams, preparing commits, removing takes next to nothing.
-    fn memory(&self, step: &str) -> String {
+    fn memory(&self, step: JobKind) -> String {
         const LEAST_MEBIBYTES: i64 = 1024;
-        if step == REMOVE {
+        if step == JobKind::Remove {
             return "256Mi".into();
         }
         let bytes = self.plan.status.resolved.as_ref().and_then(|resolved| resolved.bytes).unwrap_or_default();
-        job::memory_for_commitment(if step == PREPARE { bytes } else { 0 }, LEAST_MEBIBYTES)
+        job::memory_for_commitment(if step == JobKind::Prepare { bytes } else { 0 }, LEAST_MEBIBYTES)
     }
 
     /// The token for the hub or the key for the bucket, for the only pod that talks to it.
-    fn secrets(&self, step: &str) -> Vec<(&'static str, KeyRef)> {
-        if step != FETCH {
+    fn secrets(&self, step: JobKind) -> Vec<(&'static str, KeyRef)> {
+        if step != JobKind::Fetch {
             return Vec::new();
         }
         let origin = validate(&self.cache.spec).ok().map(|valid| valid.origin);

@@ -3,18 +3,21 @@
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::ResourceExt;
-use obelysk_api::crd::ModelCache;
+use obelysk_api::crd::{ModelCache, ModelCacheStatus};
 use obelysk_api::exit::FaultClass;
+use obelysk_api::job::JobKind;
 
 use super::copies::{folder_on_disks, is_on_disks};
 use super::pods::{home, resolve};
-use super::{Plan, Planner, Standing, claim_name, has_finalizer, progress, volume_name};
+use super::{Planner, Standing, claim_name, progress, volume_name};
 use crate::controllers::attempt::{Attempt, Failure, Outcome, STEP, is_ready};
+use crate::controllers::attempts;
 use crate::controllers::children::{NAME_CONFLICT, TERMINATING};
 use crate::controllers::job;
+use crate::controllers::model_cache::has_finalizer;
 use crate::controllers::model_cache::validate::{Origin, Place, validate};
-use crate::controllers::model_cache::{FETCH, REMOVE};
-use crate::controllers::proof_job::report::{is_recorded, record_attempt};
+use crate::controllers::plan::{Child, Doomed, DoomedKind, Plan};
+
 use crate::controllers::{Note, seconds_between};
 
 /// Attempts to remove a model from one place.
@@ -34,7 +37,7 @@ enum Removal {
 
 impl Planner<'_> {
     /// The cache is being deleted.
-    pub(super) fn let_go(mut self) -> Plan {
+    pub(super) fn let_go(mut self) -> Plan<ModelCacheStatus> {
         self.plan.finalizer = true;
         if self.snapshot.readers > 0 {
             self.plan.look_again_seconds = 10;
@@ -52,7 +55,7 @@ impl Planner<'_> {
             Place::Nodes(_) => true,
         };
         if claim_goes {
-            self.plan.delete_jobs.extend(self.snapshot.holders.clone());
+            self.plan.delete.extend(self.snapshot.holders.clone());
         }
         if self.other_jobs_are_left() {
             return self.plan;
@@ -66,8 +69,9 @@ impl Planner<'_> {
             return self.wait(&format!("being deleted; {summary}"));
         }
         let is_there = |claim: &PersistentVolumeClaim| claim.metadata.deletion_timestamp.is_none() && self.made(claim);
-        if claim_goes && self.snapshot.claim.as_ref().is_some_and(is_there) {
-            self.plan.delete_claim = Some(claim_name(self.cache));
+        let claim = self.snapshot.claim.as_ref().filter(|claim| is_there(claim));
+        if let Some(claim) = claim.filter(|_| claim_goes) {
+            self.plan.delete.push(Doomed::new(DoomedKind::Claim, claim));
         }
         if matches!(valid.place, Place::Nodes(_)) {
             self.delete_volume();
@@ -76,19 +80,19 @@ impl Planner<'_> {
         self.plan
     }
 
-    fn wait(mut self, summary: &str) -> Plan {
+    fn wait(mut self, summary: &str) -> Plan<ModelCacheStatus> {
         self.plan.status.progress = Some(progress(None, summary, None));
         self.plan
     }
 
     /// Jobs that fetch and prepare are deleted, and their pods waited for.
     fn other_jobs_are_left(&mut self) -> bool {
-        let removes = |job: &&_| ResourceExt::labels(*job).get(STEP).is_some_and(|step| step == REMOVE);
+        let removes = |job: &&_| ResourceExt::labels(*job).get(STEP).is_some_and(|step| step == JobKind::Remove.name());
         let (removals, others): (Vec<_>, Vec<_>) = self.snapshot.children.jobs().iter().partition(removes);
         if is_on_disks(self.cache) {
             self.count_unfinished_copies();
         }
-        self.plan.delete_jobs.extend(others.iter().map(|job| job.name_any()));
+        self.plan.delete.extend(others.iter().map(|job| Doomed::job(job)));
         !others.is_empty() || removals.is_empty() && self.snapshot.children.has_pods_left()
     }
 
@@ -154,7 +158,7 @@ impl Planner<'_> {
             };
             let note = match problem {
                 Some(problem) => {
-                    self.plan.delete_jobs = self.snapshot.children.job_names();
+                    self.plan.delete = self.snapshot.children.doomed();
                     left(problem)
                 }
                 None => match self.remove(Some(&node)) {
@@ -177,8 +181,8 @@ impl Planner<'_> {
             let around = &self.snapshot.around;
             let is_elsewhere =
                 attempt.node_name.as_ref().is_some_and(|of| node.is_some_and(|node| around.hostname(of) != node));
-            if is_elsewhere || is_recorded(&self.plan.status.attempts, &attempt) {
-                self.plan.delete_jobs.push(attempt.job_name);
+            if is_elsewhere || attempts::is_recorded(&self.plan.status.attempts, &attempt) {
+                self.plan.delete.push(attempt.doomed());
                 continue;
             }
             // A pod that never started has no node of its own.
@@ -196,16 +200,16 @@ impl Planner<'_> {
                 },
                 Outcome::Running | Outcome::Terminating => return Removal::UnderWay,
             };
-            record_attempt(&mut self.plan.status.attempts, &attempt, failure.as_ref(), self.now);
-            self.plan.delete_jobs.push(attempt.job_name);
+            attempts::record(&mut self.plan.status.attempts, &attempt, failure.as_ref(), self.now);
+            self.plan.delete.push(attempt.doomed());
             if failure.is_none() {
                 return Removal::Done;
             }
         }
-        let of_removals = self.plan.status.attempts.iter().filter(|attempt| attempt.step == REMOVE);
+        let of_removals = self.plan.status.attempts.iter().filter(|attempt| attempt.step == JobKind::Remove);
         let next = of_removals.clone().map(|attempt| attempt.number).max().unwrap_or(0).saturating_add(1);
         let is_of_node = |name: Option<&str>| node.is_none() || name == node;
-        let failed = of_removals.filter(|a| a.reason != "Succeeded" && is_of_node(a.node_name.as_deref()));
+        let failed = of_removals.filter(|a| !a.has_succeeded() && is_of_node(a.node_name.as_deref()));
         let failures: Vec<_> = failed.collect();
         if failures.len() >= ATTEMPTS {
             let message = failures[0].message.as_deref().unwrap_or(&failures[0].reason);
@@ -213,15 +217,15 @@ impl Planner<'_> {
         }
         // Each attempt begins when the one before is gone.
         if attempts.is_empty() {
-            let name = job::name(&self.cache.name_any(), REMOVE, next);
-            match self.snapshot.children.obstacle(&name, false) {
+            let name = job::name(&self.cache.name_any(), JobKind::Remove, next);
+            match self.snapshot.children.obstacle(&name, false, &self.snapshot.around) {
                 // Nobody says when somebody else's Job will go.
                 Some(conflict) if conflict.reason == NAME_CONFLICT => return Removal::GivenUp(conflict.message),
                 Some(_) => return Removal::UnderWay,
                 None => {}
             }
-            match self.job(REMOVE, next) {
-                Ok(job) => self.plan.create_job = Some(job),
+            match self.job(JobKind::Remove, next) {
+                Ok(job) => self.plan.create.push(Child::Job(Box::new(job))),
                 Err(unsupported) => return Removal::GivenUp(unsupported.to_string()),
             }
         }
@@ -231,13 +235,8 @@ impl Planner<'_> {
     /// A failure, if a pod has waited for too long.
     fn has_waited(&self, attempt: &Attempt, message: &str) -> Option<Failure> {
         let waited = seconds_between(attempt.started_at?, self.now);
-        (waited >= START_SECONDS).then(|| Failure {
-            class: Some(FaultClass::Infra),
-            reason: "NotStarted".into(),
-            message: format!("the pod has not started within {START_SECONDS} s: {message}"),
-            exit_code: None,
-            finished_at: None,
-        })
+        let line = || format!("the pod has not started within {START_SECONDS} s: {message}");
+        (waited >= START_SECONDS).then(|| Failure::new(Some(FaultClass::Infra), "NotStarted", line()))
     }
 
     /// The revision that the cache holds.
@@ -267,7 +266,7 @@ impl Planner<'_> {
 
     /// Nothing is fetched while another cache takes the same files away.
     pub(super) fn wait_for_removal(&self) -> Option<Standing> {
-        if self.plan.status.attempts.iter().any(|a| a.step == FETCH && a.reason == "Succeeded") {
+        if attempts::succeeded(&self.plan.status.attempts, JobKind::Fetch).is_some() {
             return None;
         }
         let other = self.sharers().into_iter().find(|other| is_going(other) && is_removing(other))?;
@@ -279,7 +278,8 @@ impl Planner<'_> {
     fn delete_volume(&mut self) {
         let name = volume_name(self.cache);
         if self.settings.node_local {
-            self.plan.delete_volume = self.snapshot.volume.as_ref().map(|_| name);
+            let volume = self.snapshot.volume.as_ref();
+            self.plan.delete.extend(volume.map(|volume| Doomed::new(DoomedKind::Volume, volume)));
         } else if self.snapshot.claim.is_some() {
             let line = format!("volume {name} stays: nodeLocal is switched off; delete it by hand");
             self.plan.notes.push(Note::warning("VolumeLeft", line));

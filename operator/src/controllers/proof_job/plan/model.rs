@@ -10,9 +10,10 @@ use serde_json::json;
 
 use super::super::report::{Standing, move_step};
 use super::super::validate::{ModelSource, Valid};
-use super::{Child, Planner};
+use super::Planner;
 use crate::controllers::children::NAME_CONFLICT;
 use crate::controllers::conditions;
+use crate::controllers::plan::Child;
 
 impl Planner<'_> {
     /// Where the job stands until its ModelCache is ready; the cache of a preset or a repository is created.

@@ -12,3 +12,4 @@ pub mod published;
 pub mod sketch;
 pub mod small;
 pub mod subject;
+pub mod tape;

@@ -156,10 +156,18 @@ impl FiatShamir {
     /// `count` independent positions below `2^bits`, sorted, each once; all of them, without a draw, if there are no
     /// more than `count`.
     pub fn positions(&mut self, count: usize, bits: usize) -> Vec<usize> {
-        assert!(bits <= 32, "a position is drawn from one word");
         if count >= 1 << bits {
             return (0..1 << bits).collect();
         }
+        let mut positions = self.draws(count, bits);
+        positions.sort_unstable();
+        positions.dedup();
+        positions
+    }
+
+    /// `count` independent numbers below `2^bits`, in the order in which they are drawn.
+    pub fn draws(&mut self, count: usize, bits: usize) -> Vec<usize> {
+        assert!(bits <= 32, "a position is drawn from one word");
         let mut positions = Vec::with_capacity(count);
         while positions.len() < count {
             self.absorb(DRAW, &[]);
@@ -168,8 +176,6 @@ impl FiatShamir {
             positions.extend(self.state.iter().take(left).map(|&word| (u64::from(word) & mask) as usize));
         }
         self.spent = true;
-        positions.sort_unstable();
-        positions.dedup();
         positions
     }
 

@@ -1,0 +1,46 @@
+//! Writes the contract's field arithmetic, compiles the contracts, and runs their functions on vectors. `cargo xtask contracts` builds
+//! and calls this.
+
+mod class;
+mod field;
+mod interval;
+mod vectors;
+mod words;
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use cairo_lang_compiler::CompilerConfig;
+use cairo_lang_compiler::diagnostics::DiagnosticsReporter;
+
+const USAGE: &str = "obelysk-cairo sources FOLDER | test CONTRACTS CORELIB VECTORS [FILTER] | class CONTRACTS CORELIB OUT";
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments.as_slice() {
+        ["sources", folder] => {
+            std::fs::write(Path::new(folder).join("field.cairo"), field::source())?;
+            Ok(std::fs::write(Path::new(folder).join("words.cairo"), words::source())?)
+        }
+        ["test", contracts, corelib, folder] => {
+            vectors::run(Path::new(contracts), Path::new(corelib), Path::new(folder), "")
+        }
+        ["test", contracts, corelib, folder, filter] => {
+            vectors::run(Path::new(contracts), Path::new(corelib), Path::new(folder), filter)
+        }
+        ["class", contracts, corelib, out] => {
+            class::write(Path::new(contracts), Path::new(corelib), Path::new(out))
+        }
+        _ => bail!("usage: {USAGE}"),
+    }
+}
+
+/// Names are replaced by readable ones only where they are shown: a class keeps none.
+fn configuration(readable: bool) -> CompilerConfig<'static> {
+    CompilerConfig {
+        diagnostics_reporter: DiagnosticsReporter::stderr(),
+        replace_ids: readable,
+        ..CompilerConfig::default()
+    }
+}

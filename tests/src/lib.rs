@@ -9,6 +9,7 @@ pub mod liar;
 pub mod messages;
 pub mod mlp;
 pub mod published;
+pub mod random;
 pub mod sketch;
 pub mod small;
 pub mod subject;

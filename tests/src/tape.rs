@@ -48,8 +48,7 @@ pub fn run(program: &[u16], tape: &mut Vec<Challenge>, public: &[u32]) -> Vec<[C
             tape.extend([tape[a] - high, high]);
         } else if is(Operation::Equal) {
             let (a, b, count) = (operand(), operand(), operand());
-            let left =
-                if a < CONSTANTS as usize { vec![tape[a]; count] } else { tape[a..a + count].to_vec() };
+            let left = if a < CONSTANTS as usize { vec![tape[a]; count] } else { tape[a..a + count].to_vec() };
             tape.push(eq(&left, &tape[b..b + count]));
         } else if is(Operation::Dot) {
             let count = operand();

@@ -6,26 +6,13 @@ use obelysk_statement::batch::{challenged_axes, variables};
 use obelysk_statement::plan::Plan;
 use obelysk_statement::point::{AxisPoints, Coordinate};
 use obelysk_statement::reduction::{Equation, Grouped};
-use obelysk_statement::{Challenge, Statement, Value};
+use obelysk_statement::{Challenge, Statement};
 use obelysk_tests::mlp::Mlp;
+use obelysk_tests::random::Random;
 use obelysk_tests::small::Small;
 use obelysk_tests::subject::{Subject, fixture, tiny_chat};
 use obelysk_tests::tape;
-use p3_field::{BasedVectorSpace, PrimeCharacteristicRing};
-
-/// Numbers that follow from a seed.
-struct Random(u64);
-
-impl Random {
-    fn word(&mut self) -> u32 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) as u32
-    }
-
-    fn challenges(&mut self, count: usize) -> Vec<Challenge> {
-        (0..count).map(|_| Challenge::from_basis_coefficients_fn(|_| Value::from_u32(self.word() >> 1))).collect()
-    }
-}
+use p3_field::PrimeCharacteristicRing;
 
 /// What is on the tape before the claimed values, as it is drawn.
 struct Drawn(Random, Vec<Challenge>);
@@ -46,7 +33,7 @@ impl Drawn {
 fn agrees(statement: &Statement) -> ContractPlan {
     let plan = Plan::new(statement).expect("a plan");
     let contract = ContractPlan::new(statement).expect("a plan for a contract");
-    let mut drawn = Drawn(Random(7), Vec::new());
+    let mut drawn = Drawn(Random::new(7), Vec::new());
     let mut claims = plan.claims();
     let mut equations: Vec<Equation> = Vec::new();
     let mut rights: Vec<Challenge> = Vec::new();

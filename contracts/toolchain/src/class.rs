@@ -37,7 +37,10 @@ pub fn write(contracts: &Path, corelib: &Path, out: &Path) -> Result<()> {
         .context("the networks take audited functions only")?;
     let casm = CasmContractClass::from_contract_class(class, program, false, usize::MAX)?;
     let felts = casm.bytecode.len();
-    println!("Sierra felts {sierra}, JSON bytes {} of {CLASS_BYTES_MAX}, CASM felts {felts} of {CASM_FELTS_MAX}", json.len());
+    println!(
+        "Sierra felts {sierra}, JSON bytes {} of {CLASS_BYTES_MAX}, CASM felts {felts} of {CASM_FELTS_MAX}",
+        json.len()
+    );
     if felts > CASM_FELTS_MAX || json.len() > CLASS_BYTES_MAX {
         bail!("the class is too large for the network");
     }

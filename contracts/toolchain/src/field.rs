@@ -6,6 +6,7 @@ const P: u64 = (1 << 31) - 1;
 
 const HEAD: &str = "// Arithmetic of Mersenne-31 and of its degree-4 extension, one division with remainder a coordinate. Written by
 // `cargo xtask contracts --bless`; `toolchain/src/field.rs` says what.
+#[feature(\"bounded-int-utils\")]
 use core::internal::bounded_int::{
     AddHelper, BoundedInt, DivRemHelper, MulHelper, SubHelper, UnitInt, bounded_int_add, bounded_int_div_rem, bounded_int_mul,
     bounded_int_sub, upcast,
@@ -105,7 +106,12 @@ impl Field {
     }
 
     /// Write a function of arguments; the formula gets four coordinates for a challenge, one for a word, two for a point.
-    fn function(&mut self, name: &str, arguments: &[(&str, Kind)], formula: impl FnOnce(&mut Self, &[Vec<Value>]) -> Vec<Value>) {
+    fn function(
+        &mut self,
+        name: &str,
+        arguments: &[(&str, Kind)],
+        formula: impl FnOnce(&mut Self, &[Vec<Value>]) -> Vec<Value>,
+    ) {
         let coordinates = |argument: &str, kind: Kind| -> Vec<Value> {
             match kind {
                 Base => vec![Writer::argument(argument, P)],
@@ -142,7 +148,12 @@ impl Field {
     }
 
     /// A function of challenges alone.
-    fn of_challenges<const N: usize>(&mut self, name: &str, arguments: [&str; N], formula: impl FnOnce(&mut Self, [Four; N]) -> Four) {
+    fn of_challenges<const N: usize>(
+        &mut self,
+        name: &str,
+        arguments: [&str; N],
+        formula: impl FnOnce(&mut Self, [Four; N]) -> Four,
+    ) {
         let kinds = arguments.map(|argument| (argument, Challenge));
         self.function(name, &kinds, |field, values| {
             let values: Vec<Four> = values.iter().map(|own| own.clone().try_into().expect("four")).collect();

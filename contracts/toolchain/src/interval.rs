@@ -94,9 +94,19 @@ impl Writer {
         let key = format!("DivRemHelper<{}, UnitInt<{by}>>", a.interval());
         let types = format!("type DivT = {}; type RemT = {};", quotient.interval(), remainder.interval());
         self.helpers.entry(key).or_insert(types);
-        let names = format!("({}, {})", quotient.name, remainder.name);
-        self.body.push(format!("    let {names} = bounded_int_div_rem({}, DIVISOR_{by});", a.name));
+        self.body.push(format!(
+            "    let ({}, {}) = bounded_int_div_rem({}, DIVISOR_{by});",
+            quotient.name, remainder.name, a.name
+        ));
         (quotient, remainder)
+    }
+
+    /// [`Writer::divide`] where the quotient does not matter.
+    pub fn remainder(&mut self, a: &Value, by: u64) -> Value {
+        let (quotient, remainder) = self.divide(a, by);
+        let line = self.body.last_mut().expect("a division");
+        *line = line.replacen(&format!("({},", quotient.name), "(_,", 1);
+        remainder
     }
 
     /// The residue modulo `modulus`: a multiple of it is added first where the value may be negative.
@@ -108,7 +118,7 @@ impl Writer {
         } else {
             a.clone()
         };
-        self.divide(&positive, modulus).1
+        self.remainder(&positive, modulus)
     }
 
     /// The same value in an interval that begins at zero.

@@ -13,7 +13,8 @@ use anyhow::{Result, bail};
 use cairo_lang_compiler::CompilerConfig;
 use cairo_lang_compiler::diagnostics::DiagnosticsReporter;
 
-const USAGE: &str = "obelysk-cairo sources FOLDER | test CONTRACTS CORELIB VECTORS [FILTER] | class CONTRACTS CORELIB OUT";
+const USAGE: &str =
+    "obelysk-cairo sources FOLDER | test CONTRACTS CORELIB VECTORS [FILTER] | class CONTRACTS CORELIB OUT";
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -29,9 +30,7 @@ fn main() -> Result<()> {
         ["test", contracts, corelib, folder, filter] => {
             vectors::run(Path::new(contracts), Path::new(corelib), Path::new(folder), filter)
         }
-        ["class", contracts, corelib, out] => {
-            class::write(Path::new(contracts), Path::new(corelib), Path::new(out))
-        }
+        ["class", contracts, corelib, out] => class::write(Path::new(contracts), Path::new(corelib), Path::new(out)),
         _ => bail!("usage: {USAGE}"),
     }
 }

@@ -5,6 +5,7 @@ use crate::interval::{Value, Writer};
 const HEAD: &str = "// Words out of felts: eight of 31 bits, the seven of a digest, fifteen entries of a plan, the lowest first. Written by
 // `cargo xtask contracts --bless`; `toolchain/src/words.rs` says what.
 use core::integer::{U128sFromFelt252Result, u128s_from_felt252};
+#[feature(\"bounded-int-utils\")]
 use core::internal::bounded_int::{
     AddHelper, BoundedInt, DivRemHelper, MulHelper, UnitInt, bounded_int_add, bounded_int_div_rem, bounded_int_mul, downcast, upcast,
 };
@@ -30,14 +31,19 @@ pub fn residues(x: felt252) -> (M, M) {
 pub fn source() -> String {
     let mut writer = Writer::default();
     let low = Writer::argument("low", u128::MAX);
-    let (_, residue) = writer.divide(&low, (1 << 31) - 1);
+    let residue = writer.remainder(&low, (1 << 31) - 1);
     let result = format!("upcast({})", residue.name());
-    writer.finish("#[inline(always)]\nfn residue_of(low: BoundedInt<0, 340282366920938463463374607431768211455>) -> M", "", &result);
+    writer.finish(
+        "#[inline(always)]\nfn residue_of(low: BoundedInt<0, 340282366920938463463374607431768211455>) -> M",
+        "",
+        &result,
+    );
 
     let opening = open(120);
     let words = eight(&mut writer);
     let names: Vec<String> = words.iter().map(|word| format!("upcast({})", word.name())).collect();
-    let challenge = |names: &[String]| format!("Q {{ a: {}, b: {}, c: {}, d: {} }}", names[0], names[1], names[2], names[3]);
+    let challenge =
+        |names: &[String]| format!("Q {{ a: {}, b: {}, c: {}, d: {} }}", names[0], names[1], names[2], names[3]);
     let result = format!("({}, {})", challenge(&names[..4]), challenge(&names[4..]));
     writer.finish("#[inline(always)]\npub fn two_challenges(x: felt252) -> (Q, Q)", &opening, &result);
     let words = eight(&mut writer);
@@ -45,7 +51,11 @@ pub fn source() -> String {
 
     let words = seven(&mut writer);
     let names: Vec<String> = words.iter().map(|word| format!("upcast({})", word.name())).collect();
-    writer.finish("#[inline(always)]\npub fn seven(x: felt252) -> [u32; 7]", &open(96), &format!("[{}]", names.join(", ")));
+    writer.finish(
+        "#[inline(always)]\npub fn seven(x: felt252) -> [u32; 7]",
+        &open(96),
+        &format!("[{}]", names.join(", ")),
+    );
     let words = seven(&mut writer);
     append(&mut writer, "append_seven", &open(96), &words);
 

@@ -59,8 +59,8 @@ impl ContractPlan {
         let values: usize = (0..plan.commitments.len()).map(|commitment| claims.count(commitment)).sum();
         let equations = Equations::write(&plan, &inputs, &mut claims, values as u32).finish()?;
         let openings = plan.commitments.iter().zip(&claims.groups);
-        let openings =
-            openings.map(|(committed, groups)| opening::write(&committed.opening.stack, groups, inputs.length).finish());
+        let openings = openings
+            .map(|(committed, groups)| opening::write(&committed.opening.stack, groups, inputs.length).finish());
         let shape = Shape::new(&plan, &inputs, &claims)?;
         let header = shape.encode()?;
         Ok(Self { shape, header, equations, openings: openings.collect::<Result<_, _>>()? })

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use obelysk_statement::axis::{AxisTile, tiles_of};
-use obelysk_statement::{Access, AxisId, Statement};
 use obelysk_statement::relation::Index;
+use obelysk_statement::{Access, AxisId, Statement};
 
 use super::program::{HALF, ONE, Place, Program, ZERO};
 

@@ -19,7 +19,13 @@ fn first_word(statement: &Statement, tensor: TensorId) -> usize {
 
 impl Program {
     /// The extension of a public tensor at one point per axis.
-    pub fn public(&mut self, statement: &Statement, tensor: TensorId, rule: &PublicTensor, point: &[Vec<Coordinate>]) -> Place {
+    pub fn public(
+        &mut self,
+        statement: &Statement,
+        tensor: TensorId,
+        rule: &PublicTensor,
+        point: &[Vec<Coordinate>],
+    ) -> Place {
         let runs: Vec<(Place, usize)> = point.iter().map(|axis| (self.run_of(axis), axis.len())).collect();
         let table = |program: &mut Self, axis: usize| program.table(runs[axis].0, runs[axis].1);
         match rule {

@@ -1,12 +1,14 @@
 //! What the contract's functions are run on: inputs with what Rust computes from them, whole proofs among them, and attacks on these
 //! with the reason for which each is refused. `cargo xtask contracts` names a folder in `OBELYSK_VECTORS`, and runs them.
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::{env, fs};
 
 use obelysk_chain::calldata::{Step, StepKind, steps};
-use obelysk_chain::felt::{Felt, entries, wide_words, words};
+use obelysk_chain::felt::{Felt, WIDE_WORDS, entries, wide_words, words};
 use obelysk_chain::plan::ContractPlan;
 use obelysk_statement::blake2s::{hash_words, initial};
 use obelysk_statement::circle::CircleCode;
@@ -15,9 +17,12 @@ use obelysk_statement::fiat_shamir::{FiatShamir, Label};
 use obelysk_statement::tree::Digest;
 use obelysk_statement::words::{word, words_of};
 use obelysk_statement::{Challenge, Statement, Value};
+use obelysk_tests::liar::{COMPUTED, Lie};
 use obelysk_tests::random::Random;
 use obelysk_tests::small::{HEADER, Small};
 use obelysk_tests::subject::{Subject, tiny_chat};
+use obelysk_verifier::VerifyError;
+use obelysk_verifier::whir::OpeningError;
 use p3_field::PrimeCharacteristicRing;
 use p3_whir::{WhirDomain, WhirQueryPoint};
 use serde_json::json;
@@ -193,6 +198,10 @@ struct Whole {
 impl Whole {
     fn new(statement: &Statement, header: &[u8], weight_root: Digest, proof: &[u8]) -> Self {
         let plan = ContractPlan::new(statement).expect("a plan for a contract");
+        Self::of_plan(plan, statement, header, weight_root, proof)
+    }
+
+    fn of_plan(plan: ContractPlan, statement: &Statement, header: &[u8], weight_root: Digest, proof: &[u8]) -> Self {
         let transcript = FiatShamir::start(header, statement, weight_root);
         let begun = Digest::of_state(transcript.state());
         let steps = steps(&plan.shape, transcript, proof).expect("a proof of the statement");
@@ -226,14 +235,32 @@ impl Whole {
     }
 }
 
+/// The contract's reason for what the verifier says.
+fn reason(error: &VerifyError) -> &'static str {
+    match error {
+        VerifyError::Work { .. } | VerifyError::Opening { error: OpeningError::Work { .. }, .. } => "work",
+        VerifyError::ZeroDenominator => "zero denominator",
+        VerifyError::Tree { .. } => "tree of fractions",
+        VerifyError::Equation(_) => "equation",
+        VerifyError::Opening { error: OpeningError::Root { .. }, .. } => "root",
+        VerifyError::Opening { error: OpeningError::Last { .. }, .. } => "last polynomial",
+        VerifyError::Opening { error: OpeningError::Values, .. } => "claimed values",
+        other => panic!("a contract has no reason for this: {other}"),
+    }
+}
+
+/// A proof of the small statement with what a contract gets.
+fn small_with(small: &Small, proof: &[u8]) -> Whole {
+    Whole::new(&small.statement, HEADER, small.model.root(), proof)
+}
+
 #[test]
 fn honest_proofs_have_vectors() {
     let folder = &folder();
     let small = Small::new();
     let proof = small.prove();
     small.verify(&proof).expect("an honest proof");
-    let of_small = || Whole::new(&small.statement, HEADER, small.model.root(), &proof);
-    let honest = of_small();
+    let honest = small_with(&small, &proof);
     let planned = honest.head[..honest.claim].to_vec();
     returns(folder, "plan of the small statement", "planning", &planned, &[Felt::from(honest.plan.digest())]);
     returns(folder, "proof of the small statement", "proving", &honest.input(), &[honest.fact]);
@@ -242,7 +269,141 @@ fn honest_proofs_have_vectors() {
     let proof = subject.prove(&subject.witness).expect("a proof");
     subject.verify(&proof).expect("an honest proof");
     let header = subject.claim().header();
-    let mut honest = Whole::new(&subject.statement, &header, subject.committed.root(), &proof);
-    let _ = honest.step(StepKind::Claims);
+    let honest = Whole::new(&subject.statement, &header, subject.committed.root(), &proof);
     returns(folder, "proof of tiny-chat", "proving", &honest.input(), &[honest.fact]);
+    // Another token, by itself: the transcript is another one from the start.
+    let mut input = honest.input();
+    let bytes = header.len().div_ceil(4);
+    let public = honest.claim + 1 + bytes.div_ceil(WIDE_WORDS) + 1;
+    input[public] = Felt::packed(&[9; WIDE_WORDS], 32);
+    assert_ne!(input[public], honest.input()[public]);
+    panics(folder, "attack: another token for tiny-chat", "proving", &input, "work");
+}
+
+/// A lie, what is committed, and what is told.
+type Forgery<'a> = (&'a str, Small, &'a Small, Vec<Lie>);
+
+/// Every forged proof is refused by verifier and contract, and for the same reason.
+#[test]
+fn proofs_of_false_statements_have_vectors() {
+    let folder = &folder();
+    let small = Small::new();
+    let changed = |tensor: &str, place: usize, by: i32| {
+        let mut forged = small.clone();
+        *forged.entry(tensor, place) += by;
+        forged.count();
+        forged
+    };
+    let [z, product, sum, f] =
+        [("z", 0), ("a times w", 1), ("sum", 2), ("f", 1)].map(|(tensor, place)| changed(tensor, place, 1));
+    let outside = changed("u", 0, -6);
+    let other = small.with_weights([("w", [2, 3]), ("v", [1, 2])]);
+    let exchanged = Small { model: Arc::clone(&small.model), ..other.clone() };
+    let with = |more: &[Lie]| [COMPUTED.as_slice(), more].concat();
+    let honestly = Vec::new;
+    let forgeries: Vec<Forgery> = vec![
+        ("a row relation that does not hold", z.clone(), &z, honestly()),
+        ("a zerocheck over rows that hold", z.clone(), &small, vec![Lie::Zerochecks]),
+        ("a wrong output of a product", product.clone(), &product, honestly()),
+        ("a product over other factors", product.clone(), &small, vec![Lie::Sums, Lie::Products]),
+        ("a linear relation that does not hold", sum.clone(), &sum, honestly()),
+        ("a value outside of its range", outside.clone(), &outside, honestly()),
+        ("a false root of the tree", outside.clone(), &outside, vec![Lie::Numerators]),
+        ("leaves that are not the committed ones", f.clone(), &small, vec![Lie::Leaves]),
+        ("claimed values that are not the committed ones", z.clone(), &small, with(&[])),
+        ("a polynomial that is not the committed one", z.clone(), &small, with(&[Lie::Columns])),
+        ("a witness exchanged after the commitment", z.clone(), &small, with(&[Lie::Columns, Lie::Queries])),
+        ("weights of another model, their values", exchanged.clone(), &other, with(&[])),
+        ("weights of another model, opened", exchanged.clone(), &other, with(&[Lie::Columns])),
+        ("weights of another model, with their rows", exchanged.clone(), &other, with(&[Lie::Columns, Lie::Queries])),
+    ];
+    let mut reasons = BTreeSet::new();
+    for (name, committed, told, lies) in forgeries {
+        let proof = committed.lie(told, &lies);
+        let error = small.verify(&proof).expect_err(name);
+        reasons.insert(reason(&error));
+        panics(folder, &format!("attack: {name}"), "proving", &small_with(&small, &proof).input(), reason(&error));
+    }
+    let all = ["claimed values", "equation", "last polynomial", "root", "tree of fractions"];
+    assert_eq!(reasons.into_iter().collect::<Vec<_>>(), all);
+}
+
+/// The honest proof, changed in one place that no challenge follows.
+#[test]
+fn changed_calldata_has_vectors() {
+    let folder = &folder();
+    let small = Small::new();
+    let proof = small.prove();
+    let honest = || small_with(&small, &proof);
+    let shape = honest().plan.shape;
+    let attack = |name: &str, reason: &str, change: &dyn Fn(&mut Whole)| {
+        let mut changed = honest();
+        change(&mut changed);
+        assert_ne!(changed.input(), honest().input(), "{name}");
+        panics(folder, &format!("attack: {name}"), "proving", &changed.input(), reason);
+    };
+    let last = shape.openings.len() - 1;
+    let rounds = shape.openings[last].codes.len();
+    let (first, end) = (StepKind::Round(last, 0), StepKind::Round(last, rounds));
+    let one = Felt::from(1);
+    attack("a root of the tree of fractions of zero", "zero denominator", &|whole| {
+        // The root of the witness and a work come before; the denominator is the next message.
+        whole.step(StepKind::Lookup)[2] = Felt::default();
+    });
+    attack("a changed round of the lookup argument", "tree of fractions", &|whole| {
+        whole.step(StepKind::Lookup)[8] = one
+    });
+    attack("no work before the lookup argument", "work", &|whole| whole.step(StepKind::Lookup)[1] = Felt::default());
+    attack("a changed sum of a product", "equation", &|whole| whole.step(StepKind::Product(0))[0] = one);
+    attack("a changed round of a product", "equation", &|whole| whole.step(StepKind::Product(0))[1] = one);
+    attack("a changed round of a zerocheck", "equation", &|whole| whole.step(StepKind::Zerocheck(0))[0] = one);
+    attack("a changed claimed value", "equation", &|whole| whole.step(StepKind::Claims)[0] = one);
+    attack("two claimed values in place of each other", "equation", &|whole| whole.step(StepKind::Claims).swap(3, 4));
+    attack("a changed sibling", "root", &|whole| {
+        let felts = whole.step(end);
+        let folds = shape.openings[last].last_variables * if shape.openings[last].last_grinding > 0 { 2 } else { 1 };
+        let sibling = felts.len() - folds - 1;
+        felts[sibling] = one;
+    });
+    attack("two siblings in place of each other", "root", &|whole| {
+        let felts = whole.step(end);
+        let folds = shape.openings[last].last_variables * if shape.openings[last].last_grinding > 0 { 2 } else { 1 };
+        let sibling = felts.len() - folds - 1;
+        felts.swap(sibling, sibling - 1);
+    });
+    attack("a changed fold of an opening", "claimed values", &|whole| {
+        let felts = whole.step(end);
+        let place = felts.len() - 1;
+        felts[place] = one;
+    });
+    attack("a changed first fold of an opening", "work", &|whole| whole.step(first)[0] = one);
+    attack("a felt too many", "proof too long", &|whole| whole.step(end).push(one));
+    attack("a felt too few", "proof too short", &|whole| {
+        whole.step(end).pop();
+    });
+    attack("another header", "work", &|whole| whole.head[whole.claim + 1] = one);
+    attack("another statement's digest", "work", &|whole| whole.head[whole.claim + 2] = one);
+    attack("another root of the weights", "work", &|whole| {
+        let place = whole.head.len() - 1;
+        whole.head[place] = one;
+    });
+}
+
+/// A plan that demands less is another plan: what is recorded says so.
+#[test]
+fn the_fact_names_the_plan() {
+    let small = Small::new();
+    let proof = small.prove();
+    let honest = small_with(&small, &proof);
+    let mut weaker = honest.plan.clone();
+    weaker.equations.truncate(weaker.equations.len() - 3);
+    let changed = Whole::of_plan(weaker, &small.statement, HEADER, small.model.root(), &proof);
+    assert_ne!(changed.fact, honest.fact);
+    returns(
+        &folder(),
+        "proof under a plan that demands less: another fact",
+        "proving",
+        &changed.input(),
+        &[changed.fact],
+    );
 }

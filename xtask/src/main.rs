@@ -1,7 +1,8 @@
-//! What a developer does with this repository besides editing it: demo, test, mutants, fuzz, bench, GPU check, image, kernels, model, cluster, generate, tidy.
+//! What a developer does with this repository besides editing it: demo, test, mutants, fuzz, bench, GPU check, image, contracts, kernels, model, cluster, generate, tidy.
 
 mod bench;
 mod cluster;
+mod contracts;
 mod demo;
 mod fuzz;
 mod generate;
@@ -44,6 +45,8 @@ enum Task {
     GpuCheck(bench::gpu::Arguments),
     /// Build the image of operator and prover, without Docker.
     Image,
+    /// Compile the contract, and run its functions on vectors from Rust: what each costs.
+    Contracts(contracts::Arguments),
     /// Compile the kernels with nvcc, fetched once, for every GPU that they are for: registers, and no spills.
     Kernels,
     /// Bring a real model where no hub can be reached, and print its folder.
@@ -72,6 +75,7 @@ fn main() -> anyhow::Result<()> {
         Task::Bench(arguments) => bench::run(&arguments),
         Task::GpuCheck(arguments) => bench::gpu::run(&arguments),
         Task::Image => image::build().map(|image| println!("{} {}", image.tag, image.path.display())),
+        Task::Contracts(arguments) => contracts::run(&arguments),
         Task::Kernels => kernels::run(),
         Task::Model(arguments) => model::run(&arguments),
         Task::Cluster(arguments) => cluster::run(&arguments),

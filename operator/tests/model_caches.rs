@@ -482,3 +482,27 @@ fn a_removal_that_cannot_be_is_given_up() {
     let plan = make(&deleted(on_shared_claim(1, "a/b", "abc", Some("Delete")), 0), &snapshot, 1);
     assert!(!plan.finalizer && !warned(&plan), "the files went with the claim");
 }
+
+#[test]
+fn a_cache_whose_claim_was_deleted_by_hand_brings_its_model_anew() {
+    let cache = ready_cache(json!({}));
+    let with_uid = |uid: &str| {
+        let mut claim = claim();
+        claim.metadata.uid = Some(uid.into());
+        Some(claim)
+    };
+    let mut snapshot = Snapshot { claim: with_uid("first"), ..Snapshot::default() };
+    let held = make(&cache, &snapshot, 0);
+    assert_eq!((ready(&held).0.as_str(), held.status.claim_uid.as_deref()), ("True", Some("first")));
+    let cache = with_status(&cache, held.status);
+    // It is gone, or another has its name.
+    for claim in [None, with_uid("second")] {
+        snapshot.claim = claim;
+        let lost = make(&cache, &snapshot, 2);
+        assert_eq!((ready(&lost).1.as_str(), lost.job()), ("ContentsLost", None));
+        assert!(lost.status.attempts.is_empty() && lost.notes.iter().any(|note| note.reason == "ContentsLost"));
+        let again = make(&with_status(&cache, lost.status), &snapshot, 3);
+        assert_eq!(again.claim().is_some(), snapshot.claim.is_none());
+        assert_eq!(again.job().unwrap().metadata.name.as_deref(), Some("m-fetch-1"));
+    }
+}

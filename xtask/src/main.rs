@@ -1,4 +1,4 @@
-//! What a developer does with this repository besides editing it: demo, test, mutants, fuzz, bench, GPU check, image, contracts, kernels, model, cluster, generate, tidy.
+//! What a developer does with this repository besides editing it: demo, test, mutants, fuzz, simulate, bench, GPU check, image, contracts, kernels, model, cluster, generate, tidy.
 
 mod bench;
 mod cluster;
@@ -13,6 +13,7 @@ mod mutants;
 mod process;
 mod provisioner;
 mod python;
+mod simulate;
 mod test;
 mod tidy;
 mod tools;
@@ -39,6 +40,8 @@ enum Task {
     Mutants(mutants::Arguments),
     /// Feed the verifier with files that nobody made.
     Fuzz(fuzz::Arguments),
+    /// Run the operator against a cluster in memory, through deaths, partitions, refusals and strangers.
+    Simulate(simulate::Arguments),
     /// Measure, and print one JSON line per figure.
     Bench(bench::Arguments),
     /// On a machine with a GPU: the same proofs on it and on the processor, and how long each takes.
@@ -72,6 +75,7 @@ fn main() -> anyhow::Result<()> {
         Task::Test(arguments) => test::run(&arguments),
         Task::Mutants(arguments) => mutants::run(&arguments),
         Task::Fuzz(arguments) => fuzz::run(&arguments),
+        Task::Simulate(arguments) => simulate::run(&arguments),
         Task::Bench(arguments) => bench::run(&arguments),
         Task::GpuCheck(arguments) => bench::gpu::run(&arguments),
         Task::Image => image::build().map(|image| println!("{} {}", image.tag, image.path.display())),

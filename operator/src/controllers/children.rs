@@ -110,6 +110,12 @@ impl Obstacle {
         conditions.iter().find(refused).map(|of| Self { reason: of.reason.clone(), message: of.message.clone() })
     }
 
+    /// Whether something could not be deleted, rather than made.
+    #[must_use]
+    pub fn is_of_deletion(&self) -> bool {
+        self.reason == DELETE_REFUSED
+    }
+
     /// What stands in the way of a child whose name is taken; nothing if it is ours already.
     #[must_use]
     pub fn of(maker: Maker, kind: &str, name: &str) -> Option<Self> {

@@ -37,6 +37,14 @@ pub fn set(
     }
 }
 
+/// Let the condition `Ready` say what stands in the way of a deletion, whatever its status.
+pub fn say_blocked(conditions: &mut [Condition], reason: &str, message: &str) {
+    if let Some(ready) = conditions.iter_mut().find(|condition| condition.type_ == "Ready") {
+        ready.reason = reason.into();
+        ready.message = message.into();
+    }
+}
+
 /// Whether a condition is `True`.
 #[must_use]
 pub fn is_true(conditions: &[Condition], kind: &str) -> bool {

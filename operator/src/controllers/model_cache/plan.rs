@@ -414,10 +414,22 @@ impl Planner<'_> {
 
     /// What the API server says of a child; it is asked again with every plan.
     fn refused(&mut self) -> Option<Obstacle> {
-        if let Some(Obstacle { reason, message }) = &self.snapshot.refused {
+        let is_creation = |of: &Obstacle| !of.is_of_deletion();
+        let refused = self.snapshot.refused.clone().filter(is_creation);
+        if let Some(Obstacle { reason, message }) = &refused {
             self.plan.notes.push(Note::warning(reason, message.clone()));
         }
-        self.snapshot.refused.clone().or_else(|| Obstacle::on_record(&self.plan.status.conditions))
+        refused.or_else(|| Obstacle::on_record(&self.plan.status.conditions).filter(is_creation))
+    }
+
+    /// A deletion that the API server refuses, and that is asked for again with this plan.
+    fn undeletable(&mut self) -> Option<Obstacle> {
+        self.plan.delete.first()?;
+        if let Some(refused) = self.snapshot.refused.clone().filter(Obstacle::is_of_deletion) {
+            self.plan.notes.push(Note::warning(&refused.reason, refused.message.clone()));
+            return Some(refused);
+        }
+        Obstacle::on_record(&self.plan.status.conditions).filter(Obstacle::is_of_deletion)
     }
 
     fn record(&mut self, result: &StepResult) {
@@ -449,6 +461,7 @@ impl Planner<'_> {
 
     fn finish(mut self, standing: Standing) -> Plan<ModelCacheStatus> {
         let generation = self.cache.metadata.generation.unwrap_or_default();
+        let blocked = self.undeletable();
         let status = &mut self.plan.status;
         let was_ready = conditions::is_true(&status.conditions, "Ready");
         let done = |step: JobKind| attempts::succeeded(&status.attempts, step).is_some();
@@ -479,6 +492,10 @@ impl Planner<'_> {
             ("Prepared", prepared),
         ] {
             conditions::set(&mut status.conditions, kind, Some(value), &reason, &summary, generation, self.now);
+        }
+        if let Some(Obstacle { reason, message }) = blocked {
+            status.progress = Some(progress(percent, &message, None));
+            conditions::say_blocked(&mut status.conditions, &reason, &message);
         }
         if ready && !was_ready {
             status.last_used_time = Some(Time(self.now));

@@ -21,7 +21,7 @@ use super::report::{self, Standing, move_step};
 use super::validate::{Hardware, Valid, validate};
 use crate::controllers::attempt::{Attempt, Failure, Outcome};
 use crate::controllers::attempts::{self, Ended, Ledger, Next};
-use crate::controllers::children::{DELETE_REFUSED, Maker, Obstacle, TERMINATING, maker};
+use crate::controllers::children::{Maker, Obstacle, TERMINATING, maker};
 use crate::controllers::job::{self, ARTIFACTS, MODEL, Mount, TERMINATION_MESSAGE};
 use crate::controllers::model_cache::plan::{min_top1_agreement, mounts};
 use crate::controllers::plan::{Child, Doomed, DoomedKind, Plan};
@@ -366,18 +366,17 @@ impl<'a> Planner<'a> {
     /// A deletion that the API server refuses, and that is asked for again with this plan.
     fn undeletable(&mut self) -> Option<Obstacle> {
         self.plan.delete.first()?;
-        let is_deletion = |of: &Obstacle| of.reason == DELETE_REFUSED;
-        if let Some(refused) = self.snapshot.refused.clone().filter(is_deletion) {
+        if let Some(refused) = self.snapshot.refused.clone().filter(Obstacle::is_of_deletion) {
             self.plan.notes.push(Note::warning(&refused.reason, refused.message.clone()));
             return Some(refused);
         }
         let before = self.proof_job.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-        Obstacle::on_record(before).filter(is_deletion)
+        Obstacle::on_record(before).filter(Obstacle::is_of_deletion)
     }
 
     /// Where the job stands with a child that the API server refuses; it is asked again with every plan.
     fn refused(&mut self) -> Option<Standing> {
-        let is_creation = |of: &Obstacle| of.reason != DELETE_REFUSED;
+        let is_creation = |of: &Obstacle| !of.is_of_deletion();
         let refused = self.snapshot.refused.clone().filter(is_creation);
         if let Some(Obstacle { reason, message }) = &refused {
             self.plan.notes.push(Note::warning(reason, message.clone()));

@@ -205,10 +205,7 @@ fn reservations(status: &ProofJobStatus) -> String {
 /// Say that something of the job cannot be deleted. What the job is stays.
 pub fn say_blocked(status: &mut ProofJobStatus, reason: &str, message: &str) {
     status.summary = Some(clip(message, 256));
-    if let Some(ready) = status.conditions.iter_mut().find(|condition| condition.type_ == "Ready") {
-        ready.reason = reason.into();
-        ready.message = message.into();
-    }
+    conditions::say_blocked(&mut status.conditions, reason, message);
 }
 
 /// Phase, progress, summary and conditions of a standing. `has_node` is whether the newest attempt's pod has one.

@@ -1,5 +1,6 @@
 //! A verifier of Obelysk's specification 2.
 mod circle;
+mod contract;
 mod equality;
 mod field;
 mod lookup;

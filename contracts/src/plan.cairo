@@ -1,5 +1,5 @@
 //! The parts of a plan: their digests, and the shape of a proof out of the first.
-use super::transcript::{State, hash, initial};
+use super::transcript::{State, hash, hash_span, initial};
 use super::tree::digest;
 use super::whir::{Code, Shape as Opening};
 use super::words::{append_fifteen, seven};
@@ -34,9 +34,7 @@ pub fn part(felts: Span<felt252>, count: u32) -> (Span<u32>, felt252) {
         append_fifteen(ref entries, *felt);
     }
     let entries = entries.span().slice(0, count);
-    let mut words: Array<u32> = array![];
-    words.append_span(entries);
-    (entries, digest(hash(initial(0x6c65626f, 0x74726170), words)))
+    (entries, digest(hash_span(initial(0x6c65626f, 0x74726170), entries)))
 }
 
 /// The digest of the digests of all parts.

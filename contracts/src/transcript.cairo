@@ -51,6 +51,25 @@ pub fn hash(state: State, words: Array<u32>) -> State {
     blake2s_finalize(state, 4 * count, *rest.multi_pop_front::<16>().unwrap())
 }
 
+/// As [`hash`], of words that are not the caller's to pad.
+pub fn hash_span(state: State, words: Span<u32>) -> State {
+    let count = words.len();
+    let mut words = words;
+    let mut state = state;
+    let mut bytes: u32 = 64;
+    while words.len() > 16 {
+        state = blake2s_compress(state, bytes, *words.multi_pop_front::<16>().unwrap());
+        bytes += 64;
+    }
+    let mut last: Array<u32> = array![];
+    last.append_span(words);
+    while last.len() != 16 {
+        last.append(0);
+    }
+    let mut last = last.span();
+    blake2s_finalize(state, 4 * count, *last.multi_pop_front::<16>().unwrap())
+}
+
 /// What was hashed so far, and whether something was drawn from it already.
 #[derive(Copy, Drop)]
 pub struct Transcript {

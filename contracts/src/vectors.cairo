@@ -2,32 +2,13 @@
 #[feature("bounded-int-utils")]
 use core::internal::bounded_int::upcast;
 use super::field::{M, Q};
-use super::plan::{Shape, digest_of_parts, part, shape};
-use super::transcript::{Transcript, TranscriptTrait, hash, initial, take};
+use super::contract::{claim, count, parts, wide_words};
+use super::transcript::{TranscriptTrait, take};
 use super::tree::digest;
-use super::verifier::{Claim, fact, verify};
+use core::testing::get_available_gas;
+use super::verifier::{begin_proof, claims, fact, opening, products, start, verify, zerochecks};
 use super::words::{append_eight, append_fifteen, append_seven, two_challenges};
 use super::{circle, field};
-
-fn count(ref input: Span<felt252>) -> u32 {
-    take(ref input).try_into().unwrap()
-}
-
-fn span(ref input: Span<felt252>) -> Span<felt252> {
-    let length = count(ref input);
-    let own = input.slice(0, length);
-    input = input.slice(length, input.len() - length);
-    own
-}
-
-/// `length` words out of felts of seven.
-fn wide_words(ref input: Span<felt252>, length: u32) -> Span<u32> {
-    let mut words: Array<u32> = array![];
-    while words.len() < length {
-        append_seven(ref words, take(ref input));
-    }
-    words.span().slice(0, length)
-}
 
 fn put(ref output: Array<felt252>, x: Q) {
     output.append(upcast(x.a));
@@ -141,32 +122,6 @@ fn circling(input: Span<felt252>) -> Array<felt252> {
     output
 }
 
-/// Parts of a plan, each with its number of entries.
-fn parts(ref input: Span<felt252>) -> (Shape, Span<Span<u32>>, felt252) {
-    let mut left = count(ref input);
-    let mut digests = array![];
-    let mut read: Array<Span<u32>> = array![];
-    while left != 0 {
-        let entries = count(ref input);
-        let felts = span(ref input);
-        let (entries, digest) = part(felts, entries);
-        read.append(entries);
-        digests.append(digest);
-        left -= 1;
-    }
-    let read = read.span();
-    (shape(*read.at(0)), read.slice(1, read.len() - 1), digest_of_parts(digests.span()))
-}
-
-fn claim(ref input: Span<felt252>, shape: Shape) -> Claim {
-    let bytes = count(ref input);
-    let header = wide_words(ref input, (bytes + 3) / 4);
-    let statement = take(ref input);
-    let public = wide_words(ref input, shape.public_words);
-    let weight_root = take(ref input);
-    Claim { bytes, header, statement, public, weight_root }
-}
-
 /// The digest of a plan.
 fn planning(input: Span<felt252>) -> Array<felt252> {
     let mut input = input;
@@ -181,4 +136,43 @@ fn proving(input: Span<felt252>) -> Array<felt252> {
     let claim = claim(ref input, shape);
     let begun = verify(shape, programs, claim, input);
     array![fact(plan, begun)]
+}
+
+/// What each step of a whole proof costs, in gas: plan, claim, lookups, products, zerochecks, claims with equations, every opening.
+fn costing(input: Span<felt252>) -> Array<felt252> {
+    let mut input = input;
+    let mut output = array![];
+    let mut before = get_available_gas();
+    let (shape, programs, _) = parts(ref input);
+    mark(ref output, ref before);
+    let claim = claim(ref input, shape);
+    let transcript = start(claim);
+    mark(ref output, ref before);
+    let mut progress = begin_proof(shape, transcript, ref input);
+    mark(ref output, ref before);
+    products(shape, ref progress, ref input);
+    mark(ref output, ref before);
+    zerochecks(shape, ref progress, ref input);
+    mark(ref output, ref before);
+    let values = claims(shape, *programs.at(0), claim.public, ref progress, ref input);
+    mark(ref output, ref before);
+    let mut index = 0;
+    while index != shape.openings.len() {
+        let witness = *shape.openings.at(index).witness;
+        let root = if witness {
+            progress.witness_root
+        } else {
+            claim.weight_root
+        };
+        opening(shape, index, *programs.at(index + 1), root, *values.at(index), ref progress, ref input);
+        mark(ref output, ref before);
+        index += 1;
+    }
+    output
+}
+
+fn mark(ref output: Array<felt252>, ref before: u128) {
+    let now = get_available_gas();
+    output.append((before - now).into());
+    before = get_available_gas();
 }

@@ -271,6 +271,18 @@ fn honest_proofs_have_vectors() {
     let header = subject.claim().header();
     let honest = Whole::new(&subject.statement, &header, subject.committed.root(), &proof);
     returns(folder, "proof of tiny-chat", "proving", &honest.input(), &[honest.fact]);
+    let steps = [
+        "plan",
+        "claim",
+        "lookups",
+        "products",
+        "zerochecks",
+        "claims",
+        "opening of the weights",
+        "opening of the witness",
+    ];
+    let costs = json!({ "function": "vectors::costing", "input": hex(honest.input()), "shows": steps });
+    write(folder, "proof of tiny-chat by step", &costs);
     // Another token, by itself: the transcript is another one from the start.
     let mut input = honest.input();
     let bytes = header.len().div_ceil(4);

@@ -37,7 +37,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let vectors = write_vectors()?;
     let mut command = Command::new(&tool);
     command.arg("test").args([&contracts, &corelib, &vectors]).args(&arguments.only);
-    let costs = process::output(&mut command)?;
+    let mut costs = process::output(&mut command)?;
+    let class = root().join("target/contracts/class");
+    costs += &process::output(Command::new(&tool).arg("class").args([&contracts, &corelib, &class]))?;
     print!("{costs}");
     if arguments.only.is_none() {
         held(&contracts.join("costs.txt"), &costs, arguments.bless)?;

@@ -27,8 +27,9 @@ pub fn write(contracts: &Path, corelib: &Path, out: &Path) -> Result<()> {
         .build()?;
     init_dev_corelib(&mut db, corelib.to_owned());
     let inputs = setup_project(&mut db, contracts)?;
+    let configuration = crate::configuration(false, &inputs);
     let crates = CrateInput::into_crate_ids(&db, inputs);
-    let class = compile_contract_in_prepared_db(&db, None, crates, crate::configuration(false))?;
+    let class = compile_contract_in_prepared_db(&db, None, crates, configuration)?;
     let json = serde_json::to_string(&class)?;
     let sierra = class.sierra_program.len();
     let program = class.extract_sierra_program(false)?;

@@ -12,6 +12,7 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use cairo_lang_compiler::CompilerConfig;
 use cairo_lang_compiler::diagnostics::DiagnosticsReporter;
+use cairo_lang_filesystem::ids::CrateInput;
 
 const USAGE: &str =
     "obelysk-cairo sources FOLDER | test CONTRACTS CORELIB VECTORS [FILTER] | class CONTRACTS CORELIB OUT";
@@ -36,9 +37,10 @@ fn main() -> Result<()> {
 }
 
 /// Names are replaced by readable ones only where they are shown: a class keeps none.
-fn configuration(readable: bool) -> CompilerConfig<'static> {
+fn configuration(readable: bool, crates: &[CrateInput]) -> CompilerConfig<'static> {
     CompilerConfig {
-        diagnostics_reporter: DiagnosticsReporter::stderr(),
+        // The core library is of the release before, and complains of what nobody uses.
+        diagnostics_reporter: DiagnosticsReporter::stderr().with_crates(crates),
         replace_ids: readable,
         ..CompilerConfig::default()
     }

@@ -12,6 +12,7 @@ use cairo_lang_filesystem::ids::CrateInput;
 use cairo_lang_lowering::optimizations::config::Optimizations;
 use cairo_lang_lowering::utils::InliningStrategy;
 use cairo_lang_runner::{Arg, RunResultStarknet, RunResultValue, SierraCasmRunner, StarknetState};
+use cairo_lang_starknet::starknet_plugin_suite;
 use serde::Deserialize;
 use starknet_types_core::felt::Felt;
 
@@ -29,6 +30,9 @@ struct Vector {
     /// What it returns.
     #[serde(default)]
     output: Vec<Felt>,
+    /// Names of what it returns, where that is a cost, to be shown and not compared.
+    #[serde(default)]
+    shows: Vec<String>,
     /// The reason for which it panics instead.
     #[serde(default)]
     panics: Option<String>,
@@ -44,11 +48,13 @@ enum Ending {
 pub fn run(contracts: &Path, corelib: &Path, folder: &Path, filter: &str) -> Result<()> {
     let mut db = RootDatabase::builder()
         .with_optimizations(Optimizations::enabled_with_default_movable_functions(InliningStrategy::Default))
+        .with_default_plugin_suite(starknet_plugin_suite())
         .build()?;
     init_dev_corelib(&mut db, corelib.to_owned());
     let inputs = setup_project(&mut db, contracts)?;
+    let configuration = crate::configuration(true, &inputs);
     let crates = CrateInput::into_crate_ids(&db, inputs);
-    let program = compile_prepared_db_program(&db, crates, crate::configuration(true))?;
+    let program = compile_prepared_db_program(&db, crates, configuration)?;
     let runner = SierraCasmRunner::new(program, Some(Default::default()), Default::default(), None)?;
     let mut paths: Vec<_> = fs::read_dir(folder)
         .with_context(|| format!("no vectors in {}", folder.display()))?
@@ -72,7 +78,11 @@ pub fn run(contracts: &Path, corelib: &Path, folder: &Path, filter: &str) -> Res
             None => Ending::Returned(vector.output.clone()),
         };
         println!("{gas:>14} {steps:>10}  {name}");
-        if ending != expected {
+        if let (Ending::Returned(values), false) = (&ending, vector.shows.is_empty()) {
+            for (name, value) in vector.shows.iter().zip(values) {
+                println!("{:>14} {:>10}    of which {name}", value.to_string(), "");
+            }
+        } else if ending != expected {
             failures += 1;
             println!("  FAILED: {}\n  instead of {}", ending.shown(), expected.shown());
         }
@@ -92,7 +102,7 @@ fn one(runner: &SierraCasmRunner, vector: &Vector) -> Result<(Ending, usize, usi
         runner.run_function_with_starknet_context(function, vec![input], Some(GAS), StarknetState::default())?;
     // Functions without loops count no gas.
     let left = result.gas_counter.as_ref().map_or(Ok(start), |left| left.to_string().parse())?;
-    let used = start - left;
+    let used = start.saturating_sub(left);
     let steps = result.used_resources.basic_resources.n_steps;
     let ending = match &result.value {
         RunResultValue::Panic(data) => Ending::Panicked(reason(data)),

@@ -14,7 +14,7 @@ use kube::runtime::controller::{Action, Controller};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher;
 use kube::{Client, Resource, ResourceExt};
-use obelysk_api::crd::{ModelCache, PREFIX, ProofJob, ProofJobStatus};
+use obelysk_api::crd::{ModelCache, PREFIX, ProofJob, ProofJobStatus, ProverPool};
 
 use crate::controllers::kind::Kind;
 use crate::controllers::proof_job::validate::ModelSource;
@@ -27,6 +27,8 @@ use crate::settings::Settings;
 
 /// A reconcile that takes longer is given up.
 const RECONCILE_SECONDS: u64 = 15;
+/// A pool is looked at so long after a change: jobs come in crowds.
+const POOL_DEBOUNCE: Duration = Duration::from_millis(500);
 /// Reconciles of one kind that run at a time.
 const CONCURRENCY: u16 = 8;
 
@@ -69,8 +71,17 @@ async fn told_to_stop() {
     }
 }
 
-/// Run both controllers, for ever.
+/// Run the controllers, for ever.
 pub async fn control(client: Client, context: Arc<Context<Kubernetes>>) {
+    let fleet = &context.server.fleet;
+    let controllers = async {
+        fleet.ready().await;
+        run_controllers(client.clone(), Arc::clone(&context)).await;
+    };
+    tokio::join!(fleet.follow(client.clone()), controllers);
+}
+
+async fn run_controllers(client: Client, context: Arc<Context<Kubernetes>>) {
     let config = watcher::Config::default;
     let settings = kube::runtime::controller::Config::default().concurrency(CONCURRENCY);
 
@@ -78,19 +89,22 @@ pub async fn control(client: Client, context: Arc<Context<Kubernetes>>) {
     let proof_jobs = Controller::new(Api::<DeserializeGuard<ProofJob>>::all(client.clone()), config());
     let store = proof_jobs.store();
     let of_cache = of_cache(proof_jobs.store());
+    let of_pool = of_pool(proof_jobs.store());
+    context.server.fleet.share_proof_jobs(proof_jobs.store());
     let proof_jobs = proof_jobs
         .with_config(settings.clone())
         .owns(Api::<Job>::all(client.clone()), labelled(proof_job::LABEL))
         .owns(Api::<PersistentVolumeClaim>::all(client.clone()), labelled(proof_job::LABEL))
         .watches(Api::<Pod>::all(client.clone()), labelled(proof_job::LABEL), |pod| owner_of(&pod, proof_job::LABEL))
         .watches(Api::<DeserializeGuard<ModelCache>>::all(client.clone()), config(), of_cache)
+        .watches(Api::<DeserializeGuard<ProverPool>>::all(client.clone()), config(), of_pool)
         .run(look, retry, Arc::clone(&context))
         .for_each(
             |result| async move { log(result.map(|(object, _)| object.name).map_err(|error| error.to_string())) },
         );
 
     let model_caches = Controller::new(Api::<DeserializeGuard<ModelCache>>::all(client.clone()), config())
-        .with_config(settings)
+        .with_config(settings.clone())
         .owns(Api::<Job>::all(client.clone()), labelled(model_cache::LABEL))
         .watches(Api::<Pod>::all(client.clone()), labelled(model_cache::LABEL), |pod| {
             owner_of(&pod, model_cache::LABEL)
@@ -101,7 +115,15 @@ pub async fn control(client: Client, context: Arc<Context<Kubernetes>>) {
             |result| async move { log(result.map(|(object, _)| object.name).map_err(|error| error.to_string())) },
         );
 
-    tokio::join!(proof_jobs, model_caches, count_phases(store, context));
+    let pools = Controller::new(Api::<DeserializeGuard<ProverPool>>::all(client.clone()), config())
+        .with_config(settings.debounce(POOL_DEBOUNCE))
+        .watches(Api::<DeserializeGuard<ProofJob>>::all(client.clone()), config(), pool_of)
+        .run(look, retry, Arc::clone(&context))
+        .for_each(
+            |result| async move { log(result.map(|(object, _)| object.name).map_err(|error| error.to_string())) },
+        );
+
+    tokio::join!(proof_jobs, model_caches, pools, count_phases(store, context));
 }
 
 fn labelled(label: &str) -> watcher::Config {
@@ -141,6 +163,34 @@ fn cache_of(job: DeserializeGuard<ProofJob>) -> Option<ObjectRef<DeserializeGuar
     }
     let source = ModelSource::of(&job.spec.model)?;
     Some(ObjectRef::new(&source.cache_name()).within(&job.namespace()?))
+}
+
+/// The ProofJobs that a ProverPool concerns.
+fn of_pool(
+    store: Store<DeserializeGuard<ProofJob>>,
+) -> impl Fn(DeserializeGuard<ProverPool>) -> Vec<ObjectRef<DeserializeGuard<ProofJob>>> + Send + Sync + 'static {
+    move |pool| {
+        let name = pool.name_any();
+        let is_concerned = |job: &DeserializeGuard<ProofJob>| {
+            let job = job.0.as_ref().ok();
+            let has_ended =
+                job.and_then(|job| job.status.as_ref()).is_some_and(|status| status.completion_time.is_some());
+            job.and_then(pool_name).is_some_and(|of| of == name) && !has_ended
+        };
+        let jobs = store.state().into_iter().filter(|job| is_concerned(job));
+        jobs.map(|job| ObjectRef::from_obj(job.as_ref())).collect()
+    }
+}
+
+fn pool_name(job: &ProofJob) -> Option<&str> {
+    let pool = job.spec.hardware.gpu.as_ref()?.pool_ref.as_ref()?;
+    Some(&pool.name)
+}
+
+/// The ProverPool that a ProofJob names.
+fn pool_of(job: DeserializeGuard<ProofJob>) -> Option<ObjectRef<DeserializeGuard<ProverPool>>> {
+    let job = job.0.ok()?;
+    pool_name(&job).map(ObjectRef::new)
 }
 
 /// One reconcile within its time.

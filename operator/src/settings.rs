@@ -12,6 +12,9 @@ pub struct Settings {
     /// Pull policy of prover pods.
     #[arg(long, env = "OBELYSK_IMAGE_PULL_POLICY", default_value = "IfNotPresent")]
     pub image_pull_policy: String,
+    /// Processors that the image is for, as `kubernetes.io/arch` names them, with commas between.
+    #[arg(long, env = "OBELYSK_IMAGE_ARCHITECTURES", value_delimiter = ',', default_value = "amd64")]
+    pub image_architectures: Vec<String>,
     /// Storage class of artifacts and of models that no ModelPreset places; empty for the cluster's default.
     #[arg(long, env = "OBELYSK_STORAGE_CLASS", default_value = "")]
     pub storage_class: String,

@@ -179,7 +179,7 @@ fn pods_of_a_volume_for_one_node_stay_together() {
 
     let many = new_cache("ReadWriteMany");
     assert!(many.notes.iter().all(|note| note.reason != "SingleNode"));
-    assert_eq!(many.job().unwrap().spec.unwrap().template.spec.unwrap().affinity, None);
+    assert_eq!(many.job().unwrap().spec.unwrap().template.spec.unwrap().affinity.unwrap().pod_affinity, None);
 }
 
 #[test]

@@ -285,7 +285,7 @@ fn a_cache_is_adopted_only_with_the_source_that_is_asked_for() {
 fn an_ended_job_deletes_what_runs_until_nothing_does() {
     for (change, reason) in [
         (json!({"cancel": true}), "Cancelled"),
-        (json!({"queue": {"name": "q"}}), "Unsupported"),
+        (json!({"hardware": {"gpu": {"count": 2}}}), "Unsupported"),
         (json!({"activeDeadlineSeconds": 1}), "DeadlineExceeded"),
     ] {
         let mut cluster = Cluster::new(json!({}));
@@ -323,12 +323,12 @@ fn what_runs_obeys_whatever_has_become_of_its_cache() {
 
 #[test]
 fn a_refused_job_ends_once() {
-    let mut cluster = Cluster::new(json!({"queue": {"name": "q"}}));
+    let mut cluster = Cluster::new(json!({"hardware": {"gpu": {"count": 2}}}));
     let first = cluster.step();
     assert!(first.ended && first.notes.len() == 1);
     let again = cluster.step();
     assert!(!again.ended && again.notes.is_empty() && again.status == first.status);
-    cluster.job.spec.queue = None;
+    cluster.job.spec.hardware = proof_job(json!({})).spec.hardware;
     assert_eq!(ready(&cluster.step()).0, "Proving", "and begins when the field is gone");
 }
 

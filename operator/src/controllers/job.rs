@@ -4,19 +4,23 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{
-    Affinity, Capabilities, Container, EmptyDirVolumeSource, EnvVar, EnvVarSource, LocalObjectReference, NodeAffinity,
-    NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, PersistentVolumeClaimVolumeSource, PodAffinity,
-    PodAffinityTerm, PodSecurityContext, PodSpec, PodTemplateSpec, ResourceRequirements, SeccompProfile,
-    SecretKeySelector, SecurityContext, Toleration, Volume, VolumeMount,
+    Capabilities, Container, EmptyDirVolumeSource, EnvVar, EnvVarSource, LocalObjectReference,
+    PersistentVolumeClaimVolumeSource, PodSecurityContext, PodSpec, PodTemplateSpec, ResourceRequirements,
+    SeccompProfile, SecretKeySelector, SecurityContext, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference};
-use obelysk_api::crd::proof_job::PodOverrides;
-use obelysk_api::crd::schema::{self, KeyRef};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use obelysk_api::crd::proof_job::{PodOverrides, Queue};
+use obelysk_api::crd::schema::KeyRef;
 use obelysk_api::job::{JOB_VARIABLE, JobKind};
 
 use super::attempt::{ATTEMPT, STEP};
+use super::placed;
+use crate::scheduling::placement::Placement;
 use crate::settings::Settings;
+
+pub use super::placed::claim_template;
+pub use crate::scheduling::inventory::HOSTNAME;
 
 /// Where the model volume is mounted.
 pub const MODEL: &str = "/model";
@@ -32,13 +36,10 @@ pub const TERMINATION_MESSAGE: &str = "/dev/termination-log";
 pub const PROGRESS_PORT: i32 = 8080;
 /// User and group of the image; any other works too.
 const GROUP: i64 = 65532;
-/// A node that stops reporting keeps its pods for this long.
-const NODE_PATIENCE_SECONDS: i64 = 30;
-
-/// Label by which pods are placed on a node.
-pub const HOSTNAME: &str = "kubernetes.io/hostname";
+/// Where runtimes and device plugins put the node's driver, on either processor; no cache of the loader knows of it.
+const LIBRARIES: &str = "/usr/local/nvidia/lib64:/usr/lib64:/usr/lib/x86_64-linux-gnu:/usr/lib/aarch64-linux-gnu";
 /// Label of the pods of a volume that attaches to one node at a time.
-const VOLUME: &str = "proving.obelysk.dev/volume";
+pub(super) const VOLUME: &str = "proving.obelysk.dev/volume";
 
 /// A volume claim in a pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,22 +81,12 @@ pub struct Attempt<'a> {
     pub memory: String,
     /// Environment variables of Secrets: the token of a hub, the key of a bucket.
     pub secrets: Vec<(&'static str, KeyRef)>,
-    /// Whether the pod may run on nodes that are kept for GPUs.
-    pub on_gpu_nodes: bool,
-    /// Whether it takes a GPU.
-    pub takes_gpu: bool,
-    /// The products that will do, by the label of their nodes; empty for any node.
-    pub gpu_products: Vec<String>,
-    /// Nodes to stay away from.
-    pub avoid: Vec<String>,
-    /// The nodes that will do, if not all.
-    pub only_on: Vec<String>,
-    /// Node selector.
-    pub node_selector: BTreeMap<String, String>,
+    /// Where it goes, and what it gets there.
+    pub placement: Placement,
+    /// Who admits it, and before whom.
+    pub queue: Queue,
     /// Additions.
     pub overrides: PodOverrides,
-    /// Extra tolerations.
-    pub tolerations: Vec<schema::Toleration>,
 }
 
 /// Name of the Job of an attempt.
@@ -135,7 +126,7 @@ pub fn build(attempt: Attempt, settings: &Settings) -> Job {
     pod_labels.extend(labels.clone());
     pod_labels.extend(single_node_volume(&attempt).map(|claim| (VOLUME.to_owned(), claim.to_owned())));
     let annotations = Some(attempt.overrides.annotations.clone()).filter(|map| !map.is_empty());
-    Job {
+    let mut job = Job {
         metadata: ObjectMeta {
             name: Some(name(attempt.owner_name, attempt.step, attempt.number)),
             namespace: Some(attempt.namespace.into()),
@@ -153,14 +144,14 @@ pub fn build(attempt: Attempt, settings: &Settings) -> Job {
             ..JobSpec::default()
         }),
         status: None,
-    }
+    };
+    placed::queue(&attempt.queue, &mut job);
+    job
 }
 
 fn pod(attempt: &Attempt, settings: &Settings) -> PodSpec {
-    let mut node_selector = attempt.node_selector.clone();
-    node_selector.extend(attempt.overrides.node_selector.clone());
     let secrets = attempt.overrides.image_pull_secrets.iter();
-    PodSpec {
+    let mut pod = PodSpec {
         restart_policy: Some("Never".into()),
         automount_service_account_token: Some(false),
         enable_service_links: Some(false),
@@ -172,23 +163,20 @@ fn pod(attempt: &Attempt, settings: &Settings) -> PodSpec {
             seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".into(), ..SeccompProfile::default() }),
             ..PodSecurityContext::default()
         }),
-        affinity: affinity(attempt),
-        node_selector: Some(node_selector).filter(|selector| !selector.is_empty()),
-        tolerations: Some(tolerations(attempt)),
         image_pull_secrets: Some(secrets.map(|secret| LocalObjectReference { name: secret.name.clone() }).collect()),
         volumes: Some(volumes(attempt)),
         containers: vec![container(attempt, settings)],
         ..PodSpec::default()
-    }
+    };
+    placed::place(attempt, &mut pod);
+    pod
 }
 
 fn container(attempt: &Attempt, settings: &Settings) -> Container {
     let env = |name: &str, value: &str| EnvVar { name: name.into(), value: Some(value.into()), value_from: None };
     let job = serde_json::to_string(&attempt.spec).expect("a job is plain data");
     let memory = ("memory".to_owned(), Quantity(attempt.memory.clone()));
-    // An extended resource has the same request and limit.
-    let gpu = attempt.takes_gpu.then(|| (crate::scheduling::gpu::RESOURCE.to_owned(), Quantity("1".into())));
-    let limits: BTreeMap<String, Quantity> = [memory].into_iter().chain(gpu).collect();
+    let limits: BTreeMap<String, Quantity> = [memory].into_iter().collect();
     let mut requests = limits.clone();
     requests.insert("cpu".into(), Quantity(attempt.cores.clone()));
     let scratch = VolumeMount { name: "scratch".into(), mount_path: SCRATCH.into(), ..VolumeMount::default() };
@@ -211,8 +199,7 @@ fn container(attempt: &Attempt, settings: &Settings) -> Container {
                 env("TMPDIR", SCRATCH),
                 env("CUDA_CACHE_PATH", "/scratch/.nv"),
                 env("NVIDIA_DRIVER_CAPABILITIES", "compute,utility"),
-                // Where runtimes and device plugins put the node's driver; no cache of the loader knows of it.
-                env("LD_LIBRARY_PATH", "/usr/local/nvidia/lib64:/usr/lib64:/usr/lib/x86_64-linux-gnu"),
+                env("LD_LIBRARY_PATH", LIBRARIES),
             ]
             .into_iter()
             .chain(attempt.secrets.iter().map(|(name, key)| secret(name, key)))
@@ -261,68 +248,7 @@ fn volumes(attempt: &Attempt) -> Vec<Volume> {
     claims.chain([scratch]).collect()
 }
 
-fn tolerations(attempt: &Attempt) -> Vec<Toleration> {
-    let patience = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"].map(|key| Toleration {
-        key: Some(key.into()),
-        operator: Some("Exists".into()),
-        effect: Some("NoExecute".into()),
-        toleration_seconds: Some(NODE_PATIENCE_SECONDS),
-        ..Toleration::default()
-    });
-    let gpu = attempt.on_gpu_nodes.then(|| Toleration {
-        key: Some(crate::scheduling::gpu::RESOURCE.into()),
-        operator: Some("Exists".into()),
-        ..Toleration::default()
-    });
-    let asked = attempt.overrides.tolerations.iter().chain(&attempt.tolerations).map(|toleration| Toleration {
-        key: toleration.key.clone(),
-        operator: toleration.operator.clone(),
-        value: toleration.value.clone(),
-        effect: toleration.effect.clone(),
-        toleration_seconds: None,
-    });
-    patience.into_iter().chain(gpu).chain(asked).collect()
-}
-
-fn affinity(attempt: &Attempt) -> Option<Affinity> {
-    let requirement = |key: &str, operator: &str, values: Vec<String>| NodeSelectorRequirement {
-        key: key.into(),
-        operator: operator.into(),
-        values: Some(values),
-    };
-    let mut expressions = Vec::new();
-    if !attempt.gpu_products.is_empty() {
-        expressions.push(requirement(crate::scheduling::gpu::PRODUCT, "In", attempt.gpu_products.clone()));
-    }
-    if !attempt.avoid.is_empty() {
-        expressions.push(requirement(HOSTNAME, "NotIn", attempt.avoid.clone()));
-    }
-    if !attempt.only_on.is_empty() {
-        expressions.push(requirement(HOSTNAME, "In", attempt.only_on.clone()));
-    }
-    let node_affinity = (!expressions.is_empty()).then(|| NodeAffinity {
-        required_during_scheduling_ignored_during_execution: Some(NodeSelector {
-            node_selector_terms: vec![NodeSelectorTerm { match_expressions: Some(expressions), match_fields: None }],
-        }),
-        preferred_during_scheduling_ignored_during_execution: None,
-    });
-    // A pod that carries the label itself may be the first.
-    let pod_affinity = single_node_volume(attempt).map(|claim| PodAffinity {
-        required_during_scheduling_ignored_during_execution: Some(vec![PodAffinityTerm {
-            topology_key: HOSTNAME.into(),
-            label_selector: Some(LabelSelector {
-                match_labels: Some([(VOLUME.to_owned(), claim.to_owned())].into()),
-                ..LabelSelector::default()
-            }),
-            ..PodAffinityTerm::default()
-        }]),
-        preferred_during_scheduling_ignored_during_execution: None,
-    });
-    let is_needed = node_affinity.is_some() || pod_affinity.is_some();
-    is_needed.then(|| Affinity { node_affinity, pod_affinity, ..Affinity::default() })
-}
-
 /// The claim whose pods share a node.
-fn single_node_volume<'a>(attempt: &'a Attempt) -> Option<&'a str> {
+pub(super) fn single_node_volume<'a>(attempt: &'a Attempt) -> Option<&'a str> {
     attempt.mounts.iter().find(|mount| mount.single_node).map(|mount| mount.claim.as_str())
 }

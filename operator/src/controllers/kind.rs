@@ -1,7 +1,6 @@
-//! What the two kinds of objects have in common: they are observed, planned and told.
+//! What the kinds of objects have in common: they are observed, planned and told.
 
 use k8s_openapi::jiff::Timestamp;
-use kube::core::NamespaceResourceScope;
 use kube::core::object::HasStatus;
 
 use super::children::Obstacle;
@@ -16,7 +15,7 @@ use obelysk_api::crd::{ModelCache, ModelCacheStatus, ProofJob, ProofJobStatus};
 use super::{model_cache, proof_job};
 
 /// A kind of objects that the operator brings to what they ask for.
-pub trait Kind: Object + kube::Resource<Scope = NamespaceResourceScope> + HasStatus<Status = Self::State> {
+pub trait Kind: Object + HasStatus<Status = Self::State> {
     /// Its status.
     type State: Clone + PartialEq + Send + Sync;
     /// Everything that a plan depends on.

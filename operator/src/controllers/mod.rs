@@ -8,8 +8,10 @@ pub mod job;
 pub mod job_file;
 pub mod kind;
 pub mod model_cache;
+mod placed;
 pub mod plan;
 pub mod proof_job;
+pub mod prover_pool;
 pub mod stalled;
 
 use k8s_openapi::jiff::Timestamp;

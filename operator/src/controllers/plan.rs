@@ -2,6 +2,7 @@
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::resource::v1::ResourceClaimTemplate;
 use kube::ResourceExt;
 use obelysk_api::crd::ModelCache;
 use obelysk_api::exit::FaultClass;
@@ -36,6 +37,8 @@ pub enum Child {
     File(Box<ConfigMap>),
     /// An attempt.
     Job(Box<Job>),
+    /// The devices of an attempt.
+    ClaimTemplate(Box<ResourceClaimTemplate>),
     /// A claim for artifacts or a model.
     Claim(Box<PersistentVolumeClaim>),
     /// The volume of a model on the disks of nodes.

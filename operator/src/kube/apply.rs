@@ -126,8 +126,9 @@ async fn confirm<K: Kind, S: Server>(server: &S, object: &K) -> Result<(), Error
 async fn make<K: Kind, S: Server>(server: &S, child: &Child, owner: &K) -> Result<Option<Obstacle>, Error> {
     match child {
         Child::File(file) => create_file(server, file, owner).await,
-        Child::Job(job) => create_job(server, job, owner).await,
+        Child::Job(job) => create_owned(server, job.as_ref(), owner).await,
         Child::Claim(claim) => create(server, claim.as_ref()).await,
+        Child::ClaimTemplate(template) => create_owned(server, template.as_ref(), owner).await,
         Child::Volume(volume) => create(server, volume.as_ref()).await,
         Child::Cache(cache) => create(server, cache.as_ref()).await,
     }
@@ -160,15 +161,19 @@ async fn create<K: Object, S: Server>(server: &S, child: &K) -> Result<Option<Ob
     }
 }
 
-/// Create a Job. Plans see those with their labels alone; any other of its name is found here.
-async fn create_job<K: Kind, S: Server>(server: &S, job: &Job, owner: &K) -> Result<Option<Obstacle>, Error> {
-    match ask_for(server, job).await? {
+/// Create a child of which plans see those with their labels, or none; any other of its name is found here.
+async fn create_owned<C: Object, K: Kind, S: Server>(
+    server: &S,
+    child: &C,
+    owner: &K,
+) -> Result<Option<Obstacle>, Error> {
+    match ask_for(server, child).await? {
         Answer::Made => Ok(None),
         Answer::Exists => {
-            let name = job.name_any();
-            let there = server.form::<Job>(&job.namespace().unwrap_or_default(), &name).await?;
+            let name = child.name_any();
+            let there = server.form::<C>(&child.namespace().unwrap_or_default(), &name).await?;
             let metadata = there.and_then(|there| serde_json::from_value::<ObjectMeta>(there["metadata"].clone()).ok());
-            Ok(metadata.and_then(|metadata| Obstacle::of(maker(&metadata, owner), "Job", &name)))
+            Ok(metadata.and_then(|metadata| Obstacle::of(maker(&metadata, owner), &C::kind(&()), &name)))
         }
         Answer::Refused(obstacle) => Ok(Some(obstacle)),
     }

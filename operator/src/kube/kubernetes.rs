@@ -1,21 +1,25 @@
 //! A real API server, over HTTP. Only the holder of the lease writes, and a write that is not answered in time is given up: it must not
 //! arrive after another process has begun.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::api::core::v1::{Node, ObjectReference};
 use kube::api::{DeleteParams, GetParams, ListParams, Patch, PatchParams, PostParams, Preconditions, Request};
 use kube::core::{DeserializeGuard, ObjectList, PartialObjectMeta};
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, ResourceExt};
+use obelysk_api::crd::ProofJob;
 use obelysk_api::job::Progress;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::fleet::Fleet;
 use super::server::{Object, Selector, Server};
 use super::{Error, lease, progress};
 use crate::controllers::job::PROGRESS_PORT;
 use crate::controllers::{Note, clip};
+use crate::scheduling::placement::Cluster;
 
 /// Name under which the API server records what this program writes.
 pub const FIELD_MANAGER: &str = "obelysk-operator";
@@ -30,6 +34,8 @@ pub struct Kubernetes {
     client: Client,
     recorder: Recorder,
     lease: lease::Held,
+    /// What all jobs share.
+    pub fleet: Fleet,
 }
 
 impl Kubernetes {
@@ -38,7 +44,7 @@ impl Kubernetes {
     pub fn new(client: Client, identity: &str, lease: lease::Held) -> Self {
         let reporter = Reporter { controller: FIELD_MANAGER.into(), instance: Some(identity.into()) };
         let recorder = Recorder::new(client.clone(), reporter);
-        Self { client, recorder, lease }
+        Self { client, recorder, lease, fleet: Fleet::default() }
     }
 
     async fn ask<T: DeserializeOwned>(&self, request: Result<http::Request<Vec<u8>>, BuildError>) -> Result<T, Error> {
@@ -171,6 +177,18 @@ impl Server for Kubernetes {
             Ok(Err(error)) => tracing::debug!(%error, "an event cannot be published"),
             Err(_) => tracing::debug!("an event cannot be published in time"),
         }
+    }
+
+    fn cluster(&self) -> Cluster {
+        self.fleet.cluster()
+    }
+
+    fn nodes(&self) -> Vec<Arc<Node>> {
+        self.fleet.nodes()
+    }
+
+    fn proof_jobs(&self) -> Vec<Arc<DeserializeGuard<ProofJob>>> {
+        self.fleet.proof_jobs()
     }
 
     async fn progress(&self, address: &str) -> Option<Progress> {

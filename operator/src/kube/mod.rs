@@ -1,6 +1,7 @@
 //! The only place that talks to the API server.
 
 pub mod apply;
+pub mod fleet;
 pub mod kubernetes;
 pub mod lease;
 pub mod progress;

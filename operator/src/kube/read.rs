@@ -42,7 +42,8 @@ pub async fn proof_job<S: Server>(server: &S, object: &ProofJob) -> Result<JobSn
         };
     let (children, around) = children(server, object, proof_job::LABEL, true).await?;
     let progress = progress(server, &children, &around).await;
-    Ok(JobSnapshot { cache, preset, children, claim, around, refused: None, progress })
+    let cluster = object.spec.hardware.gpu.as_ref().map(|_| server.cluster()).unwrap_or_default();
+    Ok(JobSnapshot { cache, preset, children, claim, around, cluster, refused: None, progress })
 }
 
 /// What a ModelCache's plan depends on.

@@ -1,9 +1,12 @@
 //! What the operator asks of an API server. [`super::kubernetes::Kubernetes`] asks a real one; a simulation is another.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::api::core::v1::{Node, ObjectReference};
 use kube::Resource;
+use kube::core::DeserializeGuard;
+use obelysk_api::crd::ProofJob;
 use obelysk_api::job::Progress;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -11,6 +14,7 @@ use serde_json::Value;
 
 use super::Error;
 use crate::controllers::Note;
+use crate::scheduling::placement::Cluster;
 
 /// A kind of objects.
 pub trait Object:
@@ -88,6 +92,21 @@ pub trait Server: Send + Sync + 'static {
 
     /// Publish an Event. Events are for people; one that cannot be published holds nothing up.
     fn publish(&self, note: &Note, about: &ObjectReference) -> impl Future<Output = ()> + Send;
+
+    /// Pools, what pods have, and devices: what is kept of them, without a call.
+    fn cluster(&self) -> Cluster {
+        Cluster::default()
+    }
+
+    /// Nodes of the cluster, as they are kept.
+    fn nodes(&self) -> Vec<Arc<Node>> {
+        Vec::new()
+    }
+
+    /// ProofJobs of all namespaces, as they are kept.
+    fn proof_jobs(&self) -> Vec<Arc<DeserializeGuard<ProofJob>>> {
+        Vec::new()
+    }
 
     /// The progress page of a pod, if it can be read.
     fn progress(&self, address: &str) -> impl Future<Output = Option<Progress>> + Send;

@@ -63,7 +63,7 @@ fn a_job_that_waits_says_why_from_the_first_look() {
     for (name, manifest, reason, words) in [
         ("wait-claim", no_claim, "CreateRefused", "PersistentVolumeClaim wait-claim-artifacts: "),
         ("wait-model", no_model, "ModelCacheNotFound", "no ModelCache nowhere in this namespace"),
-        ("wait-gpu", no_gpu, "NoMatchingGpu", "no node has label nvidia.com/gpu.product; asked for H100 with 80Gi"),
+        ("wait-gpu", no_gpu, "NoMatchingGpu", "no node has a GPU that its labels tell; asked for H100 with 80Gi"),
     ] {
         apply(&manifest);
         let condition = || {

@@ -14,7 +14,7 @@ use kube::CustomResourceExt;
 pub use model_cache::{ModelCache, ModelCacheSpec, ModelCacheStatus};
 pub use model_preset::{ModelPreset, ModelPresetSpec};
 pub use proof_job::{ProofJob, ProofJobSpec, ProofJobStatus};
-pub use prover_pool::{ProverPool, ProverPoolSpec};
+pub use prover_pool::{ProverPool, ProverPoolSpec, ProverPoolStatus};
 
 /// Group of all resources.
 pub const GROUP: &str = "proving.obelysk.dev";
@@ -30,7 +30,7 @@ pub fn manifests() -> Vec<(String, String)> {
     let definitions = [
         with_status_default(ProofJob::crd()),
         with_status_default(ModelCache::crd()),
-        ProverPool::crd(),
+        with_status_default(ProverPool::crd()),
         ModelPreset::crd(),
     ];
     definitions

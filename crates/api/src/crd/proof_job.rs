@@ -286,9 +286,9 @@ pub struct Cpu {
 pub struct Gpu {
     /// Classes, the preferred one first; empty for any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 8))]
+    #[schemars(length(max = 9))]
     pub classes: Vec<GpuClass>,
-    /// Memory of each GPU.
+    /// Memory of each GPU, by its nominal size: a card of 80 GB has `80Gi`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32))]
     pub min_memory: Option<String>,
@@ -318,19 +318,22 @@ pub enum GpuClass {
     RTX4090,
     A100,
     H100,
+    GH200,
     H200,
     B200,
+    GB200,
     B300,
+    GB300,
 }
 
 /// Whether others may use the GPU.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
 pub enum Sharing {
-    /// Nobody else.
+    /// Nobody else: whole GPUs.
     Exclusive,
-    /// Time-sliced GPUs too.
+    /// Whole GPUs, and those that are time-sliced or shared by MPS.
     AllowShared,
-    /// MIG slices too.
+    /// Whole GPUs, and MIG slices.
     AllowMig,
 }
 
@@ -426,13 +429,13 @@ pub struct Backoff {
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Default, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Queue {
-    /// Local queue.
+    /// Kueue's LocalQueue, which admits every attempt: Jobs are made suspended, with its label.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 63))]
+    #[schemars(length(min = 1, max = 63))]
     pub name: Option<String>,
-    /// Priority class of pods.
+    /// PriorityClass of the pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253))]
+    #[schemars(length(min = 1, max = 253))]
     pub priority_class_name: Option<String>,
 }
 

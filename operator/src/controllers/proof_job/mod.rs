@@ -1,5 +1,6 @@
 //! ProofJob: waits for its model, proves in one Job per attempt, has the proof finished in a fresh one, records it all.
 
+mod hardware;
 mod memory;
 pub mod observe;
 pub mod plan;

@@ -6,6 +6,7 @@ use obelysk_api::job::Progress;
 
 use crate::controllers::attempt::Surroundings;
 use crate::controllers::children::{Children, Obstacle};
+use crate::scheduling::placement::Cluster;
 
 /// Everything that a plan depends on.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +21,8 @@ pub struct Snapshot {
     pub claim: Option<PersistentVolumeClaim>,
     /// Nodes and events.
     pub around: Surroundings,
+    /// Pools, and what pods and devices have.
+    pub cluster: Cluster,
     /// What the API server has just said of a child that it refuses.
     pub refused: Option<Obstacle>,
     /// What the running pod says of itself.

@@ -1,32 +1,27 @@
 //! What to do about a ProofJob: a pure function of the specification, what was observed, and the time.
 
+mod children;
 mod model;
+mod place;
 
-use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PersistentVolumeClaimSpec, VolumeResourceRequirements};
-use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kube::{Resource, ResourceExt};
 use obelysk_api::crd::proof_job::TtlDelete;
 use obelysk_api::crd::proof_job_status::{StepName, StepState};
 use obelysk_api::crd::{ProofJob, ProofJobStatus};
 use obelysk_api::exit::FaultClass;
-use obelysk_api::job::{Finish, GpuUse, JOB_VERSION, JobKind, JobSpec, Prove, Question, Work};
+use obelysk_api::job::JobKind;
 
-use super::LABEL;
-use super::memory::memory_for;
 use super::observe::Snapshot;
 use super::report::{self, Standing, move_step};
-use super::validate::{Hardware, Valid, validate};
+use super::validate::{Valid, validate};
 use crate::controllers::attempt::{Attempt, Failure, Outcome};
 use crate::controllers::attempts::{self, Ended, Ledger, Next};
 use crate::controllers::children::{Maker, Obstacle, TERMINATING, maker};
-use crate::controllers::job::{self, ARTIFACTS, MODEL, Mount, TERMINATION_MESSAGE};
-use crate::controllers::model_cache::plan::{min_top1_agreement, mounts};
+use crate::controllers::job::name as job_name;
 use crate::controllers::plan::{Child, Doomed, DoomedKind, Plan};
 use crate::controllers::{Note, STEP_STARTED, conditions, job_file, seconds_between};
-use crate::scheduling::gpu::{self, Fit};
 use crate::scheduling::retry::Budget;
 use crate::settings::Settings;
 
@@ -250,7 +245,11 @@ impl<'a> Planner<'a> {
             Next::UnderWay(attempt) => {
                 self.has_node = attempt.node_name.is_some();
                 Err(match attempt.outcome.clone() {
-                    Outcome::Queued => Standing::Waiting("Queued".into(), "held back by its queue".into()),
+                    Outcome::Queued => {
+                        let queue = valid.queue.name.as_deref().unwrap_or("that was taken from the specification");
+                        let line = format!("attempt {} waits to be admitted by queue {queue}", attempt.number);
+                        Standing::Waiting("Queued".into(), line)
+                    }
                     Outcome::Waiting(reason, message) => Standing::Waiting(reason, message),
                     _ => self.working(step, &attempt),
                 })
@@ -276,7 +275,9 @@ impl<'a> Planner<'a> {
                 report::record_proof(status, result, &uri);
                 // What a node's label promises is not what a proof was made on.
                 let device = result.proof.as_ref().map(|proof| proof.device.as_str()).unwrap_or_default();
-                status.placement = Some(report::placement(attempt.node_name.clone(), device));
+                let pool = self.proof_job.spec.hardware.gpu.as_ref().and_then(|gpu| gpu.pool_ref.as_ref());
+                let pool = pool.map(|pool| pool.name.clone());
+                status.placement = Some(report::placement(pool, attempt.node_name.clone(), device));
                 &[StepName::Validate, StepName::Inference, StepName::Capture, StepName::Prove]
             }
             _ => {
@@ -321,10 +322,13 @@ impl<'a> Planner<'a> {
     }
 
     fn start(&mut self, step: JobKind, number: i32, valid: &Valid) -> Result<(), Standing> {
-        let products = self.products(step, valid)?;
+        let Some(cache) = self.snapshot.cache.as_ref() else {
+            return Err(Standing::Waiting("ModelCacheNotFound".into(), "the ModelCache is not there".into()));
+        };
+        let placement = self.place(step, cache, valid)?;
         let is_first = self.plan.status.start_time.is_none();
         if let Some(obstacle) =
-            self.snapshot.children.obstacle(&job::name(&self.name(), step, number), is_first, &self.snapshot.around)
+            self.snapshot.children.obstacle(&job_name(&self.name(), step, number), is_first, &self.snapshot.around)
         {
             return Err(Standing::blocked(obstacle));
         }
@@ -347,13 +351,14 @@ impl<'a> Planner<'a> {
                 }
             },
         };
-        let mut job = self.job(step, number, valid, products, claim)?;
+        let (template, mut job) = self.job(step, number, valid, cache, placement, claim)?;
         let file = job_file::split(&mut job, &self.name());
         if is_first {
             self.plan.status.start_time = Some(Time(self.now));
             self.plan.status.idle_seconds = None;
         }
         self.plan.create.extend(file.map(|file| Child::File(Box::new(file))));
+        self.plan.create.extend(template.map(|template| Child::ClaimTemplate(Box::new(template))));
         self.plan.create.push(Child::Job(Box::new(job)));
         if let Some(refused) = self.refused() {
             return Err(refused);
@@ -383,152 +388,6 @@ impl<'a> Planner<'a> {
         }
         let on_record = || Obstacle::on_record(&self.plan.status.conditions).filter(is_creation);
         refused.or_else(on_record).map(Standing::blocked)
-    }
-
-    /// Products of the nodes that the next attempt may run on; empty for any.
-    fn products(&self, step: JobKind, valid: &Valid) -> Result<Vec<String>, Standing> {
-        match &valid.hardware {
-            Hardware::Gpu(wanted) if step == JobKind::Prove => match gpu::fit(wanted, &self.nodes_with_model()) {
-                Fit::Products(products) => Ok(products),
-                Fit::None(message) => Err(Standing::Waiting("NoMatchingGpu".into(), message)),
-            },
-            _ => Ok(Vec::new()),
-        }
-    }
-
-    fn job(
-        &self,
-        step: JobKind,
-        number: i32,
-        valid: &Valid,
-        gpu_products: Vec<String>,
-        artifacts: String,
-    ) -> Result<Job, Standing> {
-        let waiting = |reason: &str, line: String| Standing::Waiting(reason.into(), line);
-        let Some(cache) = self.snapshot.cache.as_ref() else {
-            return Err(waiting("ModelCacheNotFound", "the ModelCache is not there".into()));
-        };
-        let Some(owner) = self.proof_job.controller_owner_ref(&()) else {
-            return Err(waiting("Unidentified", "the object has no uid: it does not come from an API server".into()));
-        };
-        let (location, mut mounts) = mounts(cache, self.snapshot.preset.as_ref(), true).map_err(|unsupported| {
-            waiting("ModelCacheFailed", format!("ModelCache {}: {unsupported}", cache.name_any()))
-        })?;
-        mounts.push(Mount { claim: artifacts, sub_path: None, path: ARTIFACTS, read_only: false, single_node: false });
-        let digest = self.plan.status.model.as_ref().and_then(|model| model.model_digest.clone()).unwrap_or_default();
-        let question = Question {
-            model_digest: digest,
-            inputs: valid.inputs.clone(),
-            chat: valid.chat,
-            day: self.day(),
-            max_new_tokens: valid.max_new_tokens,
-            count: valid.count,
-            mode: "gkr".into(),
-            nonce: self.nonce(),
-        };
-        let work = match step {
-            JobKind::Prove => Work::Prove(Prove {
-                question,
-                min_top1_agreement: min_top1_agreement(cache),
-                gpu: valid.hardware.gpu_use(),
-            }),
-            _ => Work::Finish(Finish { question, audit: valid.audit }),
-        };
-        let spec = JobSpec {
-            version: JOB_VERSION,
-            owner: format!("{}/{}", self.namespace(), self.name()),
-            attempt: u32::try_from(number).unwrap_or(1),
-            home: MODEL.into(),
-            model: location,
-            artifacts: Some(format!("{ARTIFACTS}/{}", self.folder()).into()),
-            termination_message: TERMINATION_MESSAGE.into(),
-            progress_address: Some(format!("0.0.0.0:{}", job::PROGRESS_PORT)),
-            no_progress_timeout_seconds: u64::try_from(self.proof_job.spec.no_progress_timeout_seconds).unwrap_or(1800),
-            work,
-        };
-        let failed_gpu = |a: &&obelysk_api::crd::proof_job_status::Attempt| {
-            a.step == step && a.class.as_deref() == Some(FaultClass::Gpu.name())
-        };
-        let only_on = cache.status.as_ref().map(|status| status.nodes.clone()).unwrap_or_default();
-        let mut avoid: Vec<String> = match valid.avoid_failed_nodes {
-            true => self.plan.status.attempts.iter().filter(failed_gpu).filter_map(|a| a.node_name.clone()).collect(),
-            false => Vec::new(),
-        };
-        // A suspicious node is better than none.
-        if !only_on.is_empty() && only_on.iter().all(|node| avoid.contains(node)) {
-            avoid.clear();
-        }
-        let attempt = job::Attempt {
-            namespace: &self.namespace(),
-            owner_name: &self.name(),
-            owner,
-            owner_label: LABEL,
-            step,
-            number,
-            spec,
-            mounts,
-            cores: valid.cores.clone(),
-            memory: valid.memory.clone().unwrap_or_else(|| memory_for(step, cache, valid)),
-            secrets: Vec::new(),
-            on_gpu_nodes: matches!(valid.hardware, Hardware::Gpu(_)),
-            takes_gpu: step == JobKind::Prove && valid.hardware.gpu_use() != GpuUse::None,
-            gpu_products,
-            avoid,
-            only_on,
-            node_selector: Default::default(),
-            overrides: valid.overrides.clone(),
-            tolerations: Vec::new(),
-        };
-        Ok(job::build(attempt, self.settings))
-    }
-
-    /// The day on which the job was made, for templates: the same for every attempt.
-    fn day(&self) -> String {
-        let made = self.proof_job.metadata.creation_timestamp.as_ref().map_or(self.now, |time| time.0);
-        made.strftime("%F").to_string()
-    }
-
-    /// The job's folder on the artifacts volume: several jobs may share a claim.
-    fn folder(&self) -> String {
-        let uid = self.proof_job.uid().unwrap_or_default();
-        format!("{}-{}", self.name(), uid.split('-').next().unwrap_or_default())
-    }
-
-    fn folder_uri(&self) -> String {
-        let claim =
-            self.proof_job.spec.artifacts.as_ref().and_then(|a| a.claim.as_ref()).map(|claim| claim.name.clone());
-        let claim = claim.unwrap_or_else(|| format!("{}-artifacts", self.name()));
-        format!("pvc://{}/{claim}/{}", self.namespace(), self.folder())
-    }
-
-    /// The uid as a nonce: the same for every attempt, so that finished work is found again.
-    fn nonce(&self) -> String {
-        let uid = self.proof_job.uid().unwrap_or_default().replace('-', "");
-        format!("{uid:0<64}").to_ascii_lowercase()
-    }
-
-    fn artifacts_claim(&self) -> PersistentVolumeClaim {
-        let artifacts = self.proof_job.spec.artifacts.clone().unwrap_or_default();
-        let size = artifacts.size.unwrap_or_else(|| self.settings.artifacts_size.clone());
-        PersistentVolumeClaim {
-            metadata: ObjectMeta {
-                name: Some(format!("{}-artifacts", self.name())),
-                namespace: Some(self.namespace()),
-                labels: Some(job::labels(LABEL, &self.name())),
-                owner_references: self.proof_job.controller_owner_ref(&()).map(|owner| vec![owner]),
-                ..ObjectMeta::default()
-            },
-            spec: Some(PersistentVolumeClaimSpec {
-                access_modes: Some(vec!["ReadWriteOnce".into()]),
-                storage_class_name: artifacts.storage_class_name.or_else(|| self.settings.storage_class()),
-                resources: Some(VolumeResourceRequirements {
-                    requests: Some([("storage".to_owned(), Quantity(size))].into()),
-                    limits: None,
-                }),
-                ..PersistentVolumeClaimSpec::default()
-            }),
-            status: None,
-        }
     }
 
     /// Delete Jobs that have not ended; their attempts are not charged. Plans repeat it until nothing runs: a deletion may fail.

@@ -10,7 +10,7 @@ use obelysk_api::job::{JobKind, StepResult};
 
 use crate::controllers::children::Obstacle;
 use crate::controllers::{clip, conditions};
-use crate::scheduling::gpu;
+use crate::scheduling::catalogue;
 
 /// Where a ProofJob stands. Everything that people and tools read follows from this.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,11 +90,12 @@ pub fn move_step(status: &mut ProofJobStatus, name: StepName, state: StepState, 
 
 /// Where a proof was made, on which device: `CPU`, the product name of a GPU, or empty where the pod says nothing.
 #[must_use]
-pub fn placement(node_name: Option<String>, device: &str) -> PlacementStatus {
+pub fn placement(pool: Option<String>, node_name: Option<String>, device: &str) -> PlacementStatus {
     const CPU: &str = "CPU";
     let product = Some(device).filter(|device| ![CPU, ""].contains(device));
-    let class = product.and_then(gpu::class_of_product).map(gpu::name);
+    let class = product.and_then(catalogue::class_of_driver_name).map(catalogue::name);
     PlacementStatus {
+        pool,
         node_name,
         gpu_class: class.or((device == CPU).then_some(CPU)).map(str::to_owned),
         gpu_product: product.map(|product| clip(product, 63)),

@@ -3,8 +3,10 @@
 
 use obelysk_api::crd::ProofJobSpec;
 use obelysk_api::crd::model_cache::HuggingFace;
-use obelysk_api::crd::proof_job::{Gpu, Model, PodOverrides, ProofMode, Retain, Sharing, WeightBinding};
+use obelysk_api::crd::proof_job::{Gpu, Model, PodOverrides, ProofMode, Queue, Retain, WeightBinding};
 use obelysk_api::job::{GpuUse, Input};
+
+use super::hardware;
 
 /// A field that this version does not act upon.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -122,14 +124,13 @@ pub struct Valid {
     pub audit: bool,
     /// Artifacts claim that exists.
     pub artifacts_claim: Option<String>,
+    /// Who admits the job's pods, and before whom.
+    pub queue: Queue,
     /// Additions to pods.
     pub overrides: PodOverrides,
     /// Whether to stay away from nodes on which the GPU failed.
     pub avoid_failed_nodes: bool,
 }
-
-/// Cores of a prove pod that asks for none.
-const CORES: &str = "1";
 
 /// Validate a specification.
 ///
@@ -157,11 +158,7 @@ pub fn validate(spec: &ProofJobSpec) -> Result<Valid, Unsupported> {
         },
         (None, None, None) => return refuse("spec.inference.promptFrom", "write the text into prompt"),
     };
-    let cpu = spec.hardware.cpu.clone().unwrap_or_default();
-    let hardware = match &spec.hardware.gpu {
-        Some(gpu) => Hardware::Gpu(gpu.clone()),
-        None => Hardware::Cpu,
-    };
+    let hardware::Resources { hardware, cores, memory } = hardware::validate(&spec.hardware)?;
     Ok(Valid {
         model,
         inputs,
@@ -169,16 +166,17 @@ pub fn validate(spec: &ProofJobSpec) -> Result<Valid, Unsupported> {
         max_new_tokens,
         count,
         hardware,
-        cores: cpu.cores.unwrap_or_else(|| CORES.into()),
-        memory: cpu.memory,
+        cores,
+        memory,
         audit: spec.audit.as_ref().and_then(|audit| audit.enabled).unwrap_or(true),
         artifacts_claim: spec.artifacts.as_ref().and_then(|a| a.claim.as_ref()).map(|claim| claim.name.clone()),
+        queue: spec.queue.clone().unwrap_or_default(),
         overrides: spec.pod_overrides.clone().unwrap_or_default(),
         avoid_failed_nodes: spec.retry.as_ref().and_then(|retry| retry.avoid_failed_nodes).unwrap_or(true),
     })
 }
 
-fn refuse<T>(field: &'static str, advice: &'static str) -> Result<T, Unsupported> {
+pub(super) fn refuse<T>(field: &'static str, advice: &'static str) -> Result<T, Unsupported> {
     Err(Unsupported { field, advice })
 }
 
@@ -186,8 +184,6 @@ fn refuse_later_fields(spec: &ProofJobSpec) -> Result<(), Unsupported> {
     let proof = spec.proof.clone().unwrap_or_default();
     let inference = &spec.inference;
     let artifacts = spec.artifacts.clone().unwrap_or_default();
-    let gpu = spec.hardware.gpu.clone().unwrap_or_default();
-    let queue = spec.queue.clone().unwrap_or_default();
     let later = [
         (spec.submission.is_some(), "spec.submission", "leave it out; the proof is kept in the artifacts"),
         (proof.mode.is_some_and(|mode| mode != ProofMode::Gkr), "spec.proof.mode", "use Gkr"),
@@ -202,15 +198,6 @@ fn refuse_later_fields(spec: &ProofJobSpec) -> Result<(), Unsupported> {
         (inference.test.is_some(), "spec.inference.test", "leave it out; the float engine's answer is compared anyway"),
         (artifacts.s3.is_some(), "spec.artifacts.s3", "leave it out; files are kept on the artifacts volume"),
         (artifacts.retain == Some(Retain::OnSuccess), "spec.artifacts.retain", "use Always"),
-        (gpu.count > 1, "spec.hardware.gpu.count", "use 1"),
-        (
-            gpu.sharing.is_some_and(|sharing| sharing != Sharing::Exclusive),
-            "spec.hardware.gpu.sharing",
-            "use Exclusive",
-        ),
-        (gpu.pool_ref.is_some(), "spec.hardware.gpu.poolRef", "leave it out; use podOverrides.nodeSelector"),
-        (queue.name.is_some(), "spec.queue.name", "leave it out"),
-        (queue.priority_class_name.is_some(), "spec.queue.priorityClassName", "leave it out"),
     ];
     match later.into_iter().find(|(used, _, _)| *used) {
         Some((_, field, advice)) => refuse(field, advice),
@@ -272,12 +259,10 @@ mod tests {
             (r#"{"artifacts":{"s3":{"bucket":"proofs"}}}"#, "spec.artifacts.s3"),
             (r#"{"artifacts":{"retain":"OnSuccess"}}"#, "spec.artifacts.retain"),
             (r#"{"hardware":{"gpu":{"gpuOnly":false,"count":2}}}"#, "spec.hardware.gpu.count"),
-            (r#"{"hardware":{"gpu":{"gpuOnly":false,"sharing":"AllowMig"}}}"#, "spec.hardware.gpu.sharing"),
-            (r#"{"hardware":{"gpu":{"gpuOnly":false,"poolRef":{"name":"a"}}}}"#, "spec.hardware.gpu.poolRef"),
             (r#"{"inference":{"prompt":"x","maxNewTokens":-1}}"#, "spec.inference.maxNewTokens"),
             (r#"{"inference":{"prompt":"x","capture":{"count":-1}}}"#, "spec.inference.capture.count"),
             (r#"{"inference":{"tokens":[-1]}}"#, "spec.inference.tokens"),
-            (r#"{"queue":{"name":"a"}}"#, "spec.queue.name"),
+            (r#"{"hardware":{"gpu":{"minMemory":"80Pi"}}}"#, "spec.hardware.gpu.minMemory"),
         ] {
             assert_eq!(validate(&spec(extra)).unwrap_err().field, field, "{extra}");
         }

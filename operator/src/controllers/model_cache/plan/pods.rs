@@ -15,6 +15,7 @@ use crate::controllers::job::{self, MODEL, Mount, SOURCE, TERMINATION_MESSAGE};
 use crate::controllers::model_cache::LABEL;
 use crate::controllers::model_cache::validate::{Origin, Place, origin, validate};
 use crate::controllers::proof_job::validate::Unsupported;
+use crate::scheduling::placement::{Placement, gpu_toleration, of_architectures};
 
 /// Where a pod finds the model, and the volumes for it.
 ///
@@ -143,6 +144,8 @@ impl Planner<'_> {
         let node_selector = if only_on.is_empty() { self.node_selector() } else { BTreeMap::new() };
         let of_pool = self.snapshot.pool.as_ref().map(|pool| pool.spec.tolerations.clone());
         let of_placement = self.cache.spec.placement.as_ref().map(|placement| placement.tolerations.clone());
+        // Nodes of a pool may be kept for GPUs.
+        let of_gpus = self.snapshot.pool.as_ref().map(|_| vec![gpu_toleration()]);
         let attempt = job::Attempt {
             namespace: &namespace,
             owner_name: &name,
@@ -155,14 +158,16 @@ impl Planner<'_> {
             cores: "500m".into(),
             memory: self.memory(step),
             secrets: self.secrets(step),
-            on_gpu_nodes: false,
-            takes_gpu: false,
-            gpu_products: Vec::new(),
-            avoid,
-            only_on,
-            node_selector,
+            placement: Placement {
+                terms: of_architectures(&self.settings.image_architectures),
+                node_selector,
+                avoid,
+                only_on,
+                tolerations: of_gpus.into_iter().chain(of_pool).chain(of_placement).flatten().collect(),
+                ..Placement::default()
+            },
+            queue: Default::default(),
             overrides: Default::default(),
-            tolerations: of_pool.into_iter().chain(of_placement).flatten().collect(),
         };
         Ok(job::build(attempt, self.settings))
     }

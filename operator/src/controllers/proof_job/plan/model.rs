@@ -1,6 +1,5 @@
 //! The model that a job waits for.
 
-use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
 use obelysk_api::crd::ModelCache;
 use obelysk_api::crd::model_cache::{AccessMode, ModelCacheSpec, NewClaim, Source, Storage};
@@ -85,15 +84,6 @@ impl Planner<'_> {
             .as_ref()
             .filter(|preset| asked.preset.as_ref().is_some_and(|asked| asked.name == preset.name_any()));
         source == asked || preset.is_some_and(|preset| preset.spec.source == *source)
-    }
-
-    /// The nodes that can read the model: all of them, unless it lies on the disks of some.
-    pub(super) fn nodes_with_model(&self) -> Vec<Node> {
-        let around = &self.snapshot.around;
-        let status = self.snapshot.cache.as_ref().and_then(|cache| cache.status.as_ref());
-        let copies = status.map(|status| status.nodes.as_slice()).unwrap_or_default();
-        let has_copy = |name: &String| copies.is_empty() || copies.contains(&around.hostname(name));
-        around.nodes.iter().filter(|(name, _)| has_copy(name)).map(|(_, node)| node.clone()).collect()
     }
 
     fn new_cache(&self, name: &str, source: Source, storage: Option<Storage>) -> ModelCache {

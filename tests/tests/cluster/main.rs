@@ -6,4 +6,5 @@ mod faults;
 mod hub;
 mod kubectl;
 mod life;
+mod placement;
 mod refusals;

@@ -1,6 +1,5 @@
 //! The process: wait for the lease, run both controllers, end when the lease is lost.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +12,7 @@ use kube::core::DeserializeGuard;
 use kube::runtime::controller::{Action, Controller};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher;
-use kube::{Client, Resource, ResourceExt};
+use kube::{Client, Config, Resource, ResourceExt};
 use obelysk_api::crd::{ModelCache, PREFIX, ProofJob, ProofJobStatus, ProverPool};
 
 use crate::controllers::kind::Kind;
@@ -29,6 +28,8 @@ use crate::settings::Settings;
 const RECONCILE_SECONDS: u64 = 15;
 /// A pool is looked at so long after a change: jobs come in crowds.
 const POOL_DEBOUNCE: Duration = Duration::from_millis(500);
+/// Time between two counts of ProofJobs for the metrics: less than any scrape's.
+const COUNT_PERIOD: Duration = Duration::from_secs(5);
 /// Reconciles of one kind that run at a time.
 const CONCURRENCY: u16 = 8;
 
@@ -37,8 +38,8 @@ const CONCURRENCY: u16 = 8;
 /// # Errors
 /// The API server cannot be reached at all, or the metrics' address is taken.
 pub async fn run(settings: Settings) -> anyhow::Result<()> {
-    let client = Client::try_default().await?;
     let metrics = Arc::new(Metrics::default());
+    let client = metrics::client(Config::infer().await?, &metrics)?;
     let pages = tokio::spawn(metrics::serve(Arc::clone(&metrics), settings.metrics_address));
     let held = lease::Held::default();
     let (namespace, identity) = (settings.namespace.clone(), settings.identity.clone());
@@ -201,7 +202,7 @@ async fn look<K: Kind>(object: Arc<DeserializeGuard<K>>, context: Arc<Context<Ku
         Ok(result) => result,
         Err(_) => Err(Error::Slow(RECONCILE_SECONDS)),
     };
-    context.metrics.reconciles.with_label_values(&[K::CONTROLLER]).observe(started.elapsed().as_secs_f64());
+    context.metrics.reconciled(K::CONTROLLER, started, &result);
     Ok(match result? {
         Some(seconds) => Action::requeue(Duration::from_secs(u64::try_from(seconds.max(1)).unwrap_or(1))),
         None => Action::await_change(),
@@ -224,25 +225,9 @@ fn log(result: Result<String, String>) {
 /// Keep the gauges of phases and waiting reasons.
 async fn count_phases(store: Store<DeserializeGuard<ProofJob>>, context: Arc<Context<Kubernetes>>) {
     loop {
-        let mut phases: BTreeMap<String, i64> = BTreeMap::new();
-        let mut reasons: BTreeMap<String, i64> = BTreeMap::new();
-        for job in store.state().iter().filter_map(|job| job.0.as_ref().ok()) {
-            let status = job.status.clone().unwrap_or_default();
-            *phases.entry(status.phase.clone().unwrap_or_else(|| "Pending".into())).or_default() += 1;
-            let is = |kind: &str, value: &str| status.conditions.iter().find(|c| c.type_ == kind && c.status == value);
-            let is_waiting = is("Scheduled", "False").is_some() && is("Reconciling", "True").is_some();
-            if let Some(ready) = is("Ready", "False").filter(|_| is_waiting) {
-                *reasons.entry(ready.reason.clone()).or_default() += 1;
-            }
-        }
-        context.metrics.proof_jobs.reset();
-        context.metrics.unscheduled.reset();
-        for (phase, count) in phases {
-            context.metrics.proof_jobs.with_label_values(&[&phase]).set(count);
-        }
-        for (reason, count) in reasons {
-            context.metrics.unscheduled.with_label_values(&[&reason]).set(count);
-        }
-        tokio::time::sleep(Duration::from_secs(10)).await;
+        let jobs = store.state();
+        let readable = jobs.iter().filter_map(|job| job.0.as_ref().ok());
+        context.metrics.set_proof_jobs(readable.map(|job| job.status.as_ref()));
+        tokio::time::sleep(COUNT_PERIOD).await;
     }
 }

@@ -50,7 +50,6 @@ async fn bring_on<K: Kind, S: Server>(context: &Context<S>, object: &K, now: Tim
         apply::report(context, &object, &told.status).await?;
         apply::publish(context, &object, &told.notes, false).await;
     }
-    K::count(&context.metrics, &plan);
     Ok(plan.look_again_seconds)
 }
 

@@ -4,7 +4,6 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use obelysk_api::crd::proof_job_status::{Attempt as AttemptStatus, Retries};
-use obelysk_api::exit::FaultClass;
 use obelysk_api::job::{JobKind, StepResult};
 
 use super::attempt::{Attempt, Failure, Outcome};
@@ -58,8 +57,6 @@ pub enum Next {
 pub struct Turn {
     /// What is new.
     pub ended: Vec<Ended>,
-    /// Fault class of a failure after which there will be another attempt.
-    pub retried: Option<FaultClass>,
     /// Jobs that go.
     pub delete: Vec<Doomed>,
     /// What comes next.
@@ -75,7 +72,7 @@ pub fn turn(
     image: &str,
     now: Timestamp,
 ) -> Turn {
-    let mut turn = Turn { ended: Vec::new(), retried: None, delete: Vec::new(), next: Next::Done };
+    let mut turn = Turn { ended: Vec::new(), delete: Vec::new(), next: Next::Done };
     let recorded = ledger.attempts.iter().filter(|known| known.step == kind).map(|known| known.number);
     let mut number = recorded.max().unwrap_or(0).saturating_add(1);
     let mut stopping = None;
@@ -104,12 +101,9 @@ pub fn turn(
                 }
                 record(ledger.attempts, attempt, Some(failure), now);
                 turn.ended.push(Ended { attempt: attempt.clone(), result: Err(failure.clone()) });
-                match charge(kind, failure, ledger, budget, now) {
-                    Ok(()) => turn.retried = failure.class.or(Some(FaultClass::Infra)),
-                    Err(exhausted) => {
-                        turn.next = exhausted;
-                        return turn;
-                    }
+                if let Err(exhausted) = charge(kind, failure, ledger, budget, now) {
+                    turn.next = exhausted;
+                    return turn;
                 }
             }
             Outcome::Terminating => stopping = Some(stopped(attempt)),

@@ -7,7 +7,7 @@ use super::children::Obstacle;
 use super::plan::Plan;
 use crate::kube::server::{Object, Server};
 use crate::kube::{Error, read};
-use crate::metrics::Metrics;
+use crate::metrics::Counted;
 use crate::settings::Settings;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use obelysk_api::crd::{ModelCache, ModelCacheStatus, ProofJob, ProofJobStatus};
@@ -15,7 +15,7 @@ use obelysk_api::crd::{ModelCache, ModelCacheStatus, ProofJob, ProofJobStatus};
 use super::{model_cache, proof_job};
 
 /// A kind of objects that the operator brings to what they ask for.
-pub trait Kind: Object + HasStatus<Status = Self::State> {
+pub trait Kind: Object + HasStatus<Status = Self::State> + Counted<Self::State> {
     /// Its status.
     type State: Clone + PartialEq + Send + Sync;
     /// Everything that a plan depends on.
@@ -41,9 +41,6 @@ pub trait Kind: Object + HasStatus<Status = Self::State> {
 
     /// Whether an object that is being deleted is still ours to look after.
     const HAS_FINALIZER: bool;
-
-    /// Count what a plan has brought about.
-    fn count(_: &Metrics, _: &Plan<Self::State>) {}
 }
 
 impl Kind for ProofJob {
@@ -66,18 +63,6 @@ impl Kind for ProofJob {
 
     fn conditions(status: &ProofJobStatus) -> &[Condition] {
         &status.conditions
-    }
-
-    fn count(metrics: &Metrics, plan: &Plan<ProofJobStatus>) {
-        if let Some(class) = plan.retried {
-            metrics.retries.with_label_values(&[class.name()]).inc();
-        }
-        if plan.ended {
-            let class = plan.status.placement.as_ref().and_then(|placement| placement.gpu_class.clone());
-            let class = class.unwrap_or_else(|| "none".into());
-            let result = plan.status.phase.clone().unwrap_or_default();
-            metrics.proofs.with_label_values(&["gkr", &class, &result]).inc();
-        }
     }
 }
 

@@ -5,7 +5,6 @@ use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolume, PersistentVolumeCl
 use k8s_openapi::api::resource::v1::ResourceClaimTemplate;
 use kube::ResourceExt;
 use obelysk_api::crd::ModelCache;
-use obelysk_api::exit::FaultClass;
 
 use super::Note;
 
@@ -24,8 +23,6 @@ pub struct Plan<Status> {
     pub notes: Vec<Note>,
     /// When to look again at the latest.
     pub look_again_seconds: i64,
-    /// Fault class of a retry, for metrics.
-    pub retried: Option<FaultClass>,
     /// Whether the object ended with this plan.
     pub ended: bool,
 }

@@ -83,10 +83,10 @@ pub async fn report<K: Kind, S: Server>(context: &Context<S>, object: &K, status
     if object.status() == Some(status) {
         return Ok(object.clone());
     }
-    let mut object = object.clone();
-    *object.status_mut() = Some(status.clone());
-    let written = context.server.replace_status(&object).await?;
-    context.metrics.status_writes.with_label_values(&[&K::kind(&())]).inc();
+    let mut next = object.clone();
+    *next.status_mut() = Some(status.clone());
+    let written = context.server.replace_status(&next).await?;
+    context.metrics.written(object, status);
     Ok(written)
 }
 
@@ -111,7 +111,7 @@ pub async fn stall<K: Kind, S: Server>(
     patch["metadata"] = json!({"resourceVersion": form["metadata"]["resourceVersion"]});
     tracing::warn!(kind = %K::kind(&()), namespace, name, reason, "nothing can be done about an object; its status says why");
     context.server.patch_status::<K>(&namespace, &name, patch).await?;
-    context.metrics.status_writes.with_label_values(&[&K::kind(&())]).inc();
+    context.metrics.wrote::<K>();
     Ok(())
 }
 

@@ -344,7 +344,6 @@ impl Planner<'_> {
         };
         let budget = Budget::new(None).ended_by_alike(SAME_FAILURE_LIMIT);
         let turn = attempts::turn(step, &attempts, &mut ledger, &budget, &self.settings.image, self.now);
-        self.plan.retried = turn.retried.or(self.plan.retried);
         self.plan.delete.extend(turn.delete);
         for Ended { attempt, result } in turn.ended {
             let number = attempt.number;

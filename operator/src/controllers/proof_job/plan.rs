@@ -226,7 +226,6 @@ impl<'a> Planner<'a> {
         };
         let budget = Budget::new(self.proof_job.spec.retry.as_ref());
         let turn = attempts::turn(step, &self.attempts, &mut ledger, &budget, &self.settings.image, self.now);
-        self.plan.retried = turn.retried.or(self.plan.retried);
         self.plan.delete.extend(turn.delete);
         for Ended { attempt, result } in turn.ended {
             match result {

@@ -9,7 +9,9 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::{cluster, image, process, root, tools};
+use crate::progress::Progress;
+use crate::tools::{self, Minor};
+use crate::{cluster, image, process, root};
 
 /// Arguments of `demo`.
 #[derive(Args)]
@@ -20,6 +22,9 @@ pub struct Arguments {
     /// Image for `--context`.
     #[arg(long)]
     image: Option<String>,
+    /// Minor version of Kubernetes.
+    #[arg(long, value_enum, default_value_t, conflicts_with = "context")]
+    kubernetes: Minor,
     /// Leave the cluster up.
     #[arg(long)]
     keep: bool,
@@ -28,6 +33,8 @@ pub struct Arguments {
     down: bool,
 }
 
+/// Longest silence while the job is followed.
+const SILENCE: Duration = Duration::from_secs(5);
 /// Longest wait for the proof.
 const PATIENCE: Duration = Duration::from_secs(600);
 /// Name of the ProofJob in `examples/tiny-chat.yaml`.
@@ -49,28 +56,35 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if arguments.context.is_none() && !arguments.keep {
         cluster::down()?;
     }
-    result?;
+    let how_to_go_on = result?;
     println!("\nfrom start to verified proof: {:.0} s", start.elapsed().as_secs_f64());
+    if arguments.keep {
+        println!("\nthe cluster is up; to go on:\n{how_to_go_on}");
+    } else if arguments.context.is_none() {
+        println!("\nthe cluster is gone; `cargo xtask demo --keep` leaves it up");
+    }
     Ok(())
 }
 
-fn prove(arguments: &Arguments) -> Result<()> {
-    let (target, tag) = match (&arguments.context, &arguments.image) {
+/// From the charts to the verified proof; lines that say how to go on.
+fn prove(arguments: &Arguments) -> Result<String> {
+    let (target, tag, how_to_go_on) = match (&arguments.context, &arguments.image) {
         (Some(context), Some(image)) => {
             let target = Target {
-                tools: tools::ensure()?,
+                tools: tools::ensure(arguments.kubernetes)?,
                 credentials: vec!["--context".into(), context.clone()],
                 helm_credentials: vec!["--kube-context".into(), context.clone()],
             };
-            (target, image.clone())
+            (target, image.clone(), String::new())
         }
         _ => {
-            let cluster = cluster::up()?;
+            let cluster = cluster::up(arguments.kubernetes)?;
             let image = image::build()?;
             cluster.import(&image.path)?;
             let kubeconfig = vec!["--kubeconfig".to_owned(), cluster.kubeconfig().display().to_string()];
+            let how_to_go_on = format!("{}\nkubectl get proofjob,modelcache,pods", cluster.how_to_go_on());
             let target = Target { tools: cluster.tools, credentials: kubeconfig.clone(), helm_credentials: kubeconfig };
-            (target, image.tag)
+            (target, image.tag, how_to_go_on)
         }
     };
     target.install(&tag)?;
@@ -88,7 +102,8 @@ fn prove(arguments: &Arguments) -> Result<()> {
     let digest = status["model"]["modelDigest"].as_str().context("the status names the model's digest")?;
     say("obelysk-verify target/demo/proof --model-digest DIGEST");
     let verify = PathBuf::from(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| root().join("target").into()));
-    process::run(Command::new(verify.join("release/obelysk-verify")).arg(&folder).args(["--model-digest", digest]))
+    process::run(Command::new(verify.join("release/obelysk-verify")).arg(&folder).args(["--model-digest", digest]))?;
+    Ok(how_to_go_on)
 }
 
 fn say(command: &str) {
@@ -107,6 +122,7 @@ impl Target {
     }
 
     fn helm(&self, arguments: &[&str]) -> Result<String> {
+        let _progress = Progress::new("helm waits for what it installs");
         process::output(Command::new(&self.tools.helm).args(&self.helm_credentials).args(arguments))
     }
 
@@ -130,12 +146,13 @@ impl Target {
     /// Print every change until the job ends.
     fn follow(&self) -> Result<()> {
         let start = Instant::now();
-        let mut last = String::new();
+        let (mut last, mut said) = (String::new(), Instant::now());
         loop {
             let status = self.status()?;
             let text = |field: &str| status[field].as_str().unwrap_or_default().to_owned();
             let line = format!("{:<10} {:<4} {}", text("phase"), text("progress"), text("summary"));
-            if line != last {
+            if line != last || said.elapsed() >= SILENCE {
+                said = Instant::now();
                 println!("{:>5.0} s  {line}", start.elapsed().as_secs_f64());
                 last = line;
             }
@@ -158,6 +175,7 @@ impl Target {
         let folder = Path::new(path).parent().context("the proof lies in a folder")?.display().to_string();
         self.kubectl(&["delete", "pod", "reader", "--ignore-not-found", "--wait"])?;
         self.apply(&reader(tag, claim))?;
+        let _progress = Progress::new("waiting for the pod that reads the proof");
         self.kubectl(&["wait", "pod/reader", "--for=condition=Ready", "--timeout=60s"])?;
         say(&format!("kubectl exec reader -- obelysk artifacts tar /artifacts/{folder} > proof.tar"));
         let output = self

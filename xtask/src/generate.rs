@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 use clap::Args;
 
-use crate::{process, root};
+use crate::{charts, process, root};
 
 /// Arguments of `generate`.
 #[derive(Args)]
@@ -46,9 +46,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Write the generated files, and let the test that pins proofs pin those of the code as it is.
+/// Write the generated files and the rendered charts, and let the test that pins proofs pin those of the code as it is.
 pub fn bless() -> Result<()> {
     run(&Arguments { check: false })?;
+    charts::bless()?;
     let mut command = Command::new(env!("CARGO"));
     command.current_dir(root()).env("OBELYSK_BLESS", "1");
     process::run(command.args(["test", "--release", "--package", "obelysk-tests", "--test", "golden"]))

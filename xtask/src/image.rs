@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
+use crate::progress::{self, Progress};
 use crate::{kernels, process, root};
 
 /// An image in a file.
@@ -36,12 +37,13 @@ pub fn build() -> Result<Image> {
     let mut files: Vec<(String, PathBuf)> = Vec::new();
     // One build for all: packages that are built apart are built with other features, each time anew.
     let mut build = Command::new(env!("CARGO"));
-    build.current_dir(root()).args(["build", "--release", "--quiet"]);
+    build.current_dir(root()).args(["build", "--release"]);
     for (program, package) in PROGRAMS {
         build.args(["--package", package, "--bin", program]);
         files.push((format!("usr/local/bin/{program}"), target().join("release").join(program)));
     }
-    process::run(&mut build)?;
+    progress::run("building the programs of the image", &mut build)?;
+    let _progress = Progress::new("packing the image");
     let mut libraries = BTreeMap::new();
     for (_, program) in &files {
         for library in libraries_of(program)? {

@@ -1,6 +1,7 @@
 //! What a developer does with this repository besides editing it: demo, test, mutants, fuzz, simulate, bench, GPU check, image, contracts, kernels, model, cluster, generate, tidy.
 
 mod bench;
+mod charts;
 mod cluster;
 mod contracts;
 mod demo;
@@ -11,6 +12,7 @@ mod kernels;
 mod model;
 mod mutants;
 mod process;
+mod progress;
 mod provisioner;
 mod python;
 mod simulate;
@@ -57,7 +59,11 @@ enum Task {
     /// Bring a single-node Kubernetes up or down.
     Cluster(cluster::Arguments),
     /// Build what the cluster is made of, and install what is missing.
-    Tools,
+    Tools {
+        /// Minor version of Kubernetes.
+        #[arg(long, value_enum, default_value_t)]
+        kubernetes: tools::Minor,
+    },
     /// Write the generated files anew.
     Generate(generate::Arguments),
     /// Generated and golden files, as the code has them now.
@@ -83,7 +89,7 @@ fn main() -> anyhow::Result<()> {
         Task::Kernels => kernels::run(),
         Task::Model(arguments) => model::run(&arguments),
         Task::Cluster(arguments) => cluster::run(&arguments),
-        Task::Tools => tools::ensure().map(|tools| println!("{}", tools.kubernetes.display())),
+        Task::Tools { kubernetes } => tools::ensure(kubernetes).map(|tools| println!("{}", tools.kubernetes.display())),
         Task::Generate(arguments) => generate::run(&arguments),
         Task::Bless => generate::bless(),
         Task::Tidy => tidy::run(),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use clap::Args;
 
-use crate::{cluster, generate, image, kernels, model, process, root, tidy, tools};
+use crate::{charts, cluster, generate, image, kernels, model, process, root, tidy, tools};
 
 /// Arguments of `test`.
 #[derive(Args)]
@@ -17,27 +17,30 @@ pub struct Arguments {
     /// Run one stage, by its name in the table.
     #[arg(long)]
     only: Option<String>,
+    /// Minor version of Kubernetes for the cluster.
+    #[arg(long, value_enum, default_value_t)]
+    kubernetes: tools::Minor,
 }
 
-type Stage = (&'static str, fn() -> Result<()>);
+type Stage = (&'static str, fn(&Arguments) -> Result<()>);
 
 const QUICK: [Stage; 6] = [
-    ("format", || cargo(&["fmt", "--all", "--check"])),
+    ("format", |_| cargo(&["fmt", "--all", "--check"])),
     // First of all that builds: programs carry what it makes.
-    ("kernels", kernels::ensure),
-    ("tidy", tidy::run),
-    ("generated files", || generate::run(&generate::Arguments { check: true })),
-    ("clippy", || cargo(&["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"])),
-    ("tests", || cargo(&["test", "--release", "--workspace"])),
+    ("kernels", |_| kernels::ensure()),
+    ("tidy", |_| tidy::run()),
+    ("generated files", |_| generate::run(&generate::Arguments { check: true })),
+    ("clippy", |_| cargo(&["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"])),
+    ("tests", |_| cargo(&["test", "--release", "--workspace"])),
 ];
 
 const SLOW: [Stage; 5] = [
-    ("real-model", test_real_model),
-    ("tools", || tools::ensure().map(drop)),
-    ("charts", lint_charts),
-    ("image", || image::build().map(drop)),
-    ("cluster", || {
-        cluster::with_cluster(|_| {
+    ("real-model", |_| test_real_model()),
+    ("tools", |arguments| tools::ensure(arguments.kubernetes).map(drop)),
+    ("charts", |_| charts::check()),
+    ("image", |_| image::build().map(drop)),
+    ("cluster", |arguments| {
+        cluster::with_cluster(arguments.kubernetes, |_| {
             cargo(&[
                 "test",
                 "--release",
@@ -63,7 +66,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     for (name, stage) in stages {
         println!("\n== {name}");
         let start = Instant::now();
-        let result = stage();
+        let result = stage(arguments);
         times.push((name, start.elapsed()));
         if let Err(error) = result {
             failed = Some((*name, error));
@@ -99,14 +102,4 @@ fn test_real_model() -> Result<()> {
     let one_by_one = ["--", "--test-threads", "1", "--nocapture"];
     let mut command = Command::new(env!("CARGO"));
     process::run(command.current_dir(root()).env("OBELYSK_REAL_MODEL", folder).args(test).args(one_by_one))
-}
-
-fn lint_charts() -> Result<()> {
-    let tools = tools::ensure()?;
-    for chart in ["proving-crds", "proving-operator"] {
-        let path = root().join("charts").join(chart);
-        process::run(Command::new(&tools.helm).arg("lint").arg("--strict").arg(&path))?;
-        process::output(Command::new(&tools.helm).args(["template", "obelysk"]).arg(&path))?;
-    }
-    Ok(())
 }

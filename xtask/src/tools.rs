@@ -1,77 +1,171 @@
-//! What a cluster is made of: Kubernetes and helm from Go modules, built once per version; containerd and its kin from
-//! Debian packages.
+//! What a cluster is made of: Kubernetes, containerd, runc and helm from Go modules, built once per version; CNI plugins and
+//! the like from Debian packages.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
 use sha2::{Digest, Sha256};
 
-use crate::{process, root};
+use crate::{process, progress, root};
+
+/// Minor versions of Kubernetes that the cluster can be made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Minor {
+    /// 1.35.
+    #[value(name = "1.35")]
+    V1_35,
+    /// 1.36.
+    #[default]
+    #[value(name = "1.36")]
+    V1_36,
+    /// 1.37.
+    #[value(name = "1.37")]
+    V1_37,
+}
+
+impl Minor {
+    /// The file that pins the version, in `tests/kubernetes`. The default's has the name that Go expects.
+    fn module_file(self) -> &'static str {
+        match self {
+            Self::V1_35 => "1.35.mod",
+            Self::V1_36 => "go.mod",
+            Self::V1_37 => "1.37.mod",
+        }
+    }
+
+    /// The version that is pinned, as `1.36.3`.
+    pub fn version(self) -> Result<String> {
+        let file = root().join("tests/kubernetes").join(self.module_file());
+        let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+        let version = text.lines().find_map(|line| line.trim().strip_prefix("k8s.io/kubernetes v"));
+        version.map(str::to_owned).with_context(|| format!("{} names no k8s.io/kubernetes", file.display()))
+    }
+}
 
 /// Built programs.
 pub struct Tools {
     /// All programs of Kubernetes and etcd in one: the first argument says which.
     pub kubernetes: PathBuf,
-    /// helm.
-    pub helm: PathBuf,
     /// First process of every pod.
     pub pause: PathBuf,
+    /// helm.
+    pub helm: PathBuf,
+    /// containerd, its shim, `ctr` and `runc`, by name.
+    pub runtime: PathBuf,
 }
 
-/// Programs that must be there, and the Debian package of each.
-const SYSTEM: [(&str, &str); 7] = [
-    ("containerd", "containerd"),
-    ("runc", "runc"),
+/// Programs or files that must be there, and the Debian package of each.
+const SYSTEM: [(&str, &str); 9] = [
     ("iptables", "iptables"),
     ("conntrack", "conntrack"),
     ("ip", "iproute2"),
     ("openssl", "openssl"),
     ("mount", "mount"),
+    ("/usr/lib/cni/bridge", "containernetworking-plugins"),
+    // runc is built with C, and with filters of system calls, which restricted pods ask for.
+    ("cc", "gcc"),
+    ("pkg-config", "pkg-config"),
+    ("/usr/include/seccomp.h", "libseccomp-dev"),
 ];
-/// The bridge plugin stands for its package.
-const PLUGIN: (&str, &str) = ("/usr/lib/cni/bridge", "containernetworking-plugins");
 
 /// Build and install what is missing.
-pub fn ensure() -> Result<Tools> {
+pub fn ensure(minor: Minor) -> Result<Tools> {
     install_system()?;
-    let source = root().join("tests/kubernetes");
-    let folder = root().join(".cache/tools").join(key(&source)?);
-    fs::create_dir_all(&folder)?;
-    let tools = Tools { kubernetes: folder.join("kubernetes"), helm: folder.join("helm"), pause: folder.join("pause") };
-    build(&source, ".", &tools.kubernetes)?;
-    build(&source, "./pause", &tools.pause)?;
-    build(&source.join("helm"), "helm.sh/helm/v4/cmd/helm", &tools.helm)?;
-    Ok(tools)
+    Ok(Tools { kubernetes: kubernetes(minor)?, pause: pause()?, helm: helm()?, runtime: runtime()? })
 }
 
-fn build(module: &Path, package: &str, target: &Path) -> Result<()> {
-    if target.is_file() {
-        return Ok(());
+fn source() -> PathBuf {
+    root().join("tests/kubernetes")
+}
+
+/// All programs of Kubernetes. They say their version: charts and clients read it.
+fn kubernetes(minor: Minor) -> Result<PathBuf> {
+    let version = minor.version()?;
+    let file = minor.module_file();
+    let numbers: Vec<&str> = version.split('.').collect();
+    let mut flags = "-s -w".to_owned();
+    for package in ["k8s.io/component-base/version", "k8s.io/client-go/pkg/version"] {
+        let [major, minor, ..] = numbers[..] else { bail!("`{version}` is no version of Kubernetes") };
+        for (name, value) in [("gitVersion", format!("v{version}").as_str()), ("gitMajor", major), ("gitMinor", minor)]
+        {
+            flags += &format!(" -X {package}.{name}={value}");
+        }
     }
-    println!("building {} (once)", target.file_name().unwrap_or_default().display());
-    let unfinished = target.with_extension("unfinished");
-    process::run(
-        Command::new("go")
-            .current_dir(module)
-            .env("CGO_ENABLED", "0")
-            .args(["build", "-trimpath", "-ldflags", "-s -w", "-o"])
-            .arg(&unfinished)
-            .arg(package),
+    let sums = file.replace(".mod", ".sum");
+    let folder = folder(&format!("kubernetes-{version}"), &["main.go", file, &sums], &flags)?;
+    build(
+        &source(),
+        &format!("-modfile={file}"),
+        ".",
+        &flags,
+        &folder.join("kubernetes"),
+        &format!("Kubernetes {version}"),
     )
-    .context("Go builds Kubernetes from its modules; it needs Go 1.26 or later and the module proxy")?;
-    Ok(fs::rename(unfinished, target)?)
 }
 
-/// Versions of everything that the programs are built from.
-fn key(source: &Path) -> Result<String> {
-    let mut hasher = Sha256::new();
-    for file in ["main.go", "go.mod", "go.sum", "pause/main.go", "helm/go.mod", "helm/go.sum"] {
-        hasher.update(fs::read(source.join(file)).with_context(|| format!("tests/kubernetes/{file}"))?);
+fn pause() -> Result<PathBuf> {
+    let folder = folder("pause", &["pause/main.go"], STRIP)?;
+    build(&source(), "-modfile=go.mod", "./pause", STRIP, &folder.join("pause"), "pause")
+}
+
+/// helm alone: charts are rendered and checked without a cluster.
+pub fn helm() -> Result<PathBuf> {
+    let folder = folder("helm", &["helm/go.mod", "helm/go.sum"], STRIP)?;
+    build(&source().join("helm"), "-modfile=go.mod", "helm.sh/helm/v4/cmd/helm", STRIP, &folder.join("helm"), "helm")
+}
+
+/// Folder of containerd and what it starts.
+fn runtime() -> Result<PathBuf> {
+    let folder = folder("runtime", &["runtime/go.mod", "runtime/go.sum"], STRIP)?;
+    for (name, package) in [
+        ("containerd", "github.com/containerd/containerd/v2/cmd/containerd"),
+        ("containerd-shim-runc-v2", "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2"),
+        ("ctr", "github.com/containerd/containerd/v2/cmd/ctr"),
+        ("runc", "github.com/opencontainers/runc"),
+    ] {
+        build(&source().join("runtime"), "-modfile=go.mod", package, STRIP, &folder.join(name), name)?;
     }
+    Ok(folder)
+}
+
+/// Without tables for debuggers: half the size.
+const STRIP: &str = "-s -w";
+
+/// The folder of a program, by all that it is built from.
+fn folder(name: &str, files: &[&str], flags: &str) -> Result<PathBuf> {
+    let mut hasher = Sha256::new();
+    for file in files {
+        hasher.update(fs::read(source().join(file)).with_context(|| format!("tests/kubernetes/{file}"))?);
+    }
+    hasher.update(flags);
     hasher.update(process::output(Command::new("go").arg("version")).context("Go is missing")?);
-    Ok(hex::encode(&hasher.finalize()[..6]))
+    let folder = root().join(".cache/tools").join(format!("{name}-{}", hex::encode(&hasher.finalize()[..6])));
+    fs::create_dir_all(&folder)?;
+    Ok(folder)
+}
+
+fn build(module: &Path, module_file: &str, package: &str, flags: &str, target: &Path, what: &str) -> Result<PathBuf> {
+    if target.is_file() {
+        return Ok(target.to_owned());
+    }
+    println!("building {what} (once)");
+    let unfinished = target.with_extension("unfinished");
+    // runc enters namespaces before Go starts, in C; all others need none.
+    let is_runc = target.ends_with("runc");
+    let mut command = Command::new("go");
+    command.current_dir(module).env("CGO_ENABLED", if is_runc { "1" } else { "0" });
+    command.args(["build", "-v", "-trimpath", module_file, "-ldflags", flags]);
+    if is_runc {
+        command.args(["-tags", "seccomp"]);
+    }
+    command.arg("-o").arg(&unfinished).arg(package);
+    progress::run(&format!("building {what}"), &mut command)
+        .context("Go builds what a cluster needs from modules; that takes Go 1.26 or later and the module proxy")?;
+    fs::rename(unfinished, target)?;
+    Ok(target.to_owned())
 }
 
 fn is_there(program: &str) -> bool {
@@ -81,11 +175,9 @@ fn is_there(program: &str) -> bool {
 }
 
 fn install_system() -> Result<()> {
-    let mut missing: Vec<&str> =
+    // An absolute path stands for itself.
+    let missing: Vec<&str> =
         SYSTEM.iter().filter(|(program, _)| !is_there(program)).map(|(_, package)| *package).collect();
-    if !Path::new(PLUGIN.0).exists() {
-        missing.push(PLUGIN.1);
-    }
     if missing.is_empty() {
         return Ok(());
     }
@@ -98,19 +190,22 @@ fn install_system() -> Result<()> {
     let apt = |arguments: &[&str]| {
         let mut command = Command::new("apt-get");
         command.env("DEBIAN_FRONTEND", "noninteractive").arg("-qq").args(arguments);
-        process::output(&mut command)
+        progress::run(&format!("installing {list}"), &mut command)
     };
     apt(&["update"])?;
-    // The package's own containerd must not start: the cluster runs one of its own.
-    let policy = Path::new("/usr/sbin/policy-rc.d");
-    let foreign = policy.exists();
-    if !foreign {
-        fs::write(policy, "#!/bin/sh\nexit 101\n")?;
-        process::run(Command::new("chmod").arg("+x").arg(policy))?;
+    apt(&[&["install", "-y", "--no-install-recommends"], missing.as_slice()].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_minor_is_pinned_to_a_release_of_its_own() {
+        for minor in Minor::value_variants() {
+            let name = minor.to_possible_value().unwrap().get_name().to_owned();
+            assert!(minor.version().unwrap().starts_with(&format!("{name}.")), "{name}");
+            assert!(source().join(minor.module_file().replace(".mod", ".sum")).is_file(), "{name}");
+        }
     }
-    let installed = apt(&[&["install", "-y", "--no-install-recommends"], missing.as_slice()].concat());
-    if !foreign {
-        fs::remove_file(policy)?;
-    }
-    installed.map(drop)
 }

@@ -2,6 +2,7 @@
 
 mod batch;
 mod download;
+mod fleet;
 pub mod gpu;
 mod mlp;
 mod peers;
@@ -32,6 +33,12 @@ pub struct Arguments {
     /// Runs of each figure.
     #[arg(long, default_value_t = 5)]
     runs: usize,
+    /// ProofJobs of `fleet`.
+    #[arg(long, default_value_t = 2000)]
+    jobs: usize,
+    /// Simulated nodes of `fleet`.
+    #[arg(long, default_value_t = 100)]
+    nodes: usize,
 }
 
 /// What is measured.
@@ -52,6 +59,8 @@ enum Name {
     Batch,
     /// Goal D1: a download beside what curl reaches.
     Download,
+    /// Goals O1 to O3: ProofJobs that wait, on a cluster of its own.
+    Fleet,
     /// The shapes of Qwen3-0.6B with random weights: validate, prepare, prove 16 tokens.
     #[value(name = "qwen3-0.6b")]
     Qwen3Small,
@@ -89,6 +98,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         Name::SmolLm2 => smollm2::run(arguments.runs),
         Name::Batch => batch::run(arguments.runs),
         Name::Download => download::run(arguments.runs),
+        Name::Fleet => fleet::run(arguments.jobs, arguments.nodes),
         Name::Qwen3Small => shapes::run(&shapes::QWEN3_0_6B, arguments.layers),
         Name::Qwen2 => shapes::run(&shapes::QWEN2_0_5B, arguments.layers),
         Name::Gpt2 => shapes::run(&shapes::GPT2_SMALL, arguments.layers),

@@ -26,7 +26,7 @@ pub fn path(folder: &Path, file: &str) -> String {
 }
 
 /// Write everything that processes read.
-pub fn write(folder: &Path, pause_image: &str) -> Result<()> {
+pub fn write(folder: &Path, runtime: &Path, pause_image: &str) -> Result<()> {
     let address = machine_address();
     certificates(folder, &address)?;
     for user in ["admin", "kubelet"] {
@@ -34,7 +34,7 @@ pub fn write(folder: &Path, pause_image: &str) -> Result<()> {
     }
     fs::create_dir_all(folder.join("cni"))?;
     fs::write(folder.join("cni/10-bridge.conflist"), cni())?;
-    fs::write(folder.join("containerd.toml"), containerd(folder, pause_image))?;
+    fs::write(folder.join("containerd.toml"), containerd(folder, runtime, pause_image))?;
     fs::write(folder.join("kubelet.yaml"), kubelet_configuration(folder))?;
     fs::write(folder.join("kube-proxy.yaml"), proxy_configuration(folder))?;
     Ok(fs::write(folder.join("storage-class.yaml"), STORAGE_CLASS)?)
@@ -110,29 +110,47 @@ fn cni() -> String {
     )
 }
 
-fn containerd(folder: &Path, pause_image: &str) -> String {
+fn containerd(folder: &Path, runtime: &Path, pause_image: &str) -> String {
     let [state, socket, cni, content] =
         ["containerd-state", "containerd.sock", "cni", "containerd"].map(|file| path(folder, file));
+    let runc = path(runtime, "runc");
     // Lowering the OOM score needs a capability that not every machine gives.
     format!(
-        r#"version = 2
+        r#"version = 3
 root = "{content}"
 state = "{state}"
 [grpc]
   address = "{socket}"
-[plugins."io.containerd.grpc.v1.cri"]
-  sandbox_image = "{pause_image}"
+[plugins."io.containerd.cri.v1.images".pinned_images]
+  sandbox = "{pause_image}"
+[plugins."io.containerd.cri.v1.runtime"]
   restrict_oom_score_adj = true
-  [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = "/usr/lib/cni"
+  [plugins."io.containerd.cri.v1.runtime".cni]
+    bin_dirs = ["/usr/lib/cni"]
     conf_dir = "{cni}"
+  [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
+    runtime_type = "io.containerd.runc.v2"
+    [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc.options]
+      BinaryName = "{runc}"
+[plugins."io.containerd.nri.v1.nri"]
+  disable = true
 "#
     )
+}
+
+/// Servers that pods ask for names: the machine's. The cluster has none of its own, and a kubelet without any warns at every pod.
+fn name_servers() -> String {
+    // Where systemd's stub answers on a loopback address, which pods cannot reach, this file has those behind it.
+    let files = ["/run/systemd/resolve/resolv.conf", "/etc/resolv.conf"];
+    let text = files.iter().find_map(|file| fs::read_to_string(file).ok()).unwrap_or_default();
+    let servers = text.lines().filter_map(|line| line.trim().strip_prefix("nameserver")).map(str::trim);
+    servers.take(3).collect::<Vec<_>>().join(", ")
 }
 
 fn kubelet_configuration(folder: &Path) -> String {
     let [authority, certificate, key, socket] =
         ["ca.crt", "kubelet.crt", "kubelet.key", "containerd.sock"].map(|file| path(folder, file));
+    let servers = name_servers();
     format!(
         r#"apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
@@ -143,6 +161,7 @@ failSwapOn: false
 failCgroupV1: false
 containerRuntimeEndpoint: "unix://{socket}"
 evictionHard: {{memory.available: 100Mi, nodefs.available: 1%, imagefs.available: 1%}}
+clusterDNS: [{servers}]
 clusterDomain: cluster.local
 tlsCertFile: {certificate}
 tlsPrivateKeyFile: {key}
@@ -169,14 +188,16 @@ metricsBindAddress: "127.0.0.1:20249"
     )
 }
 
-/// Volumes come from the provisioner, on a folder of the node.
-const STORAGE_CLASS: &str = r"apiVersion: storage.k8s.io/v1
+/// Volumes come from the provisioner, on a folder of the node. Claims that name no class are of this one.
+const STORAGE_CLASS: &str = r#"apiVersion: storage.k8s.io/v1
 kind: StorageClass
-metadata: {name: obelysk-local}
+metadata:
+  name: obelysk-local
+  annotations: {storageclass.kubernetes.io/is-default-class: "true"}
 provisioner: obelysk.dev/local
 volumeBindingMode: WaitForFirstConsumer
 reclaimPolicy: Delete
-";
+"#;
 
 fn arguments(text: &str) -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()

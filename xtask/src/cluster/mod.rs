@@ -2,16 +2,19 @@
 //! kube-proxy, and a small provisioner of volumes. Everything is stopped by process id.
 
 mod configuration;
+mod traces;
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
-use crate::tools::{self, Tools};
+use crate::progress::Progress;
+use crate::tools::{self, Minor, Tools};
 use crate::{image, process, root};
 
 /// Arguments of `cluster`.
@@ -24,7 +27,11 @@ pub struct Arguments {
 #[derive(Subcommand)]
 enum Action {
     /// Bring it up; does nothing if it is up.
-    Up,
+    Up {
+        /// Minor version of Kubernetes.
+        #[arg(long, value_enum, default_value_t)]
+        kubernetes: Minor,
+    },
     /// Stop everything and remove what it left.
     Down,
     /// Show its nodes and pods.
@@ -54,27 +61,35 @@ const PROCESSES: [&str; 8] = [
 pub const NODE: &str = "node-1";
 /// Image of the first process of every pod.
 const PAUSE_IMAGE: &str = "obelysk.dev/pause:1";
+/// File with the minor version.
+const VERSION_FILE: &str = "kubernetes";
+/// Link to the folder of containerd's programs, for whoever takes the cluster down.
+const RUNTIME: &str = "runtime";
 /// Patience with one component.
 const PATIENCE: Duration = Duration::from_secs(90);
 
 pub fn run(arguments: &Arguments) -> Result<()> {
     match arguments.action {
-        Action::Up => {
-            let cluster = up()?;
-            println!("export KUBECONFIG={}", cluster.kubeconfig().display());
+        Action::Up { kubernetes } => {
+            let cluster = up(kubernetes)?;
+            println!("{}", cluster.how_to_go_on());
             Ok(())
         }
         Action::Down => down(),
         Action::Status => {
-            let cluster = Cluster { tools: tools::ensure()?, folder: folder() };
+            let Some(minor) = minor_of(&folder()) else {
+                println!("no cluster is up");
+                return Ok(());
+            };
+            let cluster = Cluster { tools: tools::ensure(minor)?, folder: folder() };
             cluster.kubectl(&["get", "nodes,pods", "--all-namespaces", "-o", "wide"]).map(|text| print!("{text}"))
         }
     }
 }
 
 /// Bring a cluster up, run something with its kubeconfig and image in the environment, and take it down.
-pub fn with_cluster(work: impl FnOnce(&Cluster) -> Result<()>) -> Result<()> {
-    let result = up().and_then(|cluster| {
+pub fn with_cluster(minor: Minor, work: impl FnOnce(&Cluster) -> Result<()>) -> Result<()> {
+    let result = up(minor).and_then(|cluster| {
         let image = image::build()?;
         cluster.import(&image.path)?;
         // Child processes find the cluster through their environment.
@@ -115,6 +130,15 @@ impl Cluster {
         self.folder.join("admin.kubeconfig")
     }
 
+    /// Lines for a shell: credentials, kubectl, and the way out.
+    pub fn how_to_go_on(&self) -> String {
+        format!(
+            "export KUBECONFIG={}\nalias kubectl='{} kubectl'\n# when you are done: cargo xtask cluster down",
+            self.kubeconfig().display(),
+            self.tools.kubernetes.display()
+        )
+    }
+
     /// Run kubectl and return what it prints.
     pub fn kubectl(&self, arguments: &[&str]) -> Result<String> {
         let mut command = Command::new(&self.tools.kubernetes);
@@ -124,9 +148,15 @@ impl Cluster {
 
     /// Put an image where the kubelet finds it.
     pub fn import(&self, archive: &Path) -> Result<()> {
-        let mut command = Command::new("ctr");
-        command.arg("-a").arg(self.folder.join("containerd.sock")).args(["-n", "k8s.io", "images", "import"]);
-        process::output(command.arg(archive)).map(drop)
+        let _progress = Progress::new("importing an image");
+        process::output(self.ctr().args(["images", "import"]).arg(archive)).map(drop)
+    }
+
+    /// containerd's client.
+    fn ctr(&self) -> Command {
+        let mut command = Command::new(self.tools.runtime.join("ctr"));
+        command.arg("-a").arg(self.folder.join("containerd.sock")).args(["-n", "k8s.io"]);
+        command
     }
 
     fn start(&self, name: &str, arguments: &[String]) -> Result<()> {
@@ -135,6 +165,7 @@ impl Cluster {
     }
 
     fn wait(&self, what: &str, process_name: &str, condition: impl Fn() -> bool) -> Result<()> {
+        let _progress = Progress::new(&format!("waiting until {what}"));
         let alive = || process::is_running(&self.folder, process_name);
         if process::wait_until(PATIENCE, || condition() || !alive()) && condition() {
             return Ok(());
@@ -146,19 +177,33 @@ impl Cluster {
     }
 }
 
+/// The minor version of the cluster that was brought up.
+fn minor_of(folder: &Path) -> Option<Minor> {
+    Minor::from_str(fs::read_to_string(folder.join(VERSION_FILE)).ok()?.trim(), false).ok()
+}
+
 /// Bring the cluster up, or find it up.
-pub fn up() -> Result<Cluster> {
-    let cluster = Cluster { tools: tools::ensure()?, folder: folder() };
+pub fn up(minor: Minor) -> Result<Cluster> {
+    let cluster = Cluster { tools: tools::ensure(minor)?, folder: folder() };
     if PROCESSES.iter().all(|name| process::is_running(&cluster.folder, name)) {
+        let there = minor_of(&cluster.folder);
+        if there != Some(minor) {
+            bail!("a cluster of another version of Kubernetes is up: `cargo xtask cluster down` takes it down");
+        }
         return Ok(cluster);
     }
     down()?;
+    println!("bringing Kubernetes {} up", minor.version()?);
     fs::create_dir_all(cluster.folder.join("etcd"))?;
     fs::create_dir_all(cluster.folder.join("volumes"))?;
-    configuration::write(&cluster.folder, PAUSE_IMAGE)?;
+    let name = minor.to_possible_value().context("every version has a name")?;
+    fs::write(cluster.folder.join(VERSION_FILE), name.get_name())?;
+    symlink(&cluster.tools.runtime, cluster.folder.join(RUNTIME))?;
+    configuration::write(&cluster.folder, &cluster.tools.runtime, PAUSE_IMAGE)?;
+    traces::remember(&cluster.folder)?;
     // Bridged pod traffic must pass iptables for ClusterIPs to work; not every kernel has the module, or needs it.
     let _ = Command::new("modprobe").args(["-a", "br_netfilter", "overlay"]).output();
-    let _ = fs::write("/proc/sys/net/ipv4/ip_forward", "1");
+    let _ = fs::write(traces::IP_FORWARD, "1");
 
     cluster.start("etcd", &configuration::etcd(&cluster.folder))?;
     cluster.start("kube-apiserver", &configuration::apiserver(&cluster.folder))?;
@@ -167,10 +212,9 @@ pub fn up() -> Result<Cluster> {
     cluster.start("kube-controller-manager", &configuration::controller_manager(&cluster.folder))?;
     cluster.start("kube-scheduler", &configuration::scheduler(&cluster.folder))?;
     let containerd = ["--config".to_owned(), configuration::path(&cluster.folder, "containerd.toml")];
-    process::start(&cluster.folder, "containerd", Path::new("containerd"), &containerd)?;
-    let socket = cluster.folder.join("containerd.sock");
-    let answers =
-        || Command::new("ctr").arg("-a").arg(&socket).arg("version").output().is_ok_and(|o| o.status.success());
+    // It finds its shim beside itself.
+    process::start(&cluster.folder, "containerd", &cluster.tools.runtime.join("containerd"), &containerd)?;
+    let answers = || cluster.ctr().arg("version").output().is_ok_and(|output| output.status.success());
     cluster.wait("containerd answers", "containerd", answers)?;
     let pause = cluster.folder.join("pause.tar");
     image::pack(&pause, PAUSE_IMAGE, "/pause", &[("pause".into(), cluster.tools.pause.clone())], None)?;
@@ -207,6 +251,7 @@ pub fn down() -> Result<()> {
     if !folder.exists() {
         return Ok(());
     }
+    let _progress = Progress::new("taking the cluster down");
     for name in ["provisioner", "kubelet", "kube-proxy"] {
         process::stop(&folder, name);
     }
@@ -214,15 +259,17 @@ pub fn down() -> Result<()> {
     for name in ["containerd", "kube-scheduler", "kube-controller-manager", "kube-apiserver", "etcd"] {
         process::stop(&folder, name);
     }
+    stop_shims(&folder);
     unmount_below(&folder);
     let _ = Command::new("ip").args(["link", "delete", configuration::BRIDGE]).output();
+    traces::remove(&folder);
     fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))
 }
 
 /// Containers outlive the kubelet and containerd: their shims must go one by one.
 fn stop_containers(folder: &Path) {
     let ctr = |arguments: &[&str]| {
-        let mut command = Command::new("ctr");
+        let mut command = Command::new(folder.join(RUNTIME).join("ctr"));
         command.arg("-a").arg(folder.join("containerd.sock")).args(["-n", "k8s.io"]).args(arguments);
         process::output(&mut command).unwrap_or_default()
     };
@@ -234,6 +281,20 @@ fn stop_containers(folder: &Path) {
     for task in &tasks {
         ctr(&["tasks", "delete", "--force", task]);
         ctr(&["containers", "delete", task]);
+    }
+}
+
+/// A pod's shim waits for a farewell of the kubelet, which is gone.
+fn stop_shims(folder: &Path) {
+    let address = folder.join("containerd.sock").display().to_string();
+    for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let command = fs::read_to_string(process.path().join("cmdline")).unwrap_or_default();
+        let mut words = command.split('\0');
+        let is_shim = words.next().is_some_and(|program| program.ends_with("/containerd-shim-runc-v2"));
+        if is_shim && words.any(|word| word == address) {
+            let id = process.file_name();
+            let _ = Command::new("kill").arg("-KILL").arg(id).status();
+        }
     }
 }
 

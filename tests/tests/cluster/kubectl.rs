@@ -17,30 +17,32 @@ static ENVIRONMENT: LazyLock<Value> = LazyLock::new(|| {
 
 /// The charts, installed once.
 static INSTALLED: LazyLock<()> = LazyLock::new(|| {
-    let helm = |arguments: &[&str]| {
-        let mut command = Command::new(text("helm"));
-        command.args(["--kubeconfig", &text("kubeconfig")]).args(arguments).current_dir(root());
-        let output = command.output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    };
     helm(&["upgrade", "--install", "proving-crds", "charts/proving-crds", "--wait"]);
-    let image = format!("image.reference={}", text("image"));
-    let operator = ["upgrade", "--install", "proving-operator", "charts/proving-operator", "--wait", "--timeout", "2m"];
-    let values = [
-        "--namespace",
-        "obelysk-system",
-        "--create-namespace",
-        "--set",
-        &image,
-        "--set",
-        "storage.className=obelysk-local",
-        "--set",
-        "nodeLocal.enabled=true",
-    ];
-    helm(&[&operator[..], &values].concat());
+    install_operator(&[]);
     apply(&cache("tiny-chat"));
     wait_for("the model is ready", 120, || get("modelcache", "tiny-chat")["status"]["phase"] == "Ready");
 });
+
+/// Namespace of the operator.
+pub const SYSTEM: &str = "obelysk-system";
+
+/// Run helm, which must succeed.
+pub fn helm(arguments: &[&str]) -> String {
+    let mut command = Command::new(text("helm"));
+    command.args(["--kubeconfig", &text("kubeconfig")]).args(arguments).current_dir(root());
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "helm {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Install the operator, or upgrade it, with more values. Claims are of the cluster's default class.
+pub fn install_operator(values: &[&str]) {
+    let image = format!("image.reference={}", text("image"));
+    let operator = ["upgrade", "--install", "proving-operator", "charts/proving-operator", "--wait", "--timeout", "2m"];
+    let always = ["--namespace", SYSTEM, "--create-namespace", "--set", &image, "--set", "nodeLocal.enabled=true"];
+    let more: Vec<&str> = values.iter().flat_map(|&value| ["--set", value]).collect();
+    helm(&[&operator[..], &always, &more].concat());
+}
 
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()

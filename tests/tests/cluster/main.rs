@@ -2,6 +2,7 @@
 //! after the other.
 
 mod caches;
+mod charts;
 mod faults;
 mod hub;
 mod kubectl;

@@ -59,7 +59,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let how_to_go_on = result?;
     println!("\nfrom start to verified proof: {:.0} s", start.elapsed().as_secs_f64());
     if arguments.keep {
-        println!("\nthe cluster is up; to go on:\n{how_to_go_on}");
+        println!("\nthe cluster is up; to go on:\n{how_to_go_on}\nkubectl get proofjob,modelcache,pods\ncargo xtask demo --down");
     } else if arguments.context.is_none() {
         println!("\nthe cluster is gone; `cargo xtask demo --keep` leaves it up");
     }
@@ -82,7 +82,7 @@ fn prove(arguments: &Arguments) -> Result<String> {
             let image = image::build()?;
             cluster.import(&image.path)?;
             let kubeconfig = vec!["--kubeconfig".to_owned(), cluster.kubeconfig().display().to_string()];
-            let how_to_go_on = format!("{}\nkubectl get proofjob,modelcache,pods", cluster.how_to_go_on());
+            let how_to_go_on = cluster.how_to_go_on();
             let target = Target { tools: cluster.tools, credentials: kubeconfig.clone(), helm_credentials: kubeconfig };
             (target, image.tag, how_to_go_on)
         }

@@ -21,28 +21,29 @@ pub struct Image {
     pub path: PathBuf,
 }
 
-/// Programs of the image, and their packages.
-const PROGRAMS: [(&str, &str); 4] = [
-    ("obelysk", "obelysk"),
-    ("obelysk-operator", "obelysk-operator"),
-    ("obelysk-stand-in-hub", "obelysk-stand-in-hub"),
-    ("obelysk-verify", "obelysk-verifier"),
-];
+/// Programs of the image.
+const PROGRAMS: [&str; 4] = ["obelysk", "obelysk-operator", "obelysk-stand-in-hub", "obelysk-verify"];
 /// User and group that the image runs as; any other works too.
 const USER: &str = "65532:65532";
+
+/// Build the programs of the image; where they are.
+pub fn build_programs() -> Result<PathBuf> {
+    // Of the workspace as a whole, as the tests are: packages that are built apart are built with other features, each time anew.
+    let mut build = Command::new(env!("CARGO"));
+    build.current_dir(root()).args(["build", "--release", "--workspace"]);
+    for program in PROGRAMS {
+        build.args(["--bin", program]);
+    }
+    progress::run("building the programs of the image", &mut build)?;
+    Ok(target().join("release"))
+}
 
 /// Build the programs and the image. The kernels' machine code is in them, so that pods need the node's driver alone.
 pub fn build() -> Result<Image> {
     kernels::ensure()?;
-    let mut files: Vec<(String, PathBuf)> = Vec::new();
-    // One build for all: packages that are built apart are built with other features, each time anew.
-    let mut build = Command::new(env!("CARGO"));
-    build.current_dir(root()).args(["build", "--release"]);
-    for (program, package) in PROGRAMS {
-        build.args(["--package", package, "--bin", program]);
-        files.push((format!("usr/local/bin/{program}"), target().join("release").join(program)));
-    }
-    progress::run("building the programs of the image", &mut build)?;
+    let programs = build_programs()?;
+    let of_program = |program: &str| (format!("usr/local/bin/{program}"), programs.join(program));
+    let mut files: Vec<(String, PathBuf)> = PROGRAMS.into_iter().map(of_program).collect();
     let _progress = Progress::new("packing the image");
     let mut libraries = BTreeMap::new();
     for (_, program) in &files {

@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use super::{build, fresh_folder, machine, report};
+use super::{fresh_folder, machine, report};
 use crate::cluster::{self, Cluster};
-use crate::process;
 use crate::progress::Progress;
 use crate::tools::Minor;
+use crate::{image, process};
 
 /// The class that jobs ask for, and the product of the nodes that there are.
 const ASKED: &str = "B300";
@@ -33,7 +33,8 @@ const EARLIER: (f64, f64, f64) = (140.0, 385.0, 225.0);
 
 /// Measure with a number of jobs and of simulated nodes. The cluster is this bench's own: it must not be up, and goes with it.
 pub(super) fn run(jobs: usize, nodes: usize) -> Result<()> {
-    let programs = build(&[("obelysk-operator", "obelysk-operator")])?;
+    ensure!(!cluster::is_there(), "a cluster is up: `cargo xtask cluster down` takes it down");
+    let programs = image::build_programs()?;
     let folder = fresh_folder("fleet")?;
     let cluster = cluster::up(Minor::default())?;
     let measured = measure(&cluster, &programs.join("obelysk-operator"), &folder, jobs, nodes);

@@ -72,7 +72,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     match arguments.action {
         Action::Up { kubernetes } => {
             let cluster = up(kubernetes)?;
-            println!("{}", cluster.how_to_go_on());
+            println!("{}\n# when you are done: cargo xtask cluster down", cluster.how_to_go_on());
             Ok(())
         }
         Action::Down => down(),
@@ -130,10 +130,10 @@ impl Cluster {
         self.folder.join("admin.kubeconfig")
     }
 
-    /// Lines for a shell: credentials, kubectl, and the way out.
+    /// Lines for a shell: credentials and kubectl.
     pub fn how_to_go_on(&self) -> String {
         format!(
-            "export KUBECONFIG={}\nalias kubectl='{} kubectl'\n# when you are done: cargo xtask cluster down",
+            "export KUBECONFIG={}\nalias kubectl='{} kubectl'",
             self.kubeconfig().display(),
             self.tools.kubernetes.display()
         )
@@ -180,6 +180,11 @@ impl Cluster {
 /// The minor version of the cluster that was brought up.
 fn minor_of(folder: &Path) -> Option<Minor> {
     Minor::from_str(fs::read_to_string(folder.join(VERSION_FILE)).ok()?.trim(), false).ok()
+}
+
+/// Whether a cluster was brought up and not taken down.
+pub fn is_there() -> bool {
+    folder().exists()
 }
 
 /// Bring the cluster up, or find it up.

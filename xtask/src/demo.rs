@@ -59,7 +59,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let how_to_go_on = result?;
     println!("\nfrom start to verified proof: {:.0} s", start.elapsed().as_secs_f64());
     if arguments.keep {
-        println!("\nthe cluster is up; to go on:\n{how_to_go_on}\nkubectl get proofjob,modelcache,pods\ncargo xtask demo --down");
+        println!(
+            "\nthe cluster is up; to go on:\n{how_to_go_on}\nkubectl get proofjob,modelcache,pods\ncargo xtask demo --down"
+        );
     } else if arguments.context.is_none() {
         println!("\nthe cluster is gone; `cargo xtask demo --keep` leaves it up");
     }

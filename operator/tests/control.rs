@@ -159,6 +159,19 @@ fn an_evicted_pod_costs_nothing_and_the_next_attempt_begins_when_it_is_gone() {
 }
 
 #[test]
+fn what_a_lost_node_may_go_on_with_is_deleted_too() {
+    for change in [json!({"suspend": true}), json!({"cancel": true})] {
+        let mut cluster = Cluster::new(&json!({}));
+        cluster.step();
+        cluster.runs();
+        cluster.step();
+        cluster.snapshot.around.nodes.clear();
+        cluster.job.spec = proof_job(&change).spec;
+        assert_eq!(cluster.step().deleted_jobs(), ["j-prove-1"], "{change}");
+    }
+}
+
+#[test]
 fn a_lost_result_is_free_and_waits_before_the_next_attempt() {
     let mut cluster = Cluster::new(&json!({}));
     cluster.step();

@@ -9,13 +9,18 @@ use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use clap::Parser;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::jiff::Timestamp;
+use kube::Resource;
 use obelysk_api::crd::{ModelCache, ProofJob};
 use obelysk_operator::app;
+use obelysk_operator::controllers::Note;
 use obelysk_operator::controllers::children::{CREATE_REFUSED, NAME_CONFLICT};
 use obelysk_operator::controllers::proof_job::plan::plan;
 use obelysk_operator::controllers::stalled::UNDECODABLE;
 use obelysk_operator::kube::kubernetes::Kubernetes;
+use obelysk_operator::kube::server::Server as _;
 use obelysk_operator::kube::{Context, Error, apply, lease, read};
 use obelysk_operator::metrics::Metrics;
 use obelysk_operator::settings::Settings;
@@ -35,6 +40,7 @@ struct Server {
     client: Option<kube::Client>,
     answers: Arc<Vec<(&'static str, String, u16, Value)>>,
     asked: Arc<Mutex<Vec<Asked>>>,
+    queries: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
@@ -82,12 +88,15 @@ async fn answer(State(server): State<Server>, request: Request) -> Response {
     if parts.uri.query().is_some_and(|query| query.contains("watch=true")) {
         return Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>()).into_response();
     }
+    server.queries.lock().unwrap().push(parts.uri.query().unwrap_or_default().to_owned());
     let body = to_bytes(body, 1 << 20).await.unwrap();
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
     server.asked.lock().unwrap().push((method.clone(), path.clone(), body.clone()));
     let told = server.answers.iter().find(|(of, at, ..)| *of == method && *at == path);
     let is_list = !path.rsplit('/').next().unwrap_or_default().contains('-');
     let (code, answer) = match (told, method.as_str()) {
+        // It never answers.
+        (Some((_, _, 0, _)), _) => std::future::pending().await,
         (Some((_, _, code, answer)), _) => (*code, answer.clone()),
         (None, "GET") if is_list => (200, list(Vec::new())),
         (None, "GET") => (404, failure(404, "NotFound", "there is none")),
@@ -263,4 +272,53 @@ async fn an_object_that_cannot_be_read_stalls_alone_and_the_others_go_on() {
     let told = tokio::time::timeout(PATIENCE, wait).await.expect("the refusal is in the status");
     assert_eq!(told["status"]["phase"], "Queued");
     controllers.abort();
+}
+
+#[tokio::test]
+async fn a_write_says_whose_it_is_which_object_it_means_and_is_given_up_after_two_seconds() {
+    let (server, context) = Server::start(vec![("POST", CLAIMS.into(), 0, Value::Null)]).await;
+    let job: Job = serde_json::from_value(json!({"metadata": {"name": "j-1", "namespace": "default"}})).unwrap();
+    context.server.create(&job).await.unwrap();
+    assert!(server.queries.lock().unwrap().last().unwrap().contains("fieldManager=obelysk-operator"));
+    context.server.delete::<Job>("default", "j-1", Some("uid-of-j-1")).await.unwrap();
+    let deleted = server.asked("DELETE", "/jobs/j-1").pop().unwrap();
+    assert_eq!(deleted["preconditions"], json!({"uid": "uid-of-j-1"}));
+    assert_eq!(deleted["propagationPolicy"], "Background");
+
+    let claim: PersistentVolumeClaim =
+        serde_json::from_value(json!({"metadata": {"name": "c-1", "namespace": "default"}})).unwrap();
+    let asked = std::time::Instant::now();
+    let error = context.server.create(&claim).await.unwrap_err();
+    assert!(matches!(error, Error::Slow(2)), "{error}");
+    assert!(asked.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn events_of_one_reason_keep_their_own_words() {
+    let (server, context) = Server::start(Vec::new()).await;
+    let job: ProofJob = serde_json::from_value(proof_job("j-1")).unwrap();
+    for line in ["prove attempt 1", "prove attempt 3", "prove attempt 3"] {
+        context.server.publish(&Note::normal("StepStarted", line), &job.object_ref(&())).await;
+    }
+    let made = server.asked("POST", "/events");
+    let notes: Vec<_> = made.iter().map(|event| event["note"].as_str().unwrap()).collect();
+    assert_eq!(notes, ["prove attempt 1", "prove attempt 3"], "and what is said again is counted");
+}
+
+#[tokio::test]
+async fn a_plan_of_an_object_that_has_moved_on_makes_nothing() {
+    let mut moved = proof_job("j-1");
+    moved["metadata"]["resourceVersion"] = json!("8");
+    let (server, context) =
+        Server::start(vec![ready_cache(), ("GET", format!("{OURS}/proofjobs/j-1"), 200, moved)]).await;
+    let mut job: ProofJob = serde_json::from_value(proof_job("j-1")).unwrap();
+    let snapshot = read::proof_job(&context.server, &job).await.unwrap();
+    // Its status says already what the plan would write.
+    let now = Timestamp::now();
+    job.status = Some(plan(&job, &snapshot, &context.settings, now).status);
+    let plan = plan(&job, &snapshot, &context.settings, now);
+    assert!(!plan.create.is_empty() && job.status.as_ref() == Some(&plan.status));
+    let refused = apply::apply(&*context, &job, &plan).await.map(|_| ()).unwrap_err();
+    assert!(matches!(refused, Error::Stale), "{refused}");
+    assert!(server.asked("POST", "/jobs").is_empty());
 }

@@ -182,8 +182,13 @@ where
         return Ok((children, around));
     }
     // A node that cannot be read is as good as none.
-    let nodes: Vec<Result<Node, Error>> = server.list("", Selector::All).await?;
-    around.nodes = nodes.into_iter().flatten().map(|node| (node.name_any(), node)).collect();
+    around.nodes = match server.nodes() {
+        kept if kept.is_empty() => {
+            let nodes: Vec<Result<Node, Error>> = server.list("", Selector::All).await?;
+            nodes.into_iter().flatten().map(|node| (node.name_any(), node)).collect()
+        }
+        kept => kept.iter().map(|node| (node.name_any(), Node::clone(node))).collect(),
+    };
     for job in children.jobs().iter().filter(|job| children.pods_of(job).is_empty()) {
         let about = Selector::FailedCreates(job.uid().unwrap_or_default());
         let events: Vec<Event> = server.list(&namespace, about).await?.into_iter().flatten().collect();

@@ -82,8 +82,10 @@ fn no_duplicates(state: &mut State, uid: &str) -> Result<(), String> {
     let jobs = jobs_of(state, uid);
     let mut running = Vec::new();
     for job in jobs.iter().filter(|job| !has_ended(job) && job.meta().deletion_timestamp.is_none()) {
-        // The Job of a pod that has ended shows it a little later.
-        if !pods_of(state, job).iter().any(|pod| is_over(pod)) {
+        // The Job of a pod that has ended or gone shows it a little later, and makes no other.
+        let pods = pods_of(state, job);
+        let had_pod = job.status.as_ref().is_some_and(|status| status.active.is_some());
+        if pods.iter().any(|pod| !is_over(pod)) || pods.is_empty() && !had_pod {
             running.push(job.name_any());
         }
     }

@@ -11,6 +11,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use kube::core::DeserializeGuard;
 use obelysk_api::crd::{ModelCache, ProofJob};
+use obelysk_operator::controllers::conditions::is_true;
 use obelysk_operator::controllers::kind::Kind;
 use obelysk_operator::kube::Context;
 use obelysk_operator::metrics::Metrics;
@@ -22,7 +23,7 @@ use crate::server::{Fake, Plant, State};
 use crate::world;
 
 /// Steps amid trouble.
-const TROUBLE: usize = 90;
+const TROUBLE: usize = 110;
 /// Rounds in peace after which what has not ended never will.
 const PEACE: usize = 400;
 const IMAGE: &str = "obelysk:1";
@@ -70,7 +71,7 @@ pub fn run(seed: u64, plant: Plant, metrics: &Arc<Metrics>, is_logged: bool) -> 
     let context = Context { server: server.clone(), settings, metrics: Arc::clone(metrics) };
     let mut run = Run { server, context, memory: Memory::default(), seen: BTreeMap::new(), log: Vec::new(), is_logged };
     run.set_up();
-    let result = run.trouble().and_then(|()| run.peace()).map(|()| run.tally());
+    let result = run.prepare_model().and_then(|()| run.trouble()).and_then(|()| run.peace()).map(|()| run.tally());
     result.map_err(|what| match run.log.is_empty() {
         true => what,
         false => format!("{what}\n{}", run.log.join("\n")),
@@ -87,6 +88,25 @@ impl Run {
         for name in JOBS {
             new_job(&mut state, name);
         }
+    }
+
+    /// In most schedules the model is ready before trouble begins: else trouble would be over before any proof.
+    fn prepare_model(&mut self) -> Result<(), String> {
+        if self.server.state().dice.once_in(4) {
+            return Ok(());
+        }
+        for _ in 0..60 {
+            self.look::<ModelCache>("m", true)?;
+            let mut state = self.server.state();
+            let status = state.find::<ModelCache>("m").and_then(|cache| cache.status).unwrap_or_default();
+            if is_true(&status.conditions, "Ready") {
+                break;
+            }
+            world::job_controller(&mut state);
+            world::scheduler(&mut state);
+            world::kubelet(&mut state, false);
+        }
+        Ok(())
     }
 
     fn say(&mut self, what: impl FnOnce() -> String) {
@@ -243,7 +263,7 @@ impl Run {
 
     fn the_cluster_works(&mut self, faults: bool) -> String {
         let mut state = self.server.state();
-        for _ in 0..3 {
+        for _ in 0..4 {
             match state.dice.below(5) {
                 0 | 1 => world::job_controller(&mut state),
                 2 => world::scheduler(&mut state),

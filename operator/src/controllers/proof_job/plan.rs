@@ -391,7 +391,11 @@ impl<'a> Planner<'a> {
 
     /// Delete Jobs that have not ended; their attempts are not charged. Plans repeat it until nothing runs: a deletion may fail.
     fn stop_running(&mut self) {
-        let has_ended = |outcome: &Outcome| matches!(outcome, Outcome::Succeeded(_) | Outcome::Failed(_));
+        // A lost node may come back, and go on with what it had.
+        let has_ended = |outcome: &Outcome| match outcome {
+            Outcome::Failed(failure) => !failure.leaves_job,
+            outcome => matches!(outcome, Outcome::Succeeded(_)),
+        };
         for attempt in self.attempts.iter().filter(|attempt| !has_ended(&attempt.outcome)) {
             if attempt.outcome != Outcome::Terminating {
                 self.plan.delete.push(attempt.doomed());

@@ -9,6 +9,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use cudarc::nvrtc::{result, sys};
 
+use crate::driver::CudaVersion;
+use crate::library;
+
 /// Oldest compiler that is asked.
 const COMPILER_MIN: (i32, i32) = (12, 0);
 
@@ -50,16 +53,16 @@ impl Source {
     }
 
     /// Machine code for a compute capability, from `kept` or from the compiler; otherwise why there is none.
-    pub(crate) fn machine_code(&self, compute: (u32, u32), kept: &Path) -> Result<Vec<u8>, String> {
+    pub(crate) fn machine_code(&self, compute: (u32, u32), cuda: CudaVersion, kept: &Path) -> Result<Vec<u8>, String> {
         let architecture = format!("sm_{}{}", compute.0, compute.1);
-        let compiler = compiler()?;
+        let compiler = compiler(cuda)?;
         let text = self.whole();
         let mut hasher = blake3::Hasher::new();
         for part in [text.as_str(), &architecture, &format!("{}.{}", compiler.0, compiler.1)] {
             hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
         }
         let path = kept.join(format!("{}.cubin", hasher.finalize().to_hex()));
-        if let Ok(code) = fs::read(&path) {
+        if let Some(code) = fs::read(&path).ok().and_then(whole) {
             return Ok(code);
         }
         let code = self.compile(&text, &architecture)?;
@@ -123,7 +126,8 @@ impl Drop for Program {
 
 /// The compiler's version.
 #[allow(unsafe_code)]
-fn compiler() -> Result<(i32, i32), String> {
+fn compiler(cuda: CudaVersion) -> Result<(i32, i32), String> {
+    library::find_compiler(cuda.major);
     let missing =
         || format!("no CUDA compiler for run time (libnvrtc) of version {}.{}", COMPILER_MIN.0, COMPILER_MIN.1);
     // SAFETY: loading the library runs its initialisers; whoever installed CUDA trusts them.
@@ -136,6 +140,12 @@ fn compiler() -> Result<(i32, i32), String> {
     if (major, minor) < COMPILER_MIN { Err(format!("{}, only {major}.{minor}", missing())) } else { Ok((major, minor)) }
 }
 
+/// The code of a kept file, which begins with its hash; none of one that is damaged.
+fn whole(mut file: Vec<u8>) -> Option<Vec<u8>> {
+    let code = (file.len() > blake3::OUT_LEN).then(|| file.split_off(blake3::OUT_LEN))?;
+    (blake3::hash(&code).as_bytes() == &file[..]).then_some(code)
+}
+
 /// Whoever reads this file reads all of it. Where it cannot be written, the next process compiles again.
 fn keep(path: &Path, code: &[u8]) {
     // In containers every process may have the same number.
@@ -143,7 +153,7 @@ fn keep(path: &Path, code: &[u8]) {
     let unfinished = path.with_extension(format!("{}-{moment}.tmp", process::id()));
     let folder = path.parent().expect("it lies in a folder");
     let _ = fs::create_dir_all(folder)
-        .and_then(|()| fs::write(&unfinished, code))
+        .and_then(|()| fs::write(&unfinished, [blake3::hash(code).as_bytes(), code].concat()))
         .and_then(|()| fs::rename(&unfinished, path));
 }
 

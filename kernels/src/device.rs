@@ -3,7 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use cudarc::driver::sys::{CUdevice_attribute as Attribute, CUresult};
+use cudarc::driver::result::{device, mem_pool};
+use cudarc::driver::sys::{
+    CUdevice_attribute as Attribute, CUmemPool_attribute as PoolAttribute, CUmemoryPool, CUresult,
+};
 use cudarc::driver::{
     CudaContext, CudaModule, CudaSlice, CudaStream, DevicePtr, DeviceRepr, DriverError, ValidAsZeroBits,
 };
@@ -12,8 +15,12 @@ use obelysk_prover::DeviceError;
 use obelysk_statement::Challenge;
 
 use crate::code::Source;
-use crate::driver::Gpu;
+use crate::driver::{CudaVersion, Gpu};
 use crate::extension::Extension;
+use crate::management::{self, Watch};
+
+/// About what a context takes before anything is in it: what is said to be needed where there is no room for one.
+const CONTEXT: u64 = 512 << 20;
 
 /// An open device.
 pub struct Device {
@@ -23,6 +30,8 @@ pub struct Device {
     context: Arc<CudaContext>,
     /// All work is in one queue, so every launch sees what was queued before it.
     pub(crate) stream: Arc<CudaStream>,
+    cuda: CudaVersion,
+    watch: Watch,
 }
 
 /// Values in a device's memory, at least one.
@@ -35,17 +44,33 @@ impl Device {
     /// Open a device.
     ///
     /// # Errors
-    /// [`DeviceError::Lost`].
+    /// [`DeviceError::Lost`], or [`DeviceError::OutOfMemory`] where not even a context has room.
     #[allow(unsafe_code)]
     pub fn open(gpu: &Gpu) -> Result<Self, DeviceError> {
-        let lost = |error| lost(&gpu.name, error);
-        let context = CudaContext::new(gpu.ordinal).map_err(lost)?;
+        let watch = Watch::new(&gpu.pcie);
+        let failed = |error: DriverError| match error.0 {
+            CUresult::CUDA_ERROR_OUT_OF_MEMORY => {
+                let free = management::free_bytes(&gpu.pcie).unwrap_or(0);
+                DeviceError::OutOfMemory { device: gpu.name.clone(), needed: CONTEXT, free }
+            }
+            _ => lost(&gpu.name, &watch, error),
+        };
+        let context = CudaContext::new(gpu.ordinal).map_err(failed)?;
         let multiprocessors =
-            context.attribute(Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT).map_err(lost)?.unsigned_abs();
+            context.attribute(Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT).map_err(failed)?.unsigned_abs();
         let stream = context.default_stream();
         // SAFETY: events order what lies in several queues, and there is one.
         unsafe { context.disable_event_tracking() };
-        Ok(Self { name: gpu.name.clone(), compute: gpu.compute, multiprocessors, context, stream })
+        if let Some(pool) = pool(&context).map_err(failed)? {
+            let mut all = u64::MAX;
+            // SAFETY: the pool is the driver's own, and this attribute is a number of 64 bits.
+            unsafe {
+                mem_pool::set_attribute(pool, PoolAttribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, (&raw mut all).cast())
+            }
+            .map_err(failed)?;
+        }
+        let (name, compute, cuda) = (gpu.name.clone(), gpu.compute, gpu.cuda);
+        Ok(Self { name, compute, multiprocessors, context, stream, cuda, watch })
     }
 
     /// Its name.
@@ -54,9 +79,23 @@ impl Device {
         &self.name
     }
 
-    /// Memory that nothing takes.
-    pub(crate) fn free_bytes(&self) -> Result<u64, DeviceError> {
-        self.context.mem_get_info().map(|(free, _)| free as u64).map_err(|error| self.lost(error))
+    /// Memory that nothing takes, in bytes, what the pool keeps for later included.
+    ///
+    /// # Errors
+    /// [`DeviceError::Lost`].
+    #[allow(unsafe_code)]
+    pub fn free_bytes(&self) -> Result<u64, DeviceError> {
+        let failed = |error| self.failed(error, 0);
+        let (free, _) = self.context.mem_get_info().map_err(failed)?;
+        let Some(pool) = pool(&self.context).map_err(failed)? else { return Ok(free as u64) };
+        let read = |attribute| {
+            let mut bytes = 0u64;
+            // SAFETY: the pool is the driver's own, and these attributes are numbers of 64 bits.
+            unsafe { mem_pool::get_attribute(pool, attribute, (&raw mut bytes).cast()) }.map(|()| bytes).map_err(failed)
+        };
+        let reserved = read(PoolAttribute::CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT)?;
+        let used = read(PoolAttribute::CU_MEMPOOL_ATTR_USED_MEM_CURRENT)?;
+        Ok(free as u64 + reserved.saturating_sub(used))
     }
 
     /// Copy values to the device.
@@ -68,9 +107,10 @@ impl Device {
     /// Without values.
     pub fn upload<T: DeviceRepr>(&self, values: &[T]) -> Result<Buffer<T>, DeviceError> {
         let mut buffer = self.allocate(values.len())?;
-        self.stream.memcpy_htod(values, &mut buffer.slice).map_err(|error| self.lost(error))?;
+        let failed = |error| self.failed(error, size_of_val(values) as u64);
+        self.stream.memcpy_htod(values, &mut buffer.slice).map_err(failed)?;
         // The values may be gone when this returns.
-        self.stream.synchronize().map_err(|error| self.lost(error))?;
+        self.stream.synchronize().map_err(failed)?;
         Ok(buffer)
     }
 
@@ -80,16 +120,18 @@ impl Device {
     /// [`DeviceError::Lost`], also for what a kernel before did wrong.
     pub fn download<T: DeviceRepr>(&self, buffer: &Buffer<T>) -> Result<Vec<T>, DeviceError> {
         let view = buffer.slice.slice(..buffer.len);
-        let values = self.stream.clone_dtoh(&view).map_err(|error| self.lost(error))?;
-        self.stream.synchronize().map_err(|error| self.lost(error))?;
+        let failed = |error| self.failed(error, (buffer.len * size_of::<T>()) as u64);
+        let values = self.stream.clone_dtoh(&view).map_err(failed)?;
+        self.stream.synchronize().map_err(failed)?;
         Ok(values)
     }
 
     /// Copy one value from the device.
     pub(crate) fn download_one<T: DeviceRepr>(&self, buffer: &Buffer<T>, place: usize) -> Result<T, DeviceError> {
         let view = buffer.slice.slice(place..=place);
-        let values = self.stream.clone_dtoh(&view).map_err(|error| self.lost(error))?;
-        self.stream.synchronize().map_err(|error| self.lost(error))?;
+        let failed = |error| self.failed(error, size_of::<T>() as u64);
+        let values = self.stream.clone_dtoh(&view).map_err(failed)?;
+        self.stream.synchronize().map_err(failed)?;
         Ok(values.into_iter().next().expect("one value"))
     }
 
@@ -98,20 +140,15 @@ impl Device {
     pub(crate) fn allocate<T: DeviceRepr>(&self, len: usize) -> Result<Buffer<T>, DeviceError> {
         assert!(len > 0, "a buffer holds something");
         // SAFETY: the values are plain words, and whoever allocates writes before it reads.
-        let slice = unsafe { self.stream.alloc(len) }.map_err(|error| match error.0 {
-            CUresult::CUDA_ERROR_OUT_OF_MEMORY => {
-                let free = self.context.mem_get_info().map_or(0, |(free, _)| free as u64);
-                DeviceError::OutOfMemory { device: self.name.clone(), needed: (len * size_of::<T>()) as u64, free }
-            }
-            _ => self.lost(error),
-        })?;
+        let slice =
+            unsafe { self.stream.alloc(len) }.map_err(|error| self.failed(error, (len * size_of::<T>()) as u64))?;
         Ok(Buffer { slice, len })
     }
 
     /// Memory full of zeros.
     pub(crate) fn zeros<T: DeviceRepr + ValidAsZeroBits>(&self, len: usize) -> Result<Buffer<T>, DeviceError> {
         let mut buffer = self.allocate(len)?;
-        self.stream.memset_zeros(&mut buffer.slice).map_err(|error| self.lost(error))?;
+        self.stream.memset_zeros(&mut buffer.slice).map_err(|error| self.failed(error, 0))?;
         Ok(buffer)
     }
 
@@ -119,7 +156,7 @@ impl Device {
     pub(crate) fn copy<T: DeviceRepr>(&self, buffer: &Buffer<T>) -> Result<Buffer<T>, DeviceError> {
         let mut copy = self.allocate(buffer.len)?;
         let view = buffer.slice.slice(..buffer.len);
-        self.stream.memcpy_dtod(&view, &mut copy.slice).map_err(|error| self.lost(error))?;
+        self.stream.memcpy_dtod(&view, &mut copy.slice).map_err(|error| self.failed(error, 0))?;
         Ok(copy)
     }
 
@@ -137,8 +174,15 @@ impl Device {
         DeviceError::Lost { device: self.name.clone(), reason: format!("it answered with {answer}") }
     }
 
-    pub(crate) fn lost(&self, error: DriverError) -> DeviceError {
-        lost(&self.name, error)
+    /// What an error of a call means that had to have so many bytes: too little memory, or a lost device.
+    pub(crate) fn failed(&self, error: DriverError, needed: u64) -> DeviceError {
+        match error.0 {
+            CUresult::CUDA_ERROR_OUT_OF_MEMORY => {
+                let free = self.context.mem_get_info().map_or(0, |(free, _)| free as u64);
+                DeviceError::OutOfMemory { device: self.name.clone(), needed, free }
+            }
+            _ => lost(&self.name, &self.watch, error),
+        }
     }
 
     pub(crate) fn load(&self, source: &Source, kept: &Path) -> Result<Arc<CudaModule>, DeviceError> {
@@ -149,17 +193,20 @@ impl Device {
         if let Some(code) = source.built_in(self.compute) {
             match load(code.to_vec()) {
                 Ok(module) => return Ok(module),
-                Err(error) if !refuses_code(error) => return Err(self.lost(error)),
+                Err(error) if !refuses_code(error) => return Err(self.failed(error, code.len() as u64)),
                 Err(error) => {
                     before =
                         format!("the driver refuses what is built in ({:?}): it needs driver 580 or newer; ", error.0);
                 }
             }
         }
-        let code = source.machine_code(self.compute, kept).map_err(|reason| refused(format!("{before}{reason}")))?;
+        let code = source
+            .machine_code(self.compute, self.cuda, kept)
+            .map_err(|reason| refused(format!("{before}{reason}")))?;
+        let bytes = code.len() as u64;
         load(code).map_err(|error| match refuses_code(error) {
             true => refused(format!("{before}the driver refuses {}: {:?}", source.name, error.0)),
-            false => self.lost(error),
+            false => self.failed(error, bytes),
         })
     }
 }
@@ -211,6 +258,16 @@ impl<T> Buffer<T> {
     }
 }
 
-fn lost(device: &str, error: DriverError) -> DeviceError {
-    DeviceError::Lost { device: device.to_owned(), reason: format!("{:?}", error.0) }
+/// The pool that the device's memory is taken from; none where its driver has no pools.
+#[allow(unsafe_code)]
+fn pool(context: &CudaContext) -> Result<Option<CUmemoryPool>, DriverError> {
+    let supported = context.attribute(Attribute::CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED)?;
+    // SAFETY: the context's device is the driver's.
+    (supported > 0).then(|| unsafe { device::get_default_mem_pool(context.cu_device()) }).transpose()
+}
+
+/// With the number that its kernel driver reported (an Xid), where it is known.
+fn lost(device: &str, watch: &Watch, error: DriverError) -> DeviceError {
+    let xid = watch.xid().map(|xid| format!(", Xid {xid}")).unwrap_or_default();
+    DeviceError::Lost { device: device.to_owned(), reason: format!("{:?}{xid}", error.0) }
 }

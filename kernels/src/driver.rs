@@ -9,6 +9,8 @@ use std::panic;
 
 use cudarc::driver::{CudaContext, result, sys};
 
+use crate::library;
+
 /// Oldest version of CUDA whose driver runs these kernels.
 const CUDA_MIN: CudaVersion = CudaVersion { major: 12, minor: 0 };
 /// Name that the driver of tests gives to its devices.
@@ -68,6 +70,9 @@ pub enum DriverError {
     /// A library that lacks what every driver of a supported version has.
     #[error("the driver's library is incomplete: {0}")]
     Incomplete(String),
+    /// A toolkit's library to link with, which does nothing.
+    #[error("the CUDA library that is found is a toolkit's stub, not the driver's")]
+    Stub,
     /// The driver of tests, which computes on the processor.
     #[error("{0} is the driver that tests use, not a GPU")]
     Fake(String),
@@ -90,6 +95,9 @@ impl DriverError {
             Self::NoDevice => "give this machine or container a GPU, or prove on the CPU",
             Self::TooOld { .. } => "install driver 525 or newer: kernels need CUDA 12",
             Self::Mismatch => "reboot: the running kernel driver is older than the installed libraries",
+            Self::Stub => {
+                "take the folder `stubs` out of LD_LIBRARY_PATH, and install the NVIDIA driver, whose library is libcuda.so.1"
+            }
             Self::Fake(_) => "take its folder out of LD_LIBRARY_PATH",
             Self::NoLibrary { .. } | Self::Incomplete(_) | Self::Failed { .. } => {
                 "reinstall the NVIDIA driver, then run `obelysk setup`"
@@ -117,6 +125,18 @@ pub struct Gpu {
     pub ecc: bool,
     /// Its address on the bus.
     pub pcie: String,
+    /// Newest CUDA that its driver supports.
+    pub cuda: CudaVersion,
+}
+
+impl Driver {
+    /// The GPUs with what is free of their memory, most of it first; last those that do not say, and why.
+    #[must_use]
+    pub fn by_free_memory(&self) -> Vec<(&Gpu, Result<u64, DriverError>)> {
+        let mut gpus: Vec<_> = self.gpus.iter().map(|gpu| (gpu, gpu.free_bytes())).collect();
+        gpus.sort_by_key(|(_, free)| std::cmp::Reverse(free.clone().ok()));
+        gpus
+    }
 }
 
 impl Gpu {
@@ -186,6 +206,7 @@ fn caught<T>(call: impl FnOnce() -> Result<T, DriverError> + panic::UnwindSafe) 
 fn failed(call: &'static str) -> impl Fn(result::DriverError) -> DriverError {
     move |error| match error.0 {
         sys::CUresult::CUDA_ERROR_NO_DEVICE => DriverError::NoDevice,
+        sys::CUresult::CUDA_ERROR_STUB_LIBRARY => DriverError::Stub,
         sys::CUresult::CUDA_ERROR_SYSTEM_DRIVER_MISMATCH => DriverError::Mismatch,
         code => DriverError::Failed { call, reason: format!("{code:?}") },
     }
@@ -194,14 +215,12 @@ fn failed(call: &'static str) -> impl Fn(result::DriverError) -> DriverError {
 #[allow(unsafe_code)]
 fn ask() -> Result<Driver, DriverError> {
     let module = module_version();
+    library::find_driver();
     // SAFETY: loading the driver's library runs its initialisers, which every program that uses a GPU trusts.
     if !unsafe { sys::is_culib_present() } {
         return Err(module.map_or(DriverError::NoDriver, |module| DriverError::NoLibrary { module }));
     }
-    let mut number = 0;
-    // SAFETY: the driver writes one integer, and answers this before it is initialised.
-    unsafe { sys::cuDriverGetVersion(&raw mut number) }.result().map_err(failed("cuDriverGetVersion"))?;
-    let cuda = CudaVersion::of_number(number);
+    let cuda = version()?;
     if cuda < CUDA_MIN {
         return Err(DriverError::TooOld { found: cuda });
     }
@@ -210,12 +229,21 @@ fn ask() -> Result<Driver, DriverError> {
     if count < 1 {
         return Err(DriverError::NoDevice);
     }
-    let gpus = (0..count).map(describe).collect::<Result<_, _>>()?;
+    let gpus = (0..count).map(|ordinal| describe(ordinal, cuda)).collect::<Result<_, _>>()?;
     Ok(Driver { cuda, module, gpus })
 }
 
+/// Newest CUDA that the driver supports.
 #[allow(unsafe_code)]
-fn describe(ordinal: i32) -> Result<Gpu, DriverError> {
+fn version() -> Result<CudaVersion, DriverError> {
+    let mut number = 0;
+    // SAFETY: the driver writes one integer, and answers this before it is initialised.
+    unsafe { sys::cuDriverGetVersion(&raw mut number) }.result().map_err(failed("cuDriverGetVersion"))?;
+    Ok(CudaVersion::of_number(number))
+}
+
+#[allow(unsafe_code)]
+fn describe(ordinal: i32, cuda: CudaVersion) -> Result<Gpu, DriverError> {
     use sys::CUdevice_attribute as Attribute;
 
     let device = result::device::get(ordinal).map_err(failed("cuDeviceGet"))?;
@@ -252,6 +280,7 @@ fn describe(ordinal: i32) -> Result<Gpu, DriverError> {
         pcie: CStr::from_bytes_until_nul(&address)
             .map(|address| address.to_string_lossy().into_owned())
             .unwrap_or_default(),
+        cuda,
         name,
     })
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use cudarc::driver::sys::CUfunction_attribute;
 use cudarc::driver::{CudaFunction, LaunchArgs, LaunchConfig};
 use obelysk_prover::DeviceError;
 
@@ -58,10 +59,16 @@ kernels! {
 
 impl Kernel {
     fn of(device: &Device, function: Result<CudaFunction, cudarc::driver::DriverError>) -> Result<Self, DeviceError> {
-        let lost = |error| device.lost(error);
-        let function = function.map_err(lost)?;
-        let resident = function.occupancy_max_active_blocks_per_multiprocessor(THREADS, 0, None).map_err(lost)?;
+        let failed = |error| device.failed(error, 0);
+        let function = function.map_err(failed)?;
+        let resident = function.occupancy_max_active_blocks_per_multiprocessor(THREADS, 0, None).map_err(failed)?;
         Ok(Self { function, blocks_max: u64::from(resident.max(1)) * u64::from(device.multiprocessors) })
+    }
+
+    /// Memory of their own that threads of so many blocks have: what a launch takes beside its arguments.
+    fn local_bytes(&self, blocks: u32) -> u64 {
+        let local = self.function.get_attribute(CUfunction_attribute::CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES);
+        u64::from(local.map_or(0, i32::unsigned_abs)) * u64::from(blocks) * u64::from(THREADS)
     }
 
     /// Blocks that are launched for so many items, if a thread takes one.
@@ -107,6 +114,8 @@ impl Kernels {
         let blocks = u32::try_from(kernel.blocks(items)).expect("a device runs fewer blocks at once");
         let config = LaunchConfig { grid_dim: (blocks, 1, 1), block_dim: (THREADS, 1, 1), shared_mem_bytes: 0 };
         // SAFETY: the caller's.
-        unsafe { arguments.launch(config) }.map(drop).map_err(|error| self.device.lost(error))
+        unsafe { arguments.launch(config) }
+            .map(drop)
+            .map_err(|error| self.device.failed(error, kernel.local_bytes(blocks)))
     }
 }

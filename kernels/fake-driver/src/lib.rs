@@ -26,14 +26,18 @@ const FLAGS: [&str; 9] = [
 ];
 
 type Configure = unsafe extern "C" fn(i32, usize, i32, i32, i32);
-type Peak = unsafe extern "C" fn() -> u64;
-type Lose = unsafe extern "C" fn(i32);
+type Peak = unsafe extern "C" fn(i32) -> u64;
+type Lose = unsafe extern "C" fn(i32, i32);
+type Occupy = unsafe extern "C" fn(i32, u64);
+type Fail = unsafe extern "C" fn(*const i8, i32);
+type Report = unsafe extern "C" fn(u64, u64);
 type TwoTexts = unsafe extern "C" fn(*const i8, *const i8);
 type ThreeTexts = unsafe extern "C" fn(*const i8, *const i8, *const i8);
 
 struct Libraries {
     driver: Library,
     compiler: Library,
+    management: Library,
     folder: TempDir,
 }
 
@@ -76,6 +80,7 @@ impl Machine {
         let turn = TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let machine = Self { libraries: LIBRARIES.get_or_init(Libraries::build), _turn: turn };
         machine.plant("", "", "");
+        machine.report(0, 0);
         let Hardware { devices, memory, multiprocessors, init, cuda } = hardware;
         #[allow(unsafe_code)]
         // SAFETY: `fake_configure` in `driver.cpp` has this type.
@@ -105,14 +110,45 @@ impl Machine {
         Device::open(&discover_fake().unwrap().gpus[0]).unwrap()
     }
 
-    /// Make every later call of the driver answer with an error.
+    /// Make every later call on a device answer with an error.
     ///
     /// # Panics
     /// Never: the driver has the function.
     #[allow(unsafe_code)]
-    pub fn lose(&self, answer: i32) {
+    pub fn lose(&self, device: i32, answer: i32) {
         // SAFETY: `fake_lose` in `driver.cpp` has this type.
-        unsafe { self.libraries.driver.get::<Lose>(b"fake_lose").unwrap()(answer) }
+        unsafe { self.libraries.driver.get::<Lose>(b"fake_lose").unwrap()(device, answer) }
+    }
+
+    /// Make every later call of this name answer with an error. Without a name, none does.
+    ///
+    /// # Panics
+    /// For a name that holds a zero byte.
+    #[allow(unsafe_code)]
+    pub fn fail(&self, call: &str, answer: i32) {
+        let call = CString::new(call).unwrap();
+        // SAFETY: `fake_fail` in `driver.cpp` has this type, and copies the text.
+        unsafe { self.libraries.driver.get::<Fail>(b"fake_fail").unwrap()(call.as_ptr(), answer) }
+    }
+
+    /// Let another process have so many bytes of a device.
+    ///
+    /// # Panics
+    /// Never: the driver has the function.
+    #[allow(unsafe_code)]
+    pub fn occupy(&self, device: i32, bytes: u64) {
+        // SAFETY: `fake_occupy` in `driver.cpp` has this type.
+        unsafe { self.libraries.driver.get::<Occupy>(b"fake_occupy").unwrap()(device, bytes) }
+    }
+
+    /// Let the management library report an error of a device to who asks next (none for 0), and what is free of its memory.
+    ///
+    /// # Panics
+    /// Never: the library has the function.
+    #[allow(unsafe_code)]
+    pub fn report(&self, xid: u64, free: u64) {
+        // SAFETY: `fake_report` in `management.cpp` has this type.
+        unsafe { self.libraries.management.get::<Report>(b"fake_report").unwrap()(xid, free) }
     }
 
     /// Most memory of a device that was taken at once, in bytes.
@@ -121,9 +157,9 @@ impl Machine {
     /// Never: the driver has the function.
     #[must_use]
     #[allow(unsafe_code)]
-    pub fn peak(&self) -> u64 {
+    pub fn peak(&self, device: i32) -> u64 {
         // SAFETY: `fake_peak` in `driver.cpp` has this type.
-        unsafe { self.libraries.driver.get::<Peak>(b"fake_peak").unwrap()() }
+        unsafe { self.libraries.driver.get::<Peak>(b"fake_peak").unwrap()(device) }
     }
 
     /// Compile a source with one change. Without a name, none is changed.
@@ -152,8 +188,9 @@ impl Libraries {
             // SAFETY: it is the library that was just built from this repository. It stays loaded until the process ends.
             unsafe { Library::new(&path) }.unwrap()
         };
-        let (driver, compiler) = (load("libcuda.so", "driver.cpp"), load("libnvrtc.so", "compiler.cpp"));
-        let libraries = Self { driver, compiler, folder };
+        let (driver, compiler) = (load("libcuda.so.1", "driver.cpp"), load("libnvrtc.so.13", "compiler.cpp"));
+        let management = load("libnvidia-ml.so.1", "management.cpp");
+        let libraries = Self { driver, compiler, management, folder };
         let command = format!("{} {} -include {SOURCES}/shim.h", compiler_program(), FLAGS.join(" "));
         let texts =
             [command.as_str(), libraries.folder.path().to_str().unwrap()].map(|text| CString::new(text).unwrap());

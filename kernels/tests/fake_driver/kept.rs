@@ -43,12 +43,29 @@ fn a_source_that_does_not_compile_is_a_device_without_kernels() {
 }
 
 #[test]
-fn code_that_the_driver_refuses_is_a_device_without_kernels() {
+fn a_kept_file_that_is_damaged_is_compiled_anew() {
     let machine = Machine::new(Hardware::default());
     let kept = tempfile::tempdir().unwrap();
     Kernels::load(machine.device(), kept.path()).unwrap();
-    for file in fs::read_dir(kept.path()).unwrap() {
-        fs::write(file.unwrap().path(), b"damaged on the disk").unwrap();
+    let files = || fs::read_dir(kept.path()).unwrap().map(|file| file.unwrap().path());
+    let whole: Vec<Vec<u8>> = files().map(|path| fs::read(path).unwrap()).collect();
+    for (damaged, path) in files().enumerate() {
+        let code = &whole[damaged];
+        let last = code.len() - 1;
+        match damaged % 3 {
+            0 => fs::write(path, &code[..last]).unwrap(),
+            1 => fs::write(path, []).unwrap(),
+            _ => fs::write(path, [&code[..last], &[code[last] ^ 1]].concat()).unwrap(),
+        }
     }
+    Kernels::load(machine.device(), kept.path()).unwrap();
+    assert_eq!(files().map(|path| fs::read(path).unwrap()).collect::<Vec<_>>(), whole);
+}
+
+#[test]
+fn code_that_the_driver_refuses_is_a_device_without_kernels() {
+    let machine = Machine::new(Hardware::default());
+    let kept = tempfile::tempdir().unwrap();
+    machine.fail("cuModuleLoadData", 209);
     assert!(refused(&machine, kept.path()).contains("CUDA_ERROR_NO_BINARY_FOR_GPU"));
 }

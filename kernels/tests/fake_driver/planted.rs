@@ -42,11 +42,7 @@ const OF_TREE: [Bug; 11] = [
     ("the counter of a node", "4 * 2 * DIGEST_WORDS, true", "64, true"),
     ("a leaf's personalisation for nodes", "0x65646f6e", "0x6661656c"),
     ("a rotation by one too many", "b = rotate(b ^ c, 7)", "b = rotate(b ^ c, 8)"),
-    (
-        "a row's index of eight bits",
-        "columns[(from + word) * rows + row]",
-        "columns[(from + word) * rows + (row & 255)]",
-    ),
+    ("a row's index of eight bits", "words_of_row = columns + row", "words_of_row = columns + (row & 255)"),
     (
         "groups after the first that take its place",
         "nodes + (level + group * parents + threadIdx.x)",

@@ -38,7 +38,7 @@ fn assert_same_proof(name: &str, prompts: &[&[u32]], outputs: usize) {
     let needed = needed(&subject.statement, &subject.model.weights).unwrap();
     let machine = Machine::new(Hardware { memory: needed as usize, ..Hardware::default() });
     assert!(agrees(machine.kernels(), &subject.statement, &subject.committed, &witness), "{name}: other bytes");
-    let taken = machine.peak();
+    let taken = machine.peak(0);
     assert!(taken * 100 >= needed * 95, "{name}: {taken} bytes were taken, {needed} said to be needed");
 }
 
@@ -48,7 +48,7 @@ fn a_proof_that_does_not_fit_is_refused_before_anything_is_taken() {
     let answer = |memory: u64| {
         let machine = Machine::new(Hardware { memory: memory as usize, ..Hardware::default() });
         let answer = Cuda::new(machine.kernels()).require_memory(&subject.statement, &subject.model.weights, 0);
-        assert_eq!(machine.peak(), 0);
+        assert_eq!(machine.peak(0), 0);
         answer
     };
     let Err(ProveError::Device(DeviceError::OutOfMemory { needed: wanted, free: 1, .. })) = answer(1) else {

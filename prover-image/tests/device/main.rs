@@ -124,9 +124,9 @@ fn the_cpu_answers_aloud_for_a_gpu_that_gives_up() {
     let machine = Machine::new(Hardware { memory: 1 << 30, ..Hardware::default() });
     for cpu_may_step_in in [true, false] {
         let device = gpu(&machine, cpu_may_step_in);
-        machine.lose(LAUNCH_FAILED);
+        machine.lose(0, LAUNCH_FAILED);
         let (head, notes) = captured.again(&device);
-        machine.lose(0);
+        machine.lose(0, 0);
         match head {
             Ok(head) => {
                 assert!(cpu_may_step_in && head == captured.log.head);
@@ -144,7 +144,7 @@ fn the_cpu_steps_in_aloud_for_a_gpu_that_gives_up() {
     let captured = Captured::new();
     let machine = Machine::new(Hardware { memory: 1 << 30, ..Hardware::default() });
     let device = gpu(&machine, true);
-    machine.lose(LAUNCH_FAILED);
+    machine.lose(0, LAUNCH_FAILED);
     let (facts, notes) = captured.prove(&device);
     let facts = facts.unwrap();
     let said = facts.device_note;
@@ -183,7 +183,7 @@ fn a_gpu_that_gives_up_is_a_failure_where_the_cpu_may_not_step_in() {
         let machine = Machine::new(Hardware { memory, ..Hardware::default() });
         let device = gpu(&machine, false);
         if loses {
-            machine.lose(LAUNCH_FAILED);
+            machine.lose(0, LAUNCH_FAILED);
         }
         let failure = captured.prove(&device).0.unwrap_err();
         assert!(failure.code == code && failure.message.contains(NAME), "{failure:?}");

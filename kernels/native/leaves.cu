@@ -23,11 +23,12 @@ extern "C" __global__ void __launch_bounds__(THREADS)
   }
 }
 
-// Subtract `factor` times the nearest of the integers from `low` to `high` to `from`, `from` + 1, ..
+// Subtract `factor` times the nearest of the integers from `low` to `high` to `from`, `from` + `step`, ..
 extern "C" __global__ void __launch_bounds__(THREADS)
-    subtract_integers(Fraction* nodes, uint64_t first, uint64_t count, Extension factor, int64_t from, int64_t low, int64_t high) {
+    subtract_integers(Fraction* nodes, uint64_t first, uint64_t count, Extension factor, int64_t from, int64_t step, int64_t low,
+                      int64_t high) {
   for (uint64_t item = first_item(); item < count; item += items_apart()) {
-    const int64_t own = from + int64_t(item);
+    const int64_t own = from + int64_t(item) * step;
     Extension& denominator = nodes[first + item].denominator;
     denominator = subtract(denominator, scale(factor, of_integer(own < low ? low : own > high ? high : own)));
   }

@@ -160,6 +160,14 @@ impl Device {
         Ok(copy)
     }
 
+    /// The same values on this device, from another one.
+    pub(crate) fn bring<T: DeviceRepr>(&self, buffer: &Buffer<T>) -> Result<Buffer<T>, DeviceError> {
+        let own = self.copy(buffer)?;
+        // The other device's queue does not know that they are read.
+        self.stream.synchronize().map_err(|error| self.failed(error, 0))?;
+        Ok(own)
+    }
+
     /// Copy elements from the device, of which every word has to be one of the field.
     ///
     /// # Errors

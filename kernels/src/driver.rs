@@ -130,9 +130,13 @@ pub struct Gpu {
 }
 
 impl Driver {
-    /// The GPUs with what is free of their memory, most of it first; last those that do not say, and why.
+    /// The GPUs with what is free of their memory, most of it first; last those that do not say, and why. Of one GPU all is taken to be
+    /// free: there is nothing to choose.
     #[must_use]
     pub fn by_free_memory(&self) -> Vec<(&Gpu, Result<u64, DriverError>)> {
+        if let [gpu] = &self.gpus[..] {
+            return vec![(gpu, Ok(gpu.memory_bytes))];
+        }
         let mut gpus: Vec<_> = self.gpus.iter().map(|gpu| (gpu, gpu.free_bytes())).collect();
         gpus.sort_by_key(|(_, free)| std::cmp::Reverse(free.clone().ok()));
         gpus

@@ -24,10 +24,11 @@ pub(crate) struct Fraction {
 #[allow(unsafe_code)]
 unsafe impl DeviceRepr for Fraction {}
 
-/// Integers one after the other, and the nearest ones between two ends.
+/// Integers a step apart, and the nearest ones between two ends.
 #[derive(Clone, Copy)]
 pub(crate) struct Integers {
     pub(crate) from: i64,
+    pub(crate) step: i64,
     pub(crate) low: i64,
     pub(crate) high: i64,
 }
@@ -99,10 +100,12 @@ impl Kernels {
     ) -> Result<(), DeviceError> {
         assert!(run.end <= nodes.len(), "the nodes are there");
         let (first, count, factor) = (run.start as u64, run.len() as u64, Extension::from(factor));
-        let Integers { from, low, high } = integers;
+        let Integers { from, step, low, high } = integers;
         let mut arguments = self.launch(&self.subtract_integers);
-        arguments.arg(self.given_mut(nodes)).arg(&first).arg(&count).arg(&factor).arg(&from).arg(&low).arg(&high);
-        // SAFETY: `subtract_integers(Fraction*, uint64_t, uint64_t, Extension, int64_t, int64_t, int64_t)` touches the nodes of the run.
+        arguments.arg(self.given_mut(nodes)).arg(&first).arg(&count).arg(&factor).arg(&from).arg(&step);
+        arguments.arg(&low).arg(&high);
+        // SAFETY: `subtract_integers(Fraction*, uint64_t, uint64_t, Extension, int64_t, int64_t, int64_t, int64_t)` touches the nodes of the
+        // run.
         #[allow(unsafe_code)]
         unsafe {
             self.queue(&self.subtract_integers, run.len(), &mut arguments)

@@ -62,12 +62,22 @@ impl Columns {
 }
 
 impl Kernels {
-    /// The transform to `2^log_rows` rows, at least two, in the order of [`obelysk_statement::circle::CircleCode`].
-    pub(crate) fn transform(&self, log_rows: usize) -> Result<Transform, DeviceError> {
-        assert!(log_rows > 1, "the smallest code word has more rows");
+    /// The transform to `2^log_rows` rows in the order of [`obelysk_statement::circle::CircleCode`], or to a part of them, of which there
+    /// are `2^log_parts` one after the other: its constants are those of its own blocks. At least four rows are in a part.
+    pub(crate) fn transform(&self, log_rows: usize, log_parts: usize, part: usize) -> Result<Transform, DeviceError> {
+        assert!(log_rows > 1 + log_parts && part >> log_parts == 0, "the smallest part has more rows");
         let generator = Point::<Value>::generator(log_rows - 1);
-        let mut steps: Vec<DevicePoint> = vec![Point::<Value>::generator(log_rows + 1).into()];
-        steps.extend((0..log_rows - 1).rev().map(|step| DevicePoint::from(generator * (1 << step))));
+        let bits = (0..log_rows - 1).rev().map(|step| generator * (1 << step));
+        let (own, above): (Vec<_>, Vec<_>) = bits.enumerate().partition(|(bit, _)| *bit < log_rows - 1 - log_parts);
+        let mut first = Point::<Value>::generator(log_rows + 1);
+        for (place, (_, step)) in above.into_iter().enumerate() {
+            if part >> place & 1 == 1 {
+                first += step;
+            }
+        }
+        let log_rows = log_rows - log_parts;
+        let steps = [first].into_iter().chain(own.into_iter().map(|(_, step)| step)).map(DevicePoint::from);
+        let steps: Vec<DevicePoint> = steps.collect();
         let steps = self.device.upload(&steps)?;
         let mut constants = self.device.allocate(1 << log_rows)?;
         let items = 1 << (log_rows - 1);

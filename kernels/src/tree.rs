@@ -2,7 +2,7 @@
 
 use cudarc::driver::PushKernelArg;
 use obelysk_prover::DeviceError;
-use obelysk_statement::tree::{DIGEST_WORDS, Digest, siblings};
+use obelysk_statement::tree::{DIGEST_WORDS, Digest};
 
 use crate::device::{Buffer, Device};
 use crate::kernels::{Kernels, THREADS};
@@ -105,26 +105,23 @@ impl Kernels {
 
     /// The root of a tree.
     pub(crate) fn root(&self, tree: &Tree) -> Result<Digest, DeviceError> {
-        let last = (2usize << tree.log_rows) - 2;
-        Ok(self.nodes(tree, &[last as u64])?[0])
+        Ok(self.nodes(tree, &[(tree.log_rows, 0)])?[0])
     }
 
-    /// The siblings of a multi-proof of the rows at sorted, distinct positions.
-    pub(crate) fn siblings(&self, tree: &Tree, positions: &[usize]) -> Result<Vec<Digest>, DeviceError> {
-        let whole = 2usize << tree.log_rows;
-        let place = |level: usize, index: usize| (whole - (whole >> level) + index) as u64;
-        let places = siblings(positions, tree.log_rows).into_iter().map(|own| place(own.level, own.index));
-        self.nodes(tree, &places.collect::<Vec<u64>>())
-    }
-
-    /// Nodes by their places, which lie in the tree.
-    fn nodes(&self, tree: &Tree, places: &[u64]) -> Result<Vec<Digest>, DeviceError> {
+    /// Nodes by their level, 0 for the leaves, and their index in it.
+    pub(crate) fn nodes(&self, tree: &Tree, places: &[(usize, usize)]) -> Result<Vec<Digest>, DeviceError> {
         if places.is_empty() {
             return Ok(Vec::new());
         }
+        let whole = 2usize << tree.log_rows;
+        let place = |&(level, index): &(usize, usize)| {
+            assert!(level <= tree.log_rows && index >> (tree.log_rows - level) == 0, "the node lies in the tree");
+            (whole - (whole >> level) + index) as u64
+        };
+        let places: Vec<u64> = places.iter().map(place).collect();
         let words = places.len() * DIGEST_WORDS;
-        let (places, mut picked) = (self.device.upload(places)?, self.device.allocate(words)?);
         let count = places.len() as u64;
+        let (places, mut picked) = (self.device.upload(&places)?, self.device.allocate(words)?);
         let mut arguments = self.launch(&self.pick_nodes);
         arguments.arg(self.given(&tree.nodes)).arg(self.given(&places)).arg(&count).arg(self.given_mut(&mut picked));
         // SAFETY: `pick_nodes(const uint32_t*, const uint64_t*, uint64_t, uint32_t*)` copies `count` nodes of the tree.

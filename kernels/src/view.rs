@@ -93,6 +93,22 @@ impl Part {
     }
 }
 
+/// The parts of the indices whose last `bits` bits are `value`, and where these begin.
+pub(crate) fn fixed(parts: &[Part], bits: usize, value: usize) -> (usize, Vec<Part>) {
+    let (mut left, mut value, mut start, mut own) = (bits, value, 0, Vec::with_capacity(parts.len()));
+    for part in parts.iter().rev() {
+        let low = left.min(part.bits);
+        let digit = value & ((1 << low) - 1);
+        let size = part.size.saturating_sub(digit).div_ceil(1 << low);
+        // Nothing is read of a part without entries, wherever it begins.
+        start += if size > 0 { digit * part.stride } else { 0 };
+        own.insert(0, Part { bits: part.bits - low, size, stride: part.stride << low });
+        (left, value) = (left - low, value >> low);
+    }
+    assert!(left == 0 && value == 0, "the index has as many bits");
+    (start, own)
+}
+
 /// Cut an index: the parts of its most significant bits, and those of the last `low`. Every part has to be whole.
 pub(crate) fn cut(parts: &[Part], low: usize) -> [Vec<Part>; 2] {
     let mut left = low;
@@ -127,6 +143,11 @@ impl<'a> View<'a> {
         Self::at(address, len, storage, width, start, parts)
     }
 
+    /// All words of a buffer, canonical ones of the field.
+    pub(crate) fn of_words(device: &Device, words: &'a Buffer<u32>, bits: usize) -> Result<Self, DeviceError> {
+        Self::at(words.address(), words.of(device).len(), WORDS, 1, 0, &[Part::whole(bits, 1)])
+    }
+
     /// One coordinate of elements from `start` on: strides and start count words.
     pub(crate) fn of_coordinates(
         device: &Device,
@@ -145,8 +166,10 @@ impl<'a> View<'a> {
         start: usize,
         parts: &[Part],
     ) -> Result<Self, DeviceError> {
-        let last: usize = parts.iter().map(|part| (part.size - 1) * part.stride).sum();
-        assert!(start + last < len, "an index leads to an entry");
+        if parts.iter().all(|part| part.size > 0) {
+            let last: usize = parts.iter().map(|part| (part.size - 1) * part.stride).sum();
+            assert!(start + last < len, "an index leads to an entry");
+        }
         let parts = merged(parts);
         if parts.len() > PARTS_MAX {
             let reason = format!("a tensor is read along {} axes at once; at most {PARTS_MAX}", parts.len());
@@ -165,7 +188,7 @@ impl<'a> View<'a> {
 /// The same with as few parts as possible.
 fn merged(parts: &[Part]) -> Vec<Part> {
     let mut merged: Vec<Part> = Vec::new();
-    for &part in parts.iter().filter(|part| part.bits > 0) {
+    for &part in parts.iter().filter(|part| part.bits > 0 || part.size == 0) {
         match merged.last_mut() {
             Some(outer)
                 if part.size == 1 << part.bits
@@ -196,6 +219,36 @@ mod tests {
             [outer, ragged],
             "the outer part does not begin anew where the inner one ends"
         );
+    }
+
+    #[test]
+    fn indices_with_the_same_last_bits_are_read_as_all_of_them_are() {
+        let parts = [
+            Part { bits: 2, size: 3, stride: 40 },
+            Part { bits: 1, size: 1, stride: 9 },
+            Part { bits: 3, size: 5, stride: 2 },
+        ];
+        let place = |start: usize, parts: &[Part], mut index: usize| {
+            let mut place = start;
+            for part in parts.iter().rev() {
+                let digit = index & ((1 << part.bits) - 1);
+                index >>= part.bits;
+                if digit >= part.size {
+                    return None;
+                }
+                place += digit * part.stride;
+            }
+            Some(place)
+        };
+        for bits in 0..=6 {
+            for value in 0..1 << bits {
+                let (start, own) = fixed(&parts, bits, value);
+                for index in 0..1 << (6 - bits) {
+                    let whole = place(0, &parts, index << bits | value);
+                    assert_eq!(place(start, &own, index), whole, "{bits} bits, {value}, {index}");
+                }
+            }
+        }
     }
 
     #[test]

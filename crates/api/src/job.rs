@@ -207,6 +207,9 @@ pub struct Prove {
     /// Whether a GPU proves.
     #[serde(default)]
     pub gpu: GpuUse,
+    /// How many GPUs of its machine share the work, if one proves.
+    #[serde(default = "one")]
+    pub gpus: u32,
 }
 
 fn one() -> u32 {
@@ -486,6 +489,7 @@ mod tests {
                     nonce: "11".repeat(32),
                 },
                 gpu: GpuUse::None,
+                gpus: 1,
                 min_top1_agreement: None,
             }),
         };

@@ -26,6 +26,9 @@ pub struct Estimate {
     pub lookup_leaves: u64,
     /// Peak memory of committing to the model and of [`crate::prove`], their arguments included, in bytes.
     pub memory_bytes: u64,
+    /// Peak memory of a process whose proof a device makes, in bytes: the values until the device has them, and the largest weight on its
+    /// way there.
+    pub host_bytes: u64,
 }
 
 /// Bytes of a field element.
@@ -49,7 +52,8 @@ pub fn estimate(statement: &Statement) -> Result<Estimate, CompileError> {
     let (weight_cells, witness_cells) = (cells_of(Role::Weight), cells_of(Role::Witness));
     let lookup_leaves = if plan.blocks.is_empty() { 0 } else { 1u64 << plan.log_leaves() };
     let memory_bytes = PROCESS + peak(&plan);
-    Ok(Estimate { weight_cells, witness_cells, lookup_leaves, memory_bytes })
+    let host_bytes = PROCESS + values(statement) + largest_weight(statement);
+    Ok(Estimate { weight_cells, witness_cells, lookup_leaves, memory_bytes, host_bytes })
 }
 
 /// Peak memory of committing to as many weights, which stay in their file, in bytes: unfinished hashes of all rows, what lies between the
@@ -65,18 +69,28 @@ fn cells(committed: &Committed) -> u64 {
     committed.layout.tiles.iter().map(|tile| 1u64 << tile.arity()).sum()
 }
 
+/// Values of a proof, weights apart.
+fn values(statement: &Statement) -> u64 {
+    let bytes = |(position, tensor): (usize, &Tensor)| match tensor.kind {
+        TensorKind::Weight | TensorKind::Public(PublicTensor::OneHot { .. }) => 0,
+        TensorKind::Witness | TensorKind::Public(_) => VALUE * entries(statement, position),
+    };
+    statement.tensors.iter().enumerate().map(bytes).sum()
+}
+
+fn largest_weight(statement: &Statement) -> u64 {
+    let weights = statement.tensors.iter().enumerate().filter(|(_, tensor)| matches!(tensor.kind, TensorKind::Weight));
+    weights.map(|(position, _)| VALUE * entries(statement, position)).max().unwrap_or(0)
+}
+
+fn entries(statement: &Statement, position: usize) -> u64 {
+    statement.len_of(TensorId(u32::try_from(position).expect("few tensors"))) as u64
+}
+
 /// The largest step, with all that is held beside it.
 fn peak(plan: &Plan) -> u64 {
     let statement = plan.statement;
-    let of_kind = |bytes: fn(&Tensor) -> u64| -> u64 {
-        let tensors = statement.tensors.iter().enumerate();
-        let length = |position: usize| statement.len_of(TensorId(u32::try_from(position).expect("few tensors"))) as u64;
-        tensors.map(|(position, tensor)| bytes(tensor) * length(position)).sum()
-    };
-    let values = of_kind(|tensor| match tensor.kind {
-        TensorKind::Weight | TensorKind::Public(PublicTensor::OneHot { .. }) => 0,
-        TensorKind::Witness | TensorKind::Public(_) => VALUE,
-    });
+    let values = values(statement);
     let mut kept = 0;
     let mut steps = Vec::new();
     for committed in &plan.commitments {

@@ -101,6 +101,17 @@ impl Machine {
         Kernels::load(self.device(), kept.path()).unwrap()
     }
 
+    /// Kernels on every device, compiled anew.
+    ///
+    /// # Panics
+    /// If they do not compile.
+    #[must_use]
+    pub fn all_kernels(&self) -> Vec<Kernels> {
+        let kept = tempfile::tempdir().unwrap();
+        let gpus = discover_fake().unwrap().gpus;
+        gpus.iter().map(|gpu| Kernels::load(Device::open(gpu).unwrap(), kept.path()).unwrap()).collect()
+    }
+
     /// The first device.
     ///
     /// # Panics

@@ -21,8 +21,9 @@ impl Cuda {
         matrix: [usize; 2],
         input: &[i32],
     ) -> Result<Vec<i32>, DeviceError> {
-        let device = &self.kernels.device;
-        let products = self.kernels.project(weights.entries(name), first, matrix, &device.upload(input)?)?;
-        device.download(&products)
+        let (place, entries) = weights.held(name).nearest(0);
+        let kernels = &self.devices.all()[place];
+        let products = kernels.project(entries, first, matrix, &kernels.device.upload(input)?)?;
+        kernels.device.download(&products)
     }
 }

@@ -2,6 +2,7 @@
 //! them run, on which parts of which tensors.
 
 mod commitment;
+mod devices;
 mod linear;
 mod lookup;
 mod memory;
@@ -9,6 +10,7 @@ mod model;
 mod opening;
 mod sumcheck;
 mod tensors;
+mod weigh;
 
 use obelysk_prover::backend::{Backend, Evaluated, Fractions, Opened, OpeningRounds, ProductTerms, Rounds};
 use obelysk_prover::{DeviceError, Rows};
@@ -20,34 +22,43 @@ use obelysk_statement::{Challenge, Statement};
 use obelysk_witness::Assignment;
 
 use crate::kernels::Kernels;
-use crate::tree::Tree;
-use commitment::StackColumns;
+use commitment::{CommittedRows, StackColumns};
+use devices::Devices;
 
 pub use memory::needed;
 pub use model::{ResidentModel, ResidentWeights};
 pub use tensors::Tensors;
 
-/// One GPU.
+/// One GPU or several of one machine.
 pub struct Cuda {
-    kernels: Kernels,
+    devices: Devices,
 }
 
 impl Cuda {
     /// A GPU with its kernels.
     #[must_use]
     pub fn new(kernels: Kernels) -> Self {
-        Self { kernels }
+        Self::of_several(vec![kernels])
+    }
+
+    /// Several GPUs that share the work; the first one does what is not shared.
+    ///
+    /// # Panics
+    /// Without a GPU.
+    #[must_use]
+    pub fn of_several(kernels: Vec<Kernels>) -> Self {
+        Self { devices: Devices::new(kernels) }
     }
 }
 
 fn columns<'a>(committed: &'a Committed, values: &'a Tensors<'_>) -> StackColumns<'a> {
-    StackColumns::new(values.statement, committed, |tensor| values.entries(tensor))
+    StackColumns::new(values.statement, committed, |tensor| values.held(tensor))
 }
 
 impl Backend for Cuda {
     type Model = ResidentModel;
     type Values<'a> = Tensors<'a>;
-    type Commitment = Tree;
+    type Commitment = CommittedRows;
 
     fn root(&self, model: &ResidentModel) -> Digest {
         model.root()
@@ -59,12 +70,12 @@ impl Backend for Cuda {
         model: &'a ResidentModel,
         witness: Assignment,
     ) -> Result<Tensors<'a>, DeviceError> {
-        Tensors::new(&self.kernels.device, statement, model, witness)
+        Tensors::new(&self.devices, statement, model, witness)
     }
 
-    fn commit(&self, committed: &Committed, values: &Tensors) -> Result<(Digest, Tree), DeviceError> {
-        let rate = committed.opening.codes[0].log_inverse_rate;
-        commitment::commit(&self.kernels, &columns(committed, values), rate)
+    fn commit(&self, committed: &Committed, values: &Tensors) -> Result<(Digest, CommittedRows), DeviceError> {
+        let rows = commitment::commit(&self.devices, &columns(committed, values), &committed.opening.codes[0])?;
+        Ok((rows.root(), rows))
     }
 
     fn fractions<'a>(
@@ -73,7 +84,7 @@ impl Backend for Cuda {
         values: &'a Tensors<'_>,
         keys: [Challenge; 2],
     ) -> Result<Box<dyn Fractions + 'a>, DeviceError> {
-        Ok(Box::new(lookup::Tree::new(&self.kernels, plan, values, keys)?))
+        Ok(Box::new(lookup::Tree::new(&self.devices, plan, values, keys)?))
     }
 
     fn product<'a>(
@@ -82,7 +93,7 @@ impl Backend for Cuda {
         terms: &ProductTerms,
         points: &AxisPoints,
     ) -> Result<(Challenge, Box<dyn Rounds + 'a>), DeviceError> {
-        let rounds = sumcheck::Program::product(&self.kernels, values, terms, points)?;
+        let rounds = sumcheck::product(&self.devices, values, terms, points)?;
         Ok((rounds.sum()?, Box::new(rounds)))
     }
 
@@ -92,7 +103,7 @@ impl Backend for Cuda {
         rows: Rows<'a>,
         points: &AxisPoints,
     ) -> Result<Box<dyn Rounds + 'a>, DeviceError> {
-        Ok(Box::new(sumcheck::Program::zerocheck(&self.kernels, values, &rows, points)?))
+        Ok(Box::new(sumcheck::zerocheck(&self.devices, values, &rows, points)?))
     }
 
     fn evaluate(
@@ -101,7 +112,7 @@ impl Backend for Cuda {
         values: &Tensors,
         groups: Vec<ClaimGroup>,
     ) -> Result<Evaluated, DeviceError> {
-        opening::evaluate(&self.kernels, &committed.opening, &columns(committed, values), groups)
+        opening::evaluate(&self.devices, &committed.opening, &columns(committed, values), groups)
     }
 
     fn opening<'a>(
@@ -117,7 +128,7 @@ impl Backend for Cuda {
             Opened::Witness(tree) => tree,
         };
         let columns = columns(committed, values);
-        let rounds = opening::Opening::new(&self.kernels, &committed.opening, columns, tree, claims, alpha)?;
+        let rounds = opening::Opening::new(&self.devices, &committed.opening, columns, tree, claims, alpha)?;
         Ok(Box::new(rounds))
     }
 }

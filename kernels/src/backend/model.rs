@@ -10,13 +10,14 @@ use obelysk_statement::tree::Digest;
 use obelysk_witness::{Loaded, Weights, misfit, unreadable};
 
 use super::Cuda;
-use super::commitment::{StackColumns, commit};
-use crate::tree::Tree;
+use super::commitment::{CommittedRows, StackColumns, commit};
+use super::tensors::Held;
 use crate::view::Entries;
 
-/// A model's weights, as wide as they are stored.
+/// A model's weights, as wide as they are stored, each on one device.
 pub struct ResidentWeights {
-    entries: BTreeMap<String, Entries>,
+    /// With the device's place.
+    entries: BTreeMap<String, (usize, Entries)>,
     bytes: u64,
 }
 
@@ -25,7 +26,7 @@ pub struct ResidentModel {
     weights: ResidentWeights,
     root: Digest,
     /// None without weights.
-    tree: Option<Tree>,
+    tree: Option<CommittedRows>,
 }
 
 impl ResidentModel {
@@ -41,11 +42,11 @@ impl ResidentModel {
         &self.weights
     }
 
-    pub(super) fn entries(&self, name: &str) -> &Entries {
-        self.weights.entries(name)
+    pub(super) fn held(&self, name: &str) -> Held<'_> {
+        self.weights.held(name)
     }
 
-    pub(super) fn tree(&self) -> &Tree {
+    pub(super) fn tree(&self) -> &CommittedRows {
         self.tree.as_ref().expect("a statement with weights has a commitment")
     }
 }
@@ -57,8 +58,9 @@ impl ResidentWeights {
         self.bytes
     }
 
-    pub(super) fn entries(&self, name: &str) -> &Entries {
-        &self.entries[name]
+    pub(super) fn held(&self, name: &str) -> Held<'_> {
+        let (device, entries) = &self.entries[name];
+        Held::on_one(*device, entries)
     }
 }
 
@@ -68,14 +70,16 @@ impl Cuda {
     /// # Errors
     /// [`DeviceError`], also for weights in a file that cannot be read to its end.
     pub fn weights(&self, weights: &Weights) -> Result<ResidentWeights, DeviceError> {
-        let device = &self.kernels.device;
         let mut entries = BTreeMap::new();
+        let places = places(weights, self.devices.all().len());
         for (name, own) in weights {
+            let place = places[name.as_str()];
+            let device = &self.devices.all()[place].device;
             let on_device = match own.as_ref().load() {
                 Loaded::I16(values) => Entries::Narrow(device.upload(&values)?),
                 Loaded::I32(values) => Entries::Wide(device.upload(&values)?),
             };
-            entries.insert(name.clone(), on_device);
+            entries.insert(name.clone(), (place, on_device));
         }
         if let Some(unreadable) = unreadable(weights) {
             let device = unreadable.path.display().to_string();
@@ -90,16 +94,31 @@ impl Cuda {
     /// [`DeviceError`]; [`ProveError::Misfit`] for weights of another model, [`obelysk_statement::CompileError::Unsupported`] for a size that
     /// the code cannot hold.
     pub fn model(&self, statement: &Statement, weights: ResidentWeights) -> Result<ResidentModel, ProveError> {
-        if let Some(misfit) = misfit(statement, Role::Weight, |name| weights.entries.get(name).map(Entries::len)) {
+        if let Some(misfit) =
+            misfit(statement, Role::Weight, |name| weights.entries.get(name).map(|(_, entries)| entries.len()))
+        {
             return Err(ProveError::Misfit(misfit));
         }
         let (mut root, mut tree) = (Digest::default(), None);
         if let Some(committed) = Committed::new(statement, Role::Weight)? {
-            let of = |tensor| weights.entries(&statement.tensor(tensor).name);
+            let of = |tensor| weights.held(&statement.tensor(tensor).name);
             let columns = StackColumns::new(statement, &committed, of);
-            let (own_root, own_tree) = commit(&self.kernels, &columns, committed.opening.codes[0].log_inverse_rate)?;
-            (root, tree) = (own_root, Some(own_tree));
+            let rows = commit(&self.devices, &columns, &committed.opening.codes[0])?;
+            (root, tree) = (rows.root(), Some(rows));
         }
         Ok(ResidentModel { weights, root, tree })
     }
+}
+
+/// The device of every weight: the largest first, each to the one that holds least. The first device has most to do besides, so it comes last.
+pub(super) fn places(weights: &Weights, devices: usize) -> BTreeMap<&str, usize> {
+    let mut sizes: Vec<(usize, &str)> = weights.iter().map(|(name, own)| (own.bytes(), name.as_str())).collect();
+    sizes.sort_by(|left, right| right.cmp(left));
+    let (mut held, mut places) = (vec![0; devices], BTreeMap::new());
+    for (bytes, name) in sizes {
+        let place = (0..devices).rev().min_by_key(|&device| held[device]).expect("there is a device");
+        held[place] += bytes;
+        places.insert(name, place);
+    }
+    places
 }

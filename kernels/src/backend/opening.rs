@@ -9,19 +9,21 @@ use obelysk_statement::tree::Digest;
 use obelysk_statement::whir::{ClaimGroup, Code, OpeningPlan, powers, row_coordinates};
 use p3_field::PrimeCharacteristicRing;
 
-use super::commitment::{ChallengeColumns, StackColumns, commit, open};
+use super::commitment::{ChallengeColumns, CommittedRows, StackColumns, commit, open};
+use super::devices::Devices;
+use super::weigh::EqTables;
 use crate::device::Buffer;
 use crate::extension::{Extension, extensions};
 use crate::kernels::Kernels;
 use crate::sum::Places;
-use crate::tree::Tree;
 
 /// An opening in progress: the sumcheck of an inner product.
 pub(super) struct Opening<'a> {
+    devices: &'a Devices,
     kernels: &'a Kernels,
     plan: &'a OpeningPlan,
     columns: StackColumns<'a>,
-    tree: &'a Tree,
+    tree: &'a CommittedRows,
     groups: &'a [ClaimGroup],
     alpha: Challenge,
     /// Challenges of the rounds over the index of a column.
@@ -36,29 +38,29 @@ pub(super) struct Opening<'a> {
 
 /// A code word of the challenges' field.
 struct CommittedFold {
-    tree: Tree,
+    tree: CommittedRows,
     values: Buffer<Extension>,
     code: Code,
 }
 
 /// Evaluate tiles at the points of their groups.
 pub(super) fn evaluate(
-    kernels: &Kernels,
+    devices: &Devices,
     plan: &OpeningPlan,
     columns: &StackColumns,
     mut groups: Vec<ClaimGroup>,
 ) -> Result<Evaluated, DeviceError> {
-    let (stack, count) = (&plan.stack, 1usize << plan.stack.fold);
+    let (stack, count, kernels) = (&plan.stack, 1usize << plan.stack.fold, devices.first());
     let mut partial = Vec::with_capacity(groups.len());
     for group in &mut groups {
         let (head, rest) = stack.split(group);
-        let rest = kernels.eq_table(&rest)?;
+        let mut rest = EqTables::new(devices, &rest);
         let mut sums = kernels.device.zeros(group.tiles.len() * count)?;
         for (place, &tile) in group.tiles.iter().enumerate() {
             let stacked = &stack.tiles[tile];
-            let view = columns.by_column(&kernels.device, tile)?;
+            let entries = columns.by_column(devices, 0, tile)?;
             let places = Places { elements: &mut sums, first: place * count, stride: 1 };
-            kernels.weighted_sums(&view, &rest, stacked.column_arity, stacked.columns(stack.fold), places)?;
+            rest.sum(0, &entries, stacked.column_arity, stacked.columns(stack.fold), places)?;
         }
         let sums = kernels.device.challenges(&sums)?;
         let own: Vec<Vec<Challenge>> = sums.chunks_exact(count).map(<[Challenge]>::to_vec).collect();
@@ -73,14 +75,14 @@ pub(super) fn evaluate(
 impl<'a> Opening<'a> {
     /// Begin from partial evaluations.
     pub(super) fn new(
-        kernels: &'a Kernels,
+        devices: &'a Devices,
         plan: &'a OpeningPlan,
         columns: StackColumns<'a>,
-        tree: &'a Tree,
+        tree: &'a CommittedRows,
         claims: &'a Evaluated,
         alpha: Challenge,
     ) -> Result<Self, DeviceError> {
-        let (count, groups) = (1usize << plan.stack.fold, claims.groups.len());
+        let (count, groups, kernels) = (1usize << plan.stack.fold, claims.groups.len(), devices.first());
         let (mut values, mut weights) = (vec![Challenge::ZERO; count * groups], vec![Challenge::ZERO; count * groups]);
         let mut power = powers(alpha);
         for (place, (group, partial)) in claims.groups.iter().zip(&claims.partial).enumerate() {
@@ -97,18 +99,18 @@ impl<'a> Opening<'a> {
         let (values, weights) = (values?, weights?);
         let point = Vec::with_capacity(plan.stack.fold);
         let groups = &claims.groups;
-        Ok(Self { kernels, plan, columns, tree, groups, alpha, point, values, weights, folds: Vec::new() })
+        Ok(Self { devices, kernels, plan, columns, tree, groups, alpha, point, values, weights, folds: Vec::new() })
     }
 
     /// The sum of all columns by `eq` of the challenges.
     fn folded(&self) -> Result<Buffer<Extension>, DeviceError> {
         let (kernels, stack) = (self.kernels, &self.plan.stack);
-        let weights = kernels.eq_table(&self.point)?;
+        let mut weights = EqTables::new(self.devices, &self.point);
         let mut sums = kernels.device.zeros(1 << stack.column_variables())?;
         for (tile, stacked) in stack.tiles.iter().enumerate() {
-            let view = self.columns.by_entry(&kernels.device, tile)?;
+            let entries = self.columns.by_entry(self.devices, 0, tile)?;
             let places = Places { elements: &mut sums, first: stacked.offset, stride: 1 };
-            kernels.weighted_sums(&view, &weights, stacked.arity.min(stack.fold), stacked.length(), places)?;
+            weights.sum(0, &entries, stacked.arity.min(stack.fold), stacked.length(), places)?;
         }
         Ok(sums)
     }
@@ -152,19 +154,19 @@ impl OpeningRounds for Opening<'_> {
     fn encode(&mut self, code: &Code) -> Result<Digest, DeviceError> {
         let values = self.kernels.device.copy(&self.values)?;
         let columns = ChallengeColumns { values: &values, fold: code.fold };
-        let (root, tree) = commit(self.kernels, &columns, code.log_inverse_rate)?;
+        let tree = commit(self.devices, &columns, code)?;
+        let root = tree.root();
         self.folds.push(Some(CommittedFold { tree, values, code: code.clone() }));
         Ok(root)
     }
 
     fn rows(&mut self, code: usize, positions: &[usize]) -> Result<OpenedRows, DeviceError> {
         let Some(before) = code.checked_sub(1) else {
-            let rate = self.plan.codes[0].log_inverse_rate;
-            return open(self.kernels, &self.columns, rate, self.tree, positions);
+            return open(self.devices, &self.columns, &self.plan.codes[0], self.tree, positions);
         };
         let CommittedFold { tree, values, code } = self.folds[before].take().expect("a code word is queried once");
         let columns = ChallengeColumns { values: &values, fold: code.fold };
-        open(self.kernels, &columns, code.log_inverse_rate, &tree, positions)
+        open(self.devices, &columns, &code, &tree, positions)
     }
 
     fn weigh_rows(&mut self, code: &Code, positions: &[usize], gamma: Challenge) -> Result<(), DeviceError> {

@@ -83,7 +83,7 @@ const OF_LEAVES: [Bug; 6] = [
     ("a mask of the first leaf", "{multiply(factor, read(view, item)), 0", "{multiply(factor, read(view, 0)), 0"),
     ("columns that are added", "subtract(denominator, scale(factor, read", "add(denominator, scale(factor, read"),
     ("integers that begin one later", "from + int64_t(item)", "from + int64_t(item) + 1"),
-    ("integers that stand still", "from + int64_t(item)", "from"),
+    ("integers that stand still", "from + int64_t(item) * step", "from"),
 ];
 
 const OF_LINEAR: [Bug; 7] = [

@@ -10,9 +10,9 @@ use obelysk_witness::{Assignment, fill_multiplicities};
 use obelysk_fake_driver::{Hardware, Machine};
 
 /// Whether a device makes the processor's proof of values, true or not.
-fn agrees(kernels: Kernels, statement: &Statement, model: &CommittedModel, witness: &Assignment) -> bool {
+fn agrees(kernels: Vec<Kernels>, statement: &Statement, model: &CommittedModel, witness: &Assignment) -> bool {
     let expected = prove(&Cpu, statement, HEADER, model, witness.clone()).unwrap();
-    let device = Cuda::new(kernels);
+    let device = Cuda::of_several(kernels);
     let own = device.model(statement, device.weights(model.weights()).unwrap()).unwrap();
     let proven = prove(&device, statement, HEADER, &own, witness.clone()).unwrap();
     own.root() == model.root() && proven.proof == expected.proof
@@ -21,7 +21,7 @@ fn agrees(kernels: Kernels, statement: &Statement, model: &CommittedModel, witne
 /// The same for the smallest statement with a relation of every kind.
 pub fn agrees_on_every_relation(machine: &Machine) -> bool {
     let small = Small::new();
-    agrees(machine.kernels(), &small.statement, &small.model, &small.witness)
+    agrees(machine.all_kernels(), &small.statement, &small.model, &small.witness)
 }
 
 /// A fixture's answers to prompts, ready to be proven.
@@ -32,14 +32,26 @@ fn answered(name: &str, prompts: &[&[u32]], outputs: usize) -> (Subject, Assignm
     (subject, witness)
 }
 
-/// The same proof, on a device that has the memory that is said to be needed: not less than it takes, and not much more.
-fn assert_same_proof(name: &str, prompts: &[&[u32]], outputs: usize) {
+/// The same proof, on devices that have the memory that is said to be needed: not less than it takes, and of one not much more.
+fn assert_same_proof(name: &str, prompts: &[&[u32]], outputs: usize, devices: usize) {
     let (subject, witness) = answered(name, prompts, outputs);
-    let needed = needed(&subject.statement, &subject.model.weights).unwrap();
-    let machine = Machine::new(Hardware { memory: needed as usize, ..Hardware::default() });
-    assert!(agrees(machine.kernels(), &subject.statement, &subject.committed, &witness), "{name}: other bytes");
-    let taken = machine.peak(0);
-    assert!(taken * 100 >= needed * 95, "{name}: {taken} bytes were taken, {needed} said to be needed");
+    let needed = needed(&subject.statement, &subject.model.weights, devices).unwrap();
+    let memory = *needed.iter().max().unwrap();
+    let machine = Machine::new(Hardware { devices: devices as i32, memory: memory as usize, ..Hardware::default() });
+    for (device, own) in needed.iter().enumerate() {
+        machine.occupy(device as i32, memory - own);
+    }
+    let kernels = machine.all_kernels();
+    assert!(agrees(kernels, &subject.statement, &subject.committed, &witness), "{name} on {devices}: other bytes");
+    for (device, needed) in needed.iter().enumerate() {
+        let taken = machine.peak(device as i32);
+        println!("{name}: device {device} of {devices}: {taken} of {needed} bytes");
+        assert!(taken > 0, "{name}: device {device} of {devices} did nothing");
+        assert!(
+            devices > 1 || taken * 100 >= needed * 95,
+            "{name}: {taken} bytes were taken, {needed} said to be needed"
+        );
+    }
 }
 
 #[test]
@@ -47,7 +59,7 @@ fn a_proof_that_does_not_fit_is_refused_before_anything_is_taken() {
     let (subject, _) = answered("qwen3", &[&[5, 6]], 1);
     let answer = |memory: u64| {
         let machine = Machine::new(Hardware { memory: memory as usize, ..Hardware::default() });
-        let answer = Cuda::new(machine.kernels()).require_memory(&subject.statement, &subject.model.weights, 0);
+        let answer = Cuda::new(machine.kernels()).require_memory(&subject.statement, &subject.model.weights, false);
         assert_eq!(machine.peak(0), 0);
         answer
     };
@@ -55,7 +67,7 @@ fn a_proof_that_does_not_fit_is_refused_before_anything_is_taken() {
         panic!("one byte is enough")
     };
     // A pool takes more than it is asked for.
-    assert!(wanted > needed(&subject.statement, &subject.model.weights).unwrap());
+    assert!(wanted > needed(&subject.statement, &subject.model.weights, 1).unwrap()[0]);
     assert_eq!(answer(wanted), Ok(()));
     let refused = DeviceError::OutOfMemory { device: "Obelysk fake device 0".into(), needed: wanted, free: wanted - 1 };
     assert_eq!(answer(wanted - 1), Err(refused.into()));
@@ -72,11 +84,26 @@ fn relations_of_every_kind_are_proven_alike_on_any_grid() {
 #[test]
 fn every_fixture_is_proven_alike() {
     for name in ["gemma2", "llama31", "mistral", "phi3", "qwen2", "qwen3"] {
-        assert_same_proof(name, &[&[5, 6]], 1);
+        assert_same_proof(name, &[&[5, 6]], 1, 1);
+    }
+}
+
+#[test]
+fn relations_of_every_kind_are_proven_alike_on_any_number_of_devices() {
+    for devices in [2, 3, 4, 5] {
+        let machine = Machine::new(Hardware { devices, ..Hardware::default() });
+        assert!(agrees_on_every_relation(&machine), "other bytes on {devices} devices");
+    }
+}
+
+#[test]
+fn every_fixture_is_proven_alike_on_two_devices_and_on_three() {
+    for (name, devices) in [("gemma2", 2), ("llama31", 3), ("mistral", 2), ("phi3", 3), ("qwen2", 2), ("qwen3", 3)] {
+        assert_same_proof(name, &[&[5, 6]], 1, devices);
     }
 }
 
 #[test]
 fn several_inferences_are_proven_alike() {
-    assert_same_proof("qwen3", &[&[5, 6, 7], &[9]], 2);
+    assert_same_proof("qwen3", &[&[5, 6, 7], &[9]], 2, 1);
 }

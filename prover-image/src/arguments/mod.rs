@@ -143,7 +143,7 @@ pub struct DeviceArguments {
     /// Use a GPU and refuse every fallback to the CPU
     #[arg(long, conflicts_with = "no_gpu")]
     pub gpu_only: bool,
-    /// Use all GPUs (not supported yet)
+    /// Let all GPUs that can be seen share the work
     #[arg(long, conflicts_with = "no_gpu")]
     pub multi_gpu: bool,
 }

@@ -25,7 +25,7 @@ pub fn prove(context: &Context, arguments: &ProveArguments) -> Result<Answer, Fa
         Some(text) => parse_bytes32("the nonce", text)?,
         None => prove::random_nonce(),
     };
-    let device = device::choose(selection::device(&arguments.device)?, &context.home, obelysk_kernels::discover)?;
+    let device = device::choose(selection::device(&arguments.device), &context.home, obelysk_kernels::discover)?;
     context.console.note(&format!("device: {}", device.name()));
     let artifacts = Artifacts::open(&arguments.out)?;
     let record: RunRecord = artifacts.read_json(RUN)?;

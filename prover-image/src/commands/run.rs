@@ -26,7 +26,7 @@ pub fn run(context: &Context, arguments: &RunArguments) -> Result<Answer, Failur
         selection::out(arguments.out.as_deref())?,
     );
     let nonce = arguments.proof.nonce.as_deref().map(|text| parse_bytes32("the nonce", text)).transpose()?;
-    let device = device::choose(selection::device(&arguments.device)?, &context.home, obelysk_kernels::discover)?;
+    let device = device::choose(selection::device(&arguments.device), &context.home, obelysk_kernels::discover)?;
     context.console.note(&format!("device: {}", device.name()));
     let request = RunRequest {
         inputs,

@@ -8,7 +8,7 @@ use obelysk_hub::{Endpoint, Location};
 use obelysk_model::regular;
 
 use crate::arguments::{DeviceArguments, InputArguments, ModelArguments, ModelName, ProofArguments, ProofMode};
-use crate::device::Request;
+use crate::device::{Gpus, Request, Wanted};
 use crate::failure::{ExitCode, Failure};
 use crate::pipeline::inputs::{HubModel, Input, ModelSelection, ModelSource, RunInputs};
 use crate::pipeline::record::RunRecord;
@@ -90,16 +90,14 @@ pub fn no_prompt() -> Failure {
 }
 
 /// The device that the arguments allow.
-pub fn device(arguments: &DeviceArguments) -> Result<Request, Failure> {
-    if arguments.multi_gpu {
-        return Err(unsupported("several GPUs are not supported yet", "leave out --multi-gpu"));
-    }
-    Ok(match (arguments.gpu_only, arguments.gpu, arguments.no_gpu) {
+pub fn device(arguments: &DeviceArguments) -> Wanted {
+    let request = match (arguments.gpu_only, arguments.gpu, arguments.no_gpu) {
         (true, ..) => Request::GpuOnly,
         (_, true, _) => Request::Gpu,
         (.., true) => Request::Cpu,
         _ => Request::Any,
-    })
+    };
+    Wanted { request, gpus: if arguments.multi_gpu { Gpus::All } else { Gpus::One } }
 }
 
 /// Refuse kinds of proof that do not exist yet.

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use super::lifeline::{Lifeline, step_failure};
 use super::question;
 use crate::artifacts::{AUDIT, Artifacts, RUN, sha256_of_file};
-use crate::device::{self, Device, Request};
+use crate::device::{self, Device, Gpus, Request, Wanted};
 use crate::failure::{ExitCode, Failure};
 use crate::home::Home;
 use crate::pipeline::audit::{self, Original, Verdict};
@@ -71,14 +71,15 @@ impl Pod<'_> {
         })
     }
 
-    /// The pod's GPU, if it shall have one.
-    fn device(&self, gpu: GpuUse) -> Result<Device, Failure> {
-        let request = match gpu {
+    /// The pod's GPUs, if it shall have some.
+    fn device(&self, work: &Prove) -> Result<Device, Failure> {
+        let request = match work.gpu {
             GpuUse::None => Request::Cpu,
             GpuUse::Preferred => Request::Gpu,
             GpuUse::Required => Request::GpuOnly,
         };
-        let device = device::choose(request, &self.home, obelysk_kernels::discover)?;
+        let gpus = if work.gpus == 1 { Gpus::One } else { Gpus::Several(work.gpus as usize) };
+        let device = device::choose(Wanted { request, gpus }, &self.home, obelysk_kernels::discover)?;
         self.lifeline.note(&format!("device: {}", device.name()));
         Ok(device)
     }
@@ -148,7 +149,7 @@ impl Pod<'_> {
             inputs,
             // Another pod audits; submitting is a pod of its own.
             skip: vec![Step::Audit, Step::Submit],
-            device: self.device(work.gpu)?,
+            device: self.device(work)?,
         };
         let report = run::run_on(&self.home, watch, &request, &files)?;
         Ok(StepResult {

@@ -13,7 +13,7 @@ use obelysk_witness::{Assignment, fill_multiplicities};
 use super::Observer;
 use super::prepare::Prepared;
 use super::products::by_products;
-use super::prove::{PhaseTime, require_memory, statement};
+use super::prove::{PhaseTime, require_memory, require_memory_beside_a_gpu, statement};
 use crate::device::{Device, DeviceName, OpenGpu, gave_up};
 use crate::failure::{ExitCode, Failure};
 
@@ -118,11 +118,12 @@ impl Work<'_> {
     /// What does not verify is the GPU's fault.
     fn on_a_gpu(&self, gpu: &OpenGpu) -> Result<Made, NotMade> {
         let start = Instant::now();
-        let (statement, _) = statement(self.prepared, self.inferences)?;
+        let (statement, estimate) = statement(self.prepared, self.inferences)?;
         let compiling = start.elapsed();
+        require_memory_beside_a_gpu(&estimate)?;
         let weights = &self.prepared.model.weights;
         let digest = &self.prepared.digest;
-        gpu.cuda.require_memory(&statement, weights, gpu.kept_bytes(digest))?;
+        gpu.cuda.require_memory(&statement, weights, gpu.kept_bytes(digest) > 0)?;
         let weights = gpu.weights(digest, weights).map_err(NotMade::Device)?;
         let model = gpu.cuda.model(&statement, weights)?;
         let root = model.root();

@@ -108,6 +108,12 @@ pub(super) fn require_memory(estimate: &Estimate) -> Result<(), Failure> {
     memory::require("the proof", estimate.memory_bytes, hint)
 }
 
+/// Refuse a proof whose values do not fit beside a GPU.
+pub(super) fn require_memory_beside_a_gpu(estimate: &Estimate) -> Result<(), Failure> {
+    let hint = "use a machine with more memory, or a shorter prompt: values lie there until the GPU has them";
+    memory::require("a proof on the GPU", estimate.host_bytes, hint)
+}
+
 /// An answer that was proven, and the logits that its tokens were chosen from, shape [tokens, vocabulary].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProvenAnswer {

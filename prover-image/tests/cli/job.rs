@@ -70,7 +70,12 @@ impl Volumes {
     }
 
     fn prove(&self, model_digest: &str) -> JobSpec {
-        self.spec(Work::Prove(Prove { question: question(model_digest), min_top1_agreement: None, gpu: GpuUse::None }))
+        self.spec(Work::Prove(Prove {
+            question: question(model_digest),
+            min_top1_agreement: None,
+            gpu: GpuUse::None,
+            gpus: 1,
+        }))
     }
 
     fn finish(&self, question: Question, audit: bool) -> JobSpec {

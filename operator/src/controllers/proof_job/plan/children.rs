@@ -53,6 +53,7 @@ impl Planner<'_> {
                 question,
                 min_top1_agreement: min_top1_agreement(cache),
                 gpu: valid.hardware.gpu_use(),
+                gpus: 1,
             }),
             _ => Work::Finish(Finish { question, audit: valid.audit }),
         };

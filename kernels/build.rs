@@ -14,11 +14,11 @@ fn main() {
     if is_of(&sources, &made.join("native")) {
         for path in files(&made) {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            if let [source, architecture, "cubin"] = name.split('.').collect::<Vec<_>>()[..] {
-                let code = path.display();
-                writeln!(list, "    (\"{source}.cu\", {architecture}, include_bytes!({:?})),", code.to_string())
-                    .expect("memory for a list");
-            }
+            let [source, architecture, extension] = name.split('.').collect::<Vec<_>>()[..] else { continue };
+            let form = if extension == "ptx" { "Virtual" } else { "Machine" };
+            let code = path.display().to_string();
+            writeln!(list, "    (\"{source}.cu\", {architecture}, Form::{form}, include_bytes!({code:?})),")
+                .expect("memory for a list");
         }
     } else if made.join("native").exists() {
         println!(

@@ -44,7 +44,12 @@ struct Allocation {
   int device;
 };
 
-typedef void (*Launch)(unsigned blocks, unsigned threads, uint64_t seed, void** arguments);
+// What a compiled source has for each kernel.
+struct Kernel {
+  void (*launch)(unsigned blocks, unsigned threads, uint64_t seed, void** arguments);
+  size_t parameters;
+  const size_t* sizes;
+};
 
 static std::mutex lock;
 static int devices = 1, multiprocessors = 4, init_answer = INIT_ANSWER, cuda_version = CUDA_VERSION;
@@ -263,10 +268,17 @@ API cuModuleLoadData(void** module, const char* image) {
 }
 API cuModuleUnload(void* module) { return dlclose(module), device_of[current].lost; }
 API cuModuleGetFunction(void** function, void* module, const char* name) {
-  return *function = dlsym(module, (std::string("launch_") + name).c_str()), *function != nullptr ? SUCCESS : NOT_FOUND;
+  return *function = dlsym(module, (std::string("kernel_") + name).c_str()), *function != nullptr ? SUCCESS : NOT_FOUND;
 }
 API cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* blocks, void*, int, size_t, unsigned) {
   return *blocks = 1, SUCCESS;
+}
+API cuFuncGetParamInfo(void* function, size_t index, size_t* offset, size_t* size) {
+  const Kernel* kernel = static_cast<Kernel*>(function);
+  if (index >= kernel->parameters) return INVALID_VALUE;
+  *offset = 0;
+  for (size_t before = 0; before < index; before++) *offset += kernel->sizes[before];
+  return *size = kernel->sizes[index], SUCCESS;
 }
 // Threads have no memory of their own beside registers.
 API cuFuncGetAttribute(int* value, int, void*) { return *value = 0, SUCCESS; }
@@ -276,7 +288,7 @@ API cuLaunchKernel(void* function, unsigned blocks, unsigned grid_y, unsigned gr
   OR_ANSWER("cuLaunchKernel");
   if (blocks == 0 || threads == 0 || threads > 1024 || grid_y * grid_z * block_y * block_z != 1 || shared != 0)
     return INVALID_VALUE;
-  reinterpret_cast<Launch>(function)(blocks, threads, ++launches, arguments);
+  static_cast<Kernel*>(function)->launch(blocks, threads, ++launches, arguments);
   // As on a GPU, the launch is queued without complaint, and what comes later hears of it.
   if (!guards_hold()) device_of[current].lost = ILLEGAL_ADDRESS;
   return SUCCESS;

@@ -122,6 +122,9 @@ struct Kernel;
 
 template <class... Parameters, void (*kernel)(Parameters...)>
 struct Kernel<kernel> {
+  static constexpr size_t count = sizeof...(Parameters);
+  static constexpr size_t sizes[] = {sizeof(Parameters)...};
+
   template <size_t... places>
   static void call(void** given, std::index_sequence<places...>) {
     kernel(*static_cast<Parameters*>(given[places])...);
@@ -143,9 +146,10 @@ struct Kernel<kernel> {
 
 }  // namespace shim
 
-// What the driver finds a kernel by.
-#define FAKE_KERNEL(name)                                                                                                \
-  extern "C" __attribute__((visibility("default"))) void launch_##name(unsigned blocks, unsigned threads, uint64_t seed, \
-                                                                       void** arguments) {                               \
-    shim::Kernel<&name>::launch(blocks, threads, seed, arguments);                                                       \
-  }
+// What the driver finds a kernel by, and runs: its launch, and the sizes of its parameters.
+#define FAKE_KERNEL(name)                                                                                              \
+  extern "C" __attribute__((visibility("default"))) const struct {                                                     \
+    void (*launch)(unsigned, unsigned, uint64_t, void**);                                                              \
+    size_t count;                                                                                                      \
+    const size_t* sizes;                                                                                               \
+  } kernel_##name = {shim::Kernel<&name>::launch, shim::Kernel<&name>::count, shim::Kernel<&name>::sizes};

@@ -1,6 +1,5 @@
 //! What a challenge does to the values of a multilinear polynomial.
 
-use cudarc::driver::PushKernelArg;
 use obelysk_prover::DeviceError;
 
 use crate::device::Buffer;

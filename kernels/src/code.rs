@@ -33,6 +33,9 @@ pub(crate) const TRANSFORM: Source = Source { name: "transform.cu", text: includ
 pub(crate) const TREE: Source = Source { name: "tree.cu", text: include_str!("../native/tree.cu") };
 pub(crate) const WEIGHTED: Source = Source { name: "weighted.cu", text: include_str!("../native/weighted.cu") };
 
+const SOURCES: [&Source; 11] =
+    [&BIND, &EQ, &FRACTIONS, &LEAVES, &LINEAR, &OPENING, &PROGRAM, &SUM, &TRANSFORM, &TREE, &WEIGHTED];
+
 const HEADERS: [(&str, &str); 6] = [
     ("blake2s.cuh", include_str!("../native/blake2s.cuh")),
     ("field.cuh", include_str!("../native/field.cuh")),
@@ -42,30 +45,43 @@ const HEADERS: [(&str, &str); 6] = [
     ("view.cuh", include_str!("../native/view.cuh")),
 ];
 
-/// Machine code that is built in: the source's name, the architecture as ten times its major version and the minor one, and the code.
-const BUILT_IN: &[(&str, u32, &[u8])] = include!(concat!(env!("OUT_DIR"), "/built_in.rs"));
+/// Machine code that is built in: the source's name, the architecture as ten times its major version and the minor one, whether it is for
+/// GPUs of it or to be translated by the driver for newer ones (PTX), and the code.
+const BUILT_IN: &[(&str, u32, Form, &[u8])] = include!(concat!(env!("OUT_DIR"), "/built_in.rs"));
+
+/// What code is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// GPUs of its architecture, and those of the same major version that are newer.
+    Machine,
+    /// GPUs that are newer: the driver translates it (PTX).
+    Virtual,
+}
 
 impl Source {
-    /// Machine code that is built in for a compute capability: that of the same major version and the nearest minor one that is not newer.
-    pub(crate) fn built_in(&self, compute: (u32, u32)) -> Option<&'static [u8]> {
-        let known = BUILT_IN.iter().filter(|(name, ..)| *name == self.name);
-        nearest(known.map(|&(_, architecture, code)| (architecture, code)), compute)
+    /// What is built in for a compute capability, best first: machine code of the same major version and the nearest minor one that is not
+    /// newer, then what a driver translates.
+    pub(crate) fn built_in(&self, compute: (u32, u32)) -> impl Iterator<Item = &'static [u8]> {
+        let of = |form: Form| BUILT_IN.iter().filter(move |own| own.0 == self.name && own.2 == form);
+        let machine = nearest(of(Form::Machine).map(|&(_, architecture, _, code)| (architecture, code)), compute);
+        let translated = of(Form::Virtual).filter(move |own| own.1 <= 10 * compute.0 + compute.1).map(|own| own.3);
+        machine.into_iter().chain(translated)
     }
 
     /// Machine code for a compute capability, from `kept` or from the compiler; otherwise why there is none.
     pub(crate) fn machine_code(&self, compute: (u32, u32), cuda: CudaVersion, kept: &Path) -> Result<Vec<u8>, String> {
-        let architecture = format!("sm_{}{}", compute.0, compute.1);
+        let architecture = 10 * compute.0 + compute.1;
         let compiler = compiler(cuda)?;
         let text = self.whole();
         let mut hasher = blake3::Hasher::new();
-        for part in [text.as_str(), &architecture, &format!("{}.{}", compiler.0, compiler.1)] {
+        for part in [text.as_str(), &architecture.to_string(), &format!("{}.{}", compiler.0, compiler.1)] {
             hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
         }
         let path = kept.join(format!("{}.cubin", hasher.finalize().to_hex()));
         if let Some(code) = fs::read(&path).ok().and_then(whole) {
             return Ok(code);
         }
-        let code = self.compile(&text, &architecture)?;
+        let Compiled { code, .. } = self.compile(&text, architecture, Form::Machine)?;
         keep(&path, &code);
         Ok(code)
     }
@@ -79,23 +95,64 @@ impl Source {
     }
 
     #[allow(unsafe_code)]
-    fn compile(&self, text: &str, architecture: &str) -> Result<Vec<u8>, String> {
+    fn compile(&self, text: &str, architecture: u32, form: Form) -> Result<Compiled, String> {
         let text = CString::new(text).expect("sources hold no zero byte");
         let name = CString::new(self.name).expect("names hold no zero byte");
         let failed = |error: result::NvrtcError| format!("the compiler failed on {}: {:?}", self.name, error.0);
         let program = Program(result::create_program(&text, Some(&name)).map_err(failed)?);
-        let options = [format!("--gpu-architecture={architecture}"), "--std=c++17".to_owned()];
+        let target = match form {
+            Form::Machine => "sm",
+            Form::Virtual => "compute",
+        };
+        let mut options = vec![format!("--gpu-architecture={target}_{architecture}"), "--std=c++17".to_owned()];
+        // The assembler's usage of registers, where there is an assembler.
+        options.extend((form == Form::Machine).then(|| "--ptxas-options=-v".to_owned()));
         // SAFETY: the program was created and is not destroyed before `program` goes.
         unsafe { result::compile_program(program.0, &options) }
             .map_err(|error| format!("{}: {}", failed(error), program.log()))?;
         let mut bytes = 0;
-        // SAFETY: as above; the compiler writes one length.
-        unsafe { sys::nvrtcGetCUBINSize(program.0, &raw mut bytes) }.result().map_err(failed)?;
-        let mut code = vec![0u8; bytes];
-        // SAFETY: as above; the compiler writes as many bytes as it has just said.
-        unsafe { sys::nvrtcGetCUBIN(program.0, code.as_mut_ptr().cast()) }.result().map_err(failed)?;
-        Ok(code)
+        // SAFETY: as above; the compiler writes one length, then as many bytes as it has just said.
+        let code = unsafe {
+            match form {
+                Form::Machine => sys::nvrtcGetCUBINSize(program.0, &raw mut bytes),
+                Form::Virtual => sys::nvrtcGetPTXSize(program.0, &raw mut bytes),
+            }
+            .result()
+            .map_err(failed)?;
+            let mut code = vec![0u8; bytes];
+            match form {
+                Form::Machine => sys::nvrtcGetCUBIN(program.0, code.as_mut_ptr().cast()),
+                Form::Virtual => sys::nvrtcGetPTX(program.0, code.as_mut_ptr().cast()),
+            }
+            .result()
+            .map_err(failed)?;
+            code
+        };
+        Ok(Compiled { code, log: program.log() })
     }
+}
+
+/// What the compiler makes of a source.
+pub struct Compiled {
+    /// The code; text of a zero at its end, if it is to be translated.
+    pub code: Vec<u8>,
+    /// What it said, the assembler included.
+    pub log: String,
+}
+
+/// Compile all sources for one architecture and drivers of a major version of CUDA, for a build to take in: each by its name without
+/// extension.
+///
+/// # Errors
+/// Why the compiler is not there, or what it refused.
+#[doc(hidden)]
+pub fn compile_all(cuda: u32, architecture: u32, form: Form) -> Result<Vec<(&'static str, Compiled)>, String> {
+    compiler(CudaVersion { major: cuda, minor: 0 })?;
+    let compile = |source: &&'static Source| {
+        let compiled = source.compile(&source.whole(), architecture, form)?;
+        Ok((source.name.trim_end_matches(".cu"), compiled))
+    };
+    SOURCES.iter().map(compile).collect()
 }
 
 fn nearest<T>(known: impl Iterator<Item = (u32, T)>, (major, minor): (u32, u32)) -> Option<T> {
@@ -185,7 +242,7 @@ mod tests {
 
     #[test]
     fn every_header_is_in_a_source_once() {
-        for source in [BIND, EQ, FRACTIONS, LEAVES, OPENING, PROGRAM, SUM, TRANSFORM, TREE, WEIGHTED] {
+        for source in SOURCES {
             let whole = source.whole();
             assert_eq!(whole.matches("constexpr uint32_t THREADS").count(), 1, "{}", source.name);
             assert!(!whole.contains("#include \""), "{}", source.name);

@@ -30,7 +30,7 @@ pub struct Device {
     context: Arc<CudaContext>,
     /// All work is in one queue, so every launch sees what was queued before it.
     pub(crate) stream: Arc<CudaStream>,
-    cuda: CudaVersion,
+    pub(crate) cuda: CudaVersion,
     watch: Watch,
 }
 
@@ -198,14 +198,11 @@ impl Device {
         let refused = |reason| DeviceError::NoKernelImage { device: self.name.clone(), reason };
         // What is built in may be too new for the driver: then the compiler is asked.
         let mut before = String::new();
-        if let Some(code) = source.built_in(self.compute) {
+        for code in source.built_in(self.compute) {
             match load(code.to_vec()) {
                 Ok(module) => return Ok(module),
                 Err(error) if !refuses_code(error) => return Err(self.failed(error, code.len() as u64)),
-                Err(error) => {
-                    before =
-                        format!("the driver refuses what is built in ({:?}): it needs driver 580 or newer; ", error.0);
-                }
+                Err(error) => before = format!("the driver refuses what is built in ({:?}); ", error.0),
             }
         }
         let code = source

@@ -1,6 +1,5 @@
 //! Tables of eq and of other products.
 
-use cudarc::driver::PushKernelArg;
 use obelysk_prover::DeviceError;
 use obelysk_statement::Challenge;
 use obelysk_statement::eq::eq_table;

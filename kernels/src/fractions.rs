@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use cudarc::driver::{DeviceRepr, PushKernelArg};
+use cudarc::driver::DeviceRepr;
 use obelysk_prover::DeviceError;
 use obelysk_statement::Challenge;
 

@@ -15,6 +15,7 @@ mod linear;
 mod management;
 mod opening;
 mod program;
+mod self_test;
 mod sum;
 mod transform;
 mod tree;
@@ -22,6 +23,8 @@ mod view;
 mod weighted;
 
 pub use backend::{Cuda, ResidentModel, ResidentWeights, Tensors, needed};
+#[doc(hidden)]
+pub use code::{Compiled, Form, compile_all};
 pub use device::{Buffer, Device};
 #[doc(hidden)]
 pub use driver::discover_fake;

@@ -1,6 +1,5 @@
 //! Products of weights for the integers that a proof is about.
 
-use cudarc::driver::PushKernelArg;
 use obelysk_prover::DeviceError;
 
 use crate::device::Buffer;

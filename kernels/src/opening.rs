@@ -1,6 +1,5 @@
 //! Rounds of openings.
 
-use cudarc::driver::PushKernelArg;
 use obelysk_prover::DeviceError;
 use obelysk_statement::words::word;
 use obelysk_statement::{Challenge, Value};

@@ -1,6 +1,6 @@
 //! Rounds of products and zerochecks.
 
-use cudarc::driver::{DeviceRepr, PushKernelArg};
+use cudarc::driver::DeviceRepr;
 use obelysk_prover::DeviceError;
 use obelysk_statement::Challenge;
 

@@ -1,6 +1,5 @@
 //! Sums of what blocks or threads have summed in part.
 
-use cudarc::driver::PushKernelArg;
 use obelysk_prover::DeviceError;
 use obelysk_statement::Challenge;
 

@@ -1,6 +1,6 @@
 //! The circle transform of columns.
 
-use cudarc::driver::{DeviceRepr, PushKernelArg};
+use cudarc::driver::DeviceRepr;
 use obelysk_prover::DeviceError;
 use obelysk_statement::Value;
 use obelysk_statement::words::word;

@@ -1,6 +1,5 @@
 //! Merkle trees of specification 2, all levels of them.
 
-use cudarc::driver::PushKernelArg;
 use obelysk_prover::DeviceError;
 use obelysk_statement::tree::{DIGEST_WORDS, Digest};
 

@@ -1,6 +1,5 @@
 //! Sums of a tensor's entries by weights.
 
-use cudarc::driver::PushKernelArg;
 use obelysk_prover::DeviceError;
 
 use crate::device::Buffer;

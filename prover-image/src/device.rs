@@ -166,6 +166,7 @@ pub fn choose(
     let opened = discover().map_err(Unusable::Driver).and_then(|driver| {
         open(driver.by_free_memory(), gpus, |gpu| {
             let kernels = Kernels::load(obelysk_kernels::Device::open(gpu)?, &kept)?;
+            kernels.self_test()?;
             Ok(kernels)
         })
     });

@@ -1,4 +1,4 @@
-//! Compile the kernels with CUDA's own compiler for every GPU that they are for: machine code that `obelysk-kernels` builds in.
+//! Compile the kernels with CUDA's own compiler for run time, for every GPU that they are for: machine code that `obelysk-kernels` builds in.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -6,20 +6,25 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
-use crate::{python, root};
+use crate::{process, python, root};
 
-/// The newest compiler whose code drivers of the 580 series load.
-const COMPILER: &str = "13.0.88";
-const RUNTIME: &str = "13.0.96";
-/// Compute capabilities of A100, RTX 4090, H100 and H200, B200, B300.
-const ARCHITECTURES: [u32; 5] = [80, 89, 90, 100, 103];
+/// The newest compiler of CUDA 12, whose machine code all drivers of CUDA 12 and newer load that know the GPU.
+const COMPILER: &str = "12.9.86";
+/// Compute capabilities of A100, RTX 4090, H100 and H200, B200, B300, RTX 5090.
+const ARCHITECTURES: [u32; 6] = [80, 89, 90, 100, 103, 120];
+/// What drivers translate from for GPUs that are newer than all of these.
+const TRANSLATED: u32 = 80;
+/// The hashes of all that is built in, beside the sources.
+const HASHES: &str = "kernels/machine-code.blake3";
 /// With more registers, fewer than three blocks of 256 threads are on a multiprocessor at once.
 const REGISTERS_MAX: u32 = 80;
 
 /// What the compiler says of a kernel.
 struct Usage {
+    source: String,
+    architecture: String,
     kernel: String,
     registers: u32,
     /// Bytes of registers that are put aside in memory.
@@ -32,7 +37,7 @@ pub fn ensure() -> Result<()> {
         return Ok(());
     }
     match compiler() {
-        Ok(nvcc) => compile_all(&nvcc),
+        Ok(libraries) => compile_all(&libraries),
         Err(error) => {
             println!("SKIPPED: no machine code of the kernels is built in: {error:#}");
             Ok(())
@@ -40,9 +45,24 @@ pub fn ensure() -> Result<()> {
     }
 }
 
-/// Compile all sources anew.
+/// Compile all sources anew, and write the hashes of what comes out.
 pub fn run() -> Result<()> {
-    compile_all(&compiler()?)
+    compile_all(&compiler()?)?;
+    fs::write(root().join(HASHES), hashes()?).context(HASHES)
+}
+
+/// A line for every file of machine code: its hash and its name.
+fn hashes() -> Result<String> {
+    let folder = root().join("kernels/machine-code");
+    let mut lines = BTreeMap::new();
+    for entry in fs::read_dir(&folder)? {
+        let path = entry?.path();
+        if path.is_file() {
+            let name = path.file_name().context("a file")?.to_string_lossy().into_owned();
+            lines.insert(name, blake3::hash(&fs::read(&path)?).to_hex());
+        }
+    }
+    Ok(lines.into_iter().map(|(name, hash)| format!("{hash}  {name}\n")).collect())
 }
 
 /// Whether the copies beside the machine code are the sources, all of them and no others.
@@ -58,45 +78,20 @@ fn is_up_to_date() -> Result<bool> {
     Ok(read(&root().join("kernels/native"))? == read(&root().join("kernels/machine-code/native"))?)
 }
 
-fn compile_all(nvcc: &Path) -> Result<()> {
+fn compile_all(libraries: &Path) -> Result<()> {
     let native = root().join("kernels/native");
     let folder = root().join("kernels/machine-code");
     // Whoever sees the copies of the sources finds all that was made of them.
+    if folder.exists() {
+        fs::remove_dir_all(&folder)?;
+    }
+    fs::create_dir_all(&folder)?;
+    let mut command = Command::new("cargo");
+    command.args(["run", "--quiet", "--release", "--package", "obelysk-kernels", "--bin", "compile-kernels", "--"]);
+    command.arg(&folder).args(ARCHITECTURES.iter().chain([&TRANSLATED]).map(u32::to_string));
+    let log = process::output(command.current_dir(root()).env("LD_LIBRARY_PATH", libraries))?;
+    report(&usages(&log).with_context(|| format!("the assembler said: {log}"))?)?;
     let copies = folder.join("native");
-    if copies.exists() {
-        fs::remove_dir_all(&copies)?;
-    }
-    let mut sources: Vec<PathBuf> = fs::read_dir(&native)?
-        .map(|entry| Ok(entry?.path()))
-        .filter(|path| path.as_ref().map_or(true, |path| path.extension().is_some_and(|extension| extension == "cu")))
-        .collect::<Result<_>>()?;
-    sources.sort();
-    println!("| kernel | source | registers on sm_{} |", ARCHITECTURES.map(|own| own.to_string()).join(", "));
-    println!("|---|---|---|");
-    let mut refused = Vec::new();
-    for source in &sources {
-        let name = source.file_name().context("a file")?.to_string_lossy().into_owned();
-        let mut registers: Vec<(String, Vec<u32>)> = Vec::new();
-        for architecture in ARCHITECTURES {
-            for usage in compile(nvcc, source, architecture, &folder)? {
-                if usage.spilled > 0 || usage.registers > REGISTERS_MAX {
-                    refused.push(format!(
-                        "{} on sm_{architecture}: {} registers and {} bytes of spills; at most {REGISTERS_MAX} and none",
-                        usage.kernel, usage.registers, usage.spilled
-                    ));
-                }
-                match registers.iter_mut().find(|(known, _)| *known == usage.kernel) {
-                    Some((_, own)) => own.push(usage.registers),
-                    None => registers.push((usage.kernel, vec![usage.registers])),
-                }
-            }
-        }
-        for (kernel, registers) in registers {
-            let registers: Vec<String> = registers.iter().map(u32::to_string).collect();
-            println!("| `{kernel}` | `{name}` | {} |", registers.join(", "));
-        }
-    }
-    ensure!(refused.is_empty(), "{}", refused.join("\n"));
     fs::create_dir(&copies)?;
     for entry in fs::read_dir(&native)? {
         let path = entry?.path();
@@ -105,38 +100,49 @@ fn compile_all(nvcc: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The compiler, and the headers that it needs.
-fn compiler() -> Result<PathBuf> {
-    let packages = [("nvcc", COMPILER), ("crt", COMPILER), ("runtime", RUNTIME)];
-    let mut packages: Vec<String> =
-        packages.map(|(name, version)| format!("nvidia-cuda-{name}=={version}")).into_iter().collect();
-    packages.push(format!("nvidia-nvvm=={COMPILER}"));
-    let folder = python::environment(&format!("nvcc-{COMPILER}"), &packages).context("nvcc cannot be had")?;
-    let libraries = fs::read_dir(folder.join("lib"))?.next().context("a Python has libraries")??;
-    let nvcc = libraries.path().join("site-packages/nvidia/cu13/bin/nvcc");
-    ensure!(nvcc.exists(), "there is no {}", nvcc.display());
-    Ok(nvcc)
-}
-
-fn compile(nvcc: &Path, source: &Path, architecture: u32, folder: &Path) -> Result<Vec<Usage>> {
-    let output =
-        folder.join(format!("{}.{architecture}.cubin", source.file_stem().context("a name")?.to_string_lossy()));
-    let mut command = Command::new(nvcc);
-    command.args(["-cubin", "-std=c++17", "-Xptxas", "-v", "-o"]).arg(&output).arg(source);
-    let compiled = command.arg(format!("-arch=sm_{architecture}")).output()?;
-    let log = String::from_utf8_lossy(&compiled.stderr).into_owned();
-    if !compiled.status.success() {
-        bail!("{} for sm_{architecture}: {log}", source.display());
+/// Print the registers of every kernel, and refuse too many.
+fn report(usages: &[Usage]) -> Result<()> {
+    println!("| kernel | source | registers on sm_{} |", ARCHITECTURES.map(|own| own.to_string()).join(", "));
+    println!("|---|---|---|");
+    let mut refused = Vec::new();
+    let mut registers: BTreeMap<(&str, &str), Vec<String>> = BTreeMap::new();
+    for usage in usages {
+        if usage.spilled > 0 || usage.registers > REGISTERS_MAX {
+            refused.push(format!(
+                "{} for {}: {} registers and {} bytes of spills; at most {REGISTERS_MAX} and none",
+                usage.kernel, usage.architecture, usage.registers, usage.spilled
+            ));
+        }
+        registers.entry((&usage.source, &usage.kernel)).or_default().push(usage.registers.to_string());
     }
-    usages(&log).with_context(|| format!("nvcc said of {}: {log}", source.display()))
+    for ((source, kernel), registers) in registers {
+        println!("| `{kernel}` | `{source}` | {} |", registers.join(", "));
+    }
+    ensure!(refused.is_empty(), "{}", refused.join("\n"));
+    Ok(())
 }
 
-/// What the assembler prints: an entry's name, its spills, its registers.
+/// The folder of the compiler's libraries.
+fn compiler() -> Result<PathBuf> {
+    let package = format!("nvidia-cuda-nvrtc-cu12=={COMPILER}");
+    let folder = python::environment(&format!("nvrtc-{COMPILER}"), &[package]).context("nvrtc cannot be had")?;
+    let libraries = fs::read_dir(folder.join("lib"))?.next().context("a Python has libraries")??;
+    let libraries = libraries.path().join("site-packages/nvidia/cuda_nvrtc/lib");
+    ensure!(libraries.exists(), "there is no {}", libraries.display());
+    Ok(libraries)
+}
+
+/// What the assembler prints of each source: an entry's name, its spills, its registers.
 fn usages(log: &str) -> Option<Vec<Usage>> {
     let mut usages: Vec<Usage> = Vec::new();
+    let (mut source, mut architecture) = ("", "");
     for line in log.lines() {
-        if let Some(rest) = line.split("Compiling entry function '").nth(1) {
-            usages.push(Usage { kernel: rest.split('\'').next()?.to_owned(), registers: 0, spilled: 0 });
+        if let Some(rest) = line.strip_prefix("source ") {
+            (source, architecture) = rest.split_once(" for ")?;
+        } else if let Some(rest) = line.split("Compiling entry function '").nth(1) {
+            let kernel = rest.split('\'').next()?.to_owned();
+            let (source, architecture) = (source.to_owned(), architecture.to_owned());
+            usages.push(Usage { source, architecture, kernel, registers: 0, spilled: 0 });
         } else if let Some(before) = line.split(" bytes spill stores").next().filter(|before| *before != line) {
             usages.last_mut()?.spilled = before.rsplit(' ').next()?.parse().ok()?;
         } else if let Some(rest) = line.split("Used ").nth(1) {
@@ -152,12 +158,25 @@ mod tests {
 
     #[test]
     fn registers_and_spills_are_read_from_what_the_assembler_prints() {
-        let log = "ptxas info    : Compiling entry function 'fold' for 'sm_90'\n\
+        let log = "source fold.cu for sm_90\n\
+            ptxas info    : Compiling entry function 'fold' for 'sm_90'\n\
             ptxas info    : Function properties for fold\n\
             \x20   8 bytes stack frame, 12 bytes spill stores, 16 bytes spill loads\n\
             ptxas info    : Used 40 registers, used 0 barriers, 384 bytes cmem[0]\n";
         let usages = usages(log).unwrap();
+        assert_eq!((usages[0].source.as_str(), usages[0].architecture.as_str()), ("fold.cu", "sm_90"));
         assert_eq!((usages[0].kernel.as_str(), usages[0].registers, usages[0].spilled), ("fold", 40, 12));
         assert!(super::usages("ptxas fatal").is_none());
+    }
+
+    #[test]
+    fn machine_code_is_the_same_wherever_it_is_made() {
+        if !is_up_to_date().unwrap() {
+            eprintln!("SKIPPED: there is no machine code of the kernels' sources: `cargo xtask kernels` makes it");
+            return;
+        }
+        let expected = fs::read_to_string(root().join(HASHES)).unwrap_or_default();
+        let hint = "commit what `cargo xtask kernels` writes, if sources or compiler have changed";
+        assert!(hashes().unwrap() == expected, "{HASHES} has other hashes: {hint}");
     }
 }

@@ -214,6 +214,14 @@ impl Libraries {
     }
 }
 
+/// Build a source of this folder into a library, without a name of its own inside.
+///
+/// # Panics
+/// Without a C++ compiler.
+pub fn build(source: &str, library: &Path) {
+    compile(library, &format!("{SOURCES}/{source}"), "-Wl,--build-id=none");
+}
+
 fn compiler_program() -> String {
     env::var("CXX").unwrap_or_else(|_| "c++".into())
 }

@@ -3,9 +3,11 @@
 mod bind;
 mod devices;
 mod kept;
+mod libraries;
 mod linear;
 mod planted;
 mod proofs;
 mod random;
+mod self_test;
 mod tree;
 mod weighted;

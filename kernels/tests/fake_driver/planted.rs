@@ -86,6 +86,9 @@ const OF_LEAVES: [Bug; 6] = [
     ("integers that stand still", "from + int64_t(item) * step", "from"),
 ];
 
+/// Of work that devices share.
+const OF_SHARES: [Bug; 1] = [("integers of every share in a row", "int64_t(item) * step", "int64_t(item)")];
+
 const OF_LINEAR: [Bug; 7] = [
     ("signs that are lost", "uint32_t(int32_t(weights[", "uint32_t(uint16_t(weights["),
     ("entries of one thread", "place += LANES", "place += width"),
@@ -174,9 +177,14 @@ fn products_agree(machine: &Machine) -> bool {
 }
 
 fn all_are_found(source: &str, bugs: &[Bug], agrees: fn(&Machine) -> bool) {
-    assert!(agrees(&Machine::new(Hardware::default())), "without a bug both agree");
+    all_are_found_on(1, source, bugs, agrees);
+}
+
+fn all_are_found_on(devices: i32, source: &str, bugs: &[Bug], agrees: fn(&Machine) -> bool) {
+    let machine = || Machine::new(Hardware { devices, ..Hardware::default() });
+    assert!(agrees(&machine()), "without a bug both agree");
     for (name, find, with) in bugs {
-        let machine = Machine::new(Hardware::default());
+        let machine = machine();
         machine.plant(source, find, with);
         // A device that is lost is as good as a wrong result, and the kernels have to have compiled.
         let found = panic::catch_unwind(AssertUnwindSafe(|| agrees(&machine)));
@@ -220,4 +228,9 @@ fn bugs_of_every_other_kernel_change_a_proof() {
     ] {
         all_are_found(source, bugs, proofs::agrees_on_every_relation);
     }
+}
+
+#[test]
+fn bugs_of_shared_work_change_a_proof() {
+    all_are_found_on(2, "leaves.cu", &OF_SHARES, proofs::agrees_on_every_relation);
 }

@@ -103,6 +103,35 @@ fn every_fixture_is_proven_alike_on_two_devices_and_on_three() {
     }
 }
 
+/// What proving the smallest statement on all devices ends with.
+fn failure(machine: &Machine, spoil: impl FnOnce()) -> DeviceError {
+    let small = Small::new();
+    let device = Cuda::of_several(machine.all_kernels());
+    let own = device.model(&small.statement, device.weights(small.model.weights()).unwrap()).unwrap();
+    spoil();
+    match prove(&device, &small.statement, HEADER, &own, small.witness.clone()) {
+        Err(ProveError::Device(error)) => error,
+        Err(error) => panic!("{error}"),
+        Ok(_) => panic!("a proof was made"),
+    }
+}
+
+#[test]
+fn a_second_device_that_is_full_is_named_with_its_numbers() {
+    let machine = Machine::new(Hardware { devices: 2, ..Hardware::default() });
+    let error = failure(&machine, || machine.occupy(1, (1 << 28) - machine.peak(1)));
+    let DeviceError::OutOfMemory { device, needed: 1.., .. } = &error else { panic!("{error}") };
+    assert_eq!(device, "Obelysk fake device 1");
+}
+
+#[test]
+fn a_second_device_that_is_lost_is_named_with_its_error() {
+    let machine = Machine::new(Hardware { devices: 2, ..Hardware::default() });
+    let error = failure(&machine, || machine.lose(1, 719));
+    let reason = "CUDA_ERROR_LAUNCH_FAILED".into();
+    assert_eq!(error, DeviceError::Lost { device: "Obelysk fake device 1".into(), reason });
+}
+
 #[test]
 fn several_inferences_are_proven_alike() {
     assert_same_proof("qwen3", &[&[5, 6, 7], &[9]], 2, 1);

@@ -14,19 +14,25 @@ const RUN: [&str; 5] = ["run", "--preset", "tiny-chat", "--prompt", "hello"];
 /// A folder with a driver's library, made with some definition of its sources or none.
 fn driver(definition: Option<&str>) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
+    library(&folder.path().join("libcuda.so.1"), definition);
+    folder
+}
+
+/// A library made of the driver's sources, named inside as a driver's is, wherever it lies.
+fn library(path: &Path, definition: Option<&str>) {
     let program = env::var("CXX").unwrap_or_else(|_| "c++".into());
     let output = Command::new(&program)
         .args(["-std=c++17", "-shared", "-fPIC"])
         .args(definition)
+        .arg("-Wl,-soname,libcuda.so.1")
         .arg("-o")
-        .arg(folder.path().join("libcuda.so"))
+        .arg(path)
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../kernels/fake-driver/driver.cpp"))
         .output();
     let output = output.unwrap_or_else(|error| {
         panic!("drivers are tested with a C++ compiler, and `{program}` does not start ({error}): install g++")
     });
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    folder
 }
 
 fn with_driver(folder: &Path, arguments: &[&str]) -> Outcome {
@@ -68,6 +74,17 @@ fn the_driver_of_tests_is_never_taken_for_a_gpu() {
     assert!(failure.message.contains("the driver that tests use"), "{failure:?}");
     let said = finding(&with_driver(folder.path(), &["setup"]));
     assert!(said.contains("warning") && said.contains("the driver that tests use"), "{said}");
+}
+
+#[test]
+fn a_toolkits_stub_is_known_and_never_taken_where_there_is_a_driver() {
+    let folder = tempfile::tempdir().unwrap();
+    library(&folder.path().join("libcuda.so"), Some("-DSTUB"));
+    let failure = with_driver(folder.path(), &["setup", "--gpu"]).fails_with(30);
+    assert!(failure.message.contains("stub") && failure.hint.contains("LD_LIBRARY_PATH"), "{failure:?}");
+    library(&folder.path().join("libcuda.so.1"), None);
+    let failure = with_driver(folder.path(), &["setup", "--gpu"]).fails_with(30);
+    assert!(failure.message.contains("the driver that tests use"), "{failure:?}");
 }
 
 #[test]

@@ -11,9 +11,9 @@ use obelysk_kernels::{Form, compile_all};
 /// The driver's version of CUDA, for the process that looks.
 const CUDA: &str = "OBELYSK_TEST_CUDA";
 
+/// A part of the test below, which starts it in a process of its own; nothing without the driver's version.
 #[test]
-#[ignore = "a part of the test below, which starts it"]
-fn looks_for_a_compiler() {
+fn what_is_found_is_said() {
     if let Ok(cuda) = env::var(CUDA) {
         // The compiler of tests refuses every source before it is told what to compile with.
         let message = compile_all(cuda.parse().unwrap(), 90, Form::Machine).err().unwrap();
@@ -24,7 +24,7 @@ fn looks_for_a_compiler() {
 
 fn finds(folder: &Path, cuda: u32) -> bool {
     let mut command = Command::new(env::current_exe().unwrap());
-    command.args(["--exact", "libraries::looks_for_a_compiler", "--ignored", "--nocapture"]);
+    command.args(["--exact", "libraries::what_is_found_is_said", "--nocapture"]);
     let output = command.env(CUDA, cuda.to_string()).env("LD_LIBRARY_PATH", folder).output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(said.contains("builtins: "), "{said}");

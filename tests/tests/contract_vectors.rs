@@ -265,7 +265,9 @@ fn honest_proofs_have_vectors() {
     returns(folder, "plan of the small statement", "planning", &planned, &[Felt::from(honest.plan.digest())]);
     returns(folder, "proof of the small statement", "proving", &honest.input(), &[honest.fact]);
 
-    let subject = Subject::new(&tiny_chat(), &[&[5, 6, 7, 8, 9]], 3);
+    // 24 tokens in, 16 out.
+    let prompt: Vec<u32> = (5..29).collect();
+    let subject = Subject::new(&tiny_chat(), &[&prompt], 16);
     let proof = subject.prove(&subject.witness).expect("a proof");
     subject.verify(&proof).expect("an honest proof");
     let header = subject.claim().header();

@@ -63,7 +63,7 @@ pub fn run(contracts: &Path, corelib: &Path, folder: &Path, filter: &str) -> Res
     paths.sort();
     let mut failures = 0;
     let mut count = 0;
-    println!("{:>14} {:>10}  vector", "gas", "VM steps");
+    println!("{:>14} {:>10} {:>8}  vector", "gas", "VM steps", "felts");
     for path in paths {
         let name = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default().to_owned();
         if path.extension().is_none_or(|own| own != "json") || !name.contains(filter) {
@@ -77,10 +77,10 @@ pub fn run(contracts: &Path, corelib: &Path, folder: &Path, filter: &str) -> Res
             Some(reason) => Ending::Panicked(reason.clone()),
             None => Ending::Returned(vector.output.clone()),
         };
-        println!("{gas:>14} {steps:>10}  {name}");
+        println!("{gas:>14} {steps:>10} {:>8}  {name}", vector.input.len());
         if let (Ending::Returned(values), false) = (&ending, vector.shows.is_empty()) {
             for (name, value) in vector.shows.iter().zip(values) {
-                println!("{:>14} {:>10}    of which {name}", value.to_string(), "");
+                println!("{:>14} {:>19}    of which {name}", value.to_string(), "");
             }
         } else if ending != expected {
             failures += 1;

@@ -66,6 +66,16 @@ pub fn parts(ref input: Span<felt252>) -> (Shape, Span<Span<u32>>, felt252) {
     (shape(*read.at(0)), read.slice(1, read.len() - 1), digest_of_parts(digests.span()))
 }
 
+/// The first part of a plan, with the number of its entries, and the digests of the others: the shape, and the digests of all.
+pub fn header(ref input: Span<felt252>) -> (Shape, Span<felt252>) {
+    let entries = count(ref input);
+    let felts = span(ref input);
+    let (entries, digest) = part(felts, entries);
+    let mut digests = array![digest];
+    digests.append_span(span(ref input));
+    (shape(entries), digests.span())
+}
+
 pub fn claim(ref input: Span<felt252>, shape: Shape) -> Claim {
     let bytes = count(ref input);
     let header = wide_words(ref input, (bytes + 3) / 4);

@@ -8,6 +8,8 @@ mod plan;
 mod powers;
 mod program;
 mod rows;
+mod state;
+mod steps;
 mod sumcheck;
 mod transcript;
 mod tree;

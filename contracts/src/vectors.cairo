@@ -2,7 +2,10 @@
 #[feature("bounded-int-utils")]
 use core::internal::bounded_int::upcast;
 use super::field::{M, Q};
-use super::contract::{claim, count, parts, wide_words};
+use super::contract::{claim, count, header, parts, wide_words};
+use super::plan::digest_of_parts;
+use super::state::{pack, unpack};
+use super::steps::{advance, opened};
 use super::transcript::{TranscriptTrait, take};
 use super::tree::digest;
 use core::testing::get_available_gas;
@@ -175,4 +178,41 @@ fn mark(ref output: Array<felt252>, ref before: u128) {
     let now = get_available_gas();
     output.append((before - now).into());
     before = get_available_gas();
+}
+
+/// A whole proof in calls of one step each: the plan, the claim, the steps, each with its length. Between two calls there is only the state.
+/// The fact.
+fn stepping(input: Span<felt252>) -> Array<felt252> {
+    let (fact, _) = in_steps(input);
+    array![fact]
+}
+
+/// The felts of the longest state between two steps.
+fn longest_state(input: Span<felt252>) -> Array<felt252> {
+    let (_, longest) = in_steps(input);
+    array![longest.into()]
+}
+
+fn in_steps(input: Span<felt252>) -> (felt252, u32) {
+    let mut input = input;
+    let (shape, parts) = header(ref input);
+    let claim = claim(ref input, shape);
+    let mut state = pack(opened(parts, claim));
+    let mut longest = state.len();
+    loop {
+        let length = count(ref input);
+        let mut step = input.slice(0, length);
+        input = input.slice(length, input.len() - length);
+        let mut run = unpack(state.span());
+        let done = advance(shape, ref run, ref step);
+        assert(step.len() == 0, 'step too long');
+        if done {
+            assert(input.len() == 0, 'proof too long');
+            break (fact(digest_of_parts(parts), run.begun), longest);
+        }
+        state = pack(run);
+        if state.len() > longest {
+            longest = state.len();
+        }
+    }
 }

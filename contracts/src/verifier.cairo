@@ -46,12 +46,13 @@ pub fn start(claim: Claim) -> Transcript {
     transcript
 }
 
-/// What is recorded of a proof that holds: the plan that was followed, and all that the transcript absorbed before the proof. That the plan
+/// What is recorded of a proof that holds: the plan that was followed, and all that the transcript absorbed before the proof,
+/// as a digest of its state. That the plan
 /// is the statement's is for whoever reads it to recompute.
-pub fn fact(plan: felt252, start: State) -> felt252 {
+pub fn fact(plan: felt252, begun: felt252) -> felt252 {
     let mut words: Array<u32> = array![];
     words.append_span(seven(plan).span());
-    words.append_span(seven(digest(start)).span());
+    words.append_span(seven(begun).span());
     digest(hash(initial(0x6c65626f, 0x74636166), words))
 }
 
@@ -133,7 +134,7 @@ pub fn opening(shape: Shape, index: u32, program: Span<u32>, root: felt252, valu
     }
     let last = finish(own, ref walk, ref transcript, ref proof);
     let claims = claims_weight(program, progress.tape.span(), @walk);
-    conclude(own, walk, claims, last);
+    conclude(own, @walk, claims, last);
     progress.transcript = transcript;
 }
 
@@ -148,7 +149,7 @@ pub fn claims_weight(program: Span<u32>, inputs: Span<Q>, walk: @Walk) -> Q {
 }
 
 /// A whole proof; the parts of the plan in order.
-pub fn verify(shape: Shape, programs: Span<Span<u32>>, claim: Claim, proof: Span<felt252>) -> State {
+pub fn verify(shape: Shape, programs: Span<Span<u32>>, claim: Claim, proof: Span<felt252>) -> felt252 {
     let mut proof = proof;
     let transcript = start(claim);
     let begun = transcript.state;
@@ -168,5 +169,5 @@ pub fn verify(shape: Shape, programs: Span<Span<u32>>, claim: Claim, proof: Span
         index += 1;
     }
     assert(proof.len() == 0, 'proof too long');
-    begun
+    digest(begun)
 }

@@ -113,7 +113,7 @@ pub fn finish(shape: Shape, ref walk: Walk, ref transcript: Transcript, ref proo
 }
 
 /// What is left must be the weight of claims and rows times the last polynomial.
-pub fn conclude(shape: Shape, walk: Walk, claims: Q, last: Span<Q>) {
+pub fn conclude(shape: Shape, walk: @Walk, claims: Q, last: Span<Q>) {
     let point = walk.point.span();
     let mut weight = claims;
     let mut queried = walk.queried.span();
@@ -122,7 +122,7 @@ pub fn conclude(shape: Shape, walk: Walk, claims: Q, last: Span<Q>) {
     }
     let folded = shape.variables - shape.last_variables;
     let value = evaluated(last, point.slice(folded, shape.last_variables));
-    assert_equal(walk.sum, mul_call(weight, value), 'claimed values');
+    assert_equal(*walk.sum, mul_call(weight, value), 'claimed values');
 }
 
 pub fn read_root(ref transcript: Transcript, ref proof: Span<felt252>) -> felt252 {

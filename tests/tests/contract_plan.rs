@@ -126,7 +126,7 @@ fn a_plan_says_what_the_verifier_computes_of_models() {
 #[test]
 fn a_plan_is_a_constant_of_model_and_shape() {
     let of = |prompt: &[u32]| Subject::new(&tiny_chat(), &[prompt], 2).statement;
-    let [one, other, longer] = [&[5u32, 6, 7][..], &[9, 8, 7], &[5, 6, 7, 8]].map(|prompt| of(prompt));
+    let [one, other, longer] = [&[5u32, 6, 7][..], &[9, 8, 7], &[5, 6, 7, 8]].map(of);
     let digest = |statement: &Statement| ContractPlan::new(statement).expect("a plan").digest();
     assert_eq!(digest(&one), digest(&other));
     assert_ne!(digest(&one), digest(&longer));

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{env, fs};
 
-use obelysk_chain::calldata::{Step, StepKind, steps};
+use obelysk_chain::calldata::{Step, StepKind, brought, program, steps};
 use obelysk_chain::felt::{Felt, WIDE_WORDS, entries, wide_words, words};
-use obelysk_chain::plan::ContractPlan;
+use obelysk_chain::plan::{ContractPlan, part_digest};
 use obelysk_statement::blake2s::{hash_words, initial};
 use obelysk_statement::circle::CircleCode;
 use obelysk_statement::eq::eq;
@@ -206,11 +206,7 @@ impl Whole {
         let begun = Digest::of_state(transcript.state());
         let steps = steps(&plan.shape, transcript, proof).expect("a proof of the statement");
         let mut head = vec![number(plan.parts().count())];
-        for part in plan.parts() {
-            let felts: Vec<Felt> = entries(part).collect();
-            head.extend([number(part.len()), number(felts.len())]);
-            head.extend(felts);
-        }
+        head.extend(plan.parts().flat_map(program));
         let claim = head.len();
         let mut padded = header.to_vec();
         padded.resize(header.len().next_multiple_of(4), 0);
@@ -228,6 +224,20 @@ impl Whole {
 
     fn input(&self) -> Vec<Felt> {
         [self.head.clone(), self.steps.iter().flat_map(|step| step.felts.clone()).collect()].concat()
+    }
+
+    /// The head of a proof in steps: of the plan, the first part and the digests of the others; the claim.
+    fn stepped(&self, steps: &[Vec<Felt>]) -> Vec<Felt> {
+        let mut input = program(&self.plan.header);
+        let digests: Vec<Felt> = self.plan.parts().skip(1).map(|part| Felt::from(part_digest(part))).collect();
+        input.push(number(digests.len()));
+        input.extend(digests);
+        input.extend(&self.head[self.claim..]);
+        for step in steps {
+            input.push(number(step.len()));
+            input.extend(step);
+        }
+        input
     }
 
     fn step(&mut self, kind: StepKind) -> &mut Vec<Felt> {
@@ -401,6 +411,39 @@ fn changed_calldata_has_vectors() {
         let place = whole.head.len() - 1;
         whole.head[place] = one;
     });
+}
+
+/// A proof in steps, with nothing between two of them but the state; and steps that are not those of the proof.
+#[test]
+fn proofs_in_steps_have_vectors() {
+    let folder = &folder();
+    let small = Small::new();
+    let honest = small_with(&small, &small.prove());
+    let steps = brought(&honest.plan, &honest.steps);
+    returns(folder, "proof of the small statement in steps", "stepping", &honest.stepped(&steps), &[honest.fact]);
+    let attack = |name: &str, reason: &str, change: &dyn Fn(&mut Vec<Vec<Felt>>)| {
+        let mut changed = steps.clone();
+        change(&mut changed);
+        panics(folder, &format!("attack: {name}"), "stepping", &honest.stepped(&changed), reason);
+    };
+    let place = |kind: StepKind| honest.steps.iter().position(|step| step.kind == kind).expect("a step of the proof");
+    let (claims, opening) = (place(StepKind::Claims), place(StepKind::Round(1, 0)));
+    attack("a step twice", "proof too short", &|steps| steps.insert(1, steps[1].clone()));
+    attack("a step that is left out", "plan", &|steps| drop(steps.remove(claims)));
+    attack("equations of another plan", "plan", &|steps| steps[claims][2] = Felt::from(1));
+    attack("an opening of other values than the claimed ones", "claimed values", &|steps| steps[opening].swap(0, 1));
+    attack("the last step left out", "proof too short", &|steps| drop(steps.pop()));
+
+    let prompt: Vec<u32> = (5..29).collect();
+    let subject = Subject::new(&tiny_chat(), &[&prompt], 16);
+    let proof = subject.prove(&subject.witness).expect("a proof");
+    let whole = Whole::new(&subject.statement, &subject.claim().header(), subject.committed.root(), &proof);
+    let steps = brought(&whole.plan, &whole.steps);
+    let longest = steps.iter().map(Vec::len).max().unwrap_or_default();
+    assert!(longest < 4_500, "a step of {longest} felts leaves no room in a call");
+    returns(folder, "proof of tiny-chat in steps", "stepping", &whole.stepped(&steps), &[whole.fact]);
+    let state = json!({ "function": "vectors::longest_state", "input": hex(whole.stepped(&steps)), "shows": ["felts of the longest state"] });
+    write(folder, "proof of tiny-chat in steps, what goes between", &state);
 }
 
 /// A plan that demands less is another plan: what is recorded says so.

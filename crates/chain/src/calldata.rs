@@ -7,7 +7,7 @@ use obelysk_statement::tree::{DIGEST_WORDS, Digest, siblings};
 use obelysk_statement::words::{CHALLENGE_WORDS, challenge};
 
 use crate::felt::{Felt, entries, words};
-use crate::plan::{CodeShape, OpeningShape, Shape, Sumcheck};
+use crate::plan::{CodeShape, ContractPlan, OpeningShape, Shape, Sumcheck};
 
 /// What a contract checks in one piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +89,35 @@ pub fn steps(shape: &Shape, transcript: FiatShamir, proof: &[u8]) -> Result<Vec<
         walk.opening(place, opening)?;
     }
     if walk.words.is_empty() { Ok(walk.steps) } else { Err(Unpackable::Long { words: walk.words.len() }) }
+}
+
+/// What a call brings for each step: its messages, and before them what the contract keeps the digest of only: the equations' program,
+/// the values that an opening begins with, the program that it ends with.
+#[must_use]
+pub fn brought(plan: &ContractPlan, steps: &[Step]) -> Vec<Vec<Felt>> {
+    let claims = steps.iter().find(|step| step.kind == StepKind::Claims);
+    let values_of = |opening: usize| {
+        let felts = |opening: &OpeningShape| opening.claims.div_ceil(2);
+        let before: usize = plan.shape.openings[..opening].iter().map(felts).sum();
+        let values = &claims.expect("every proof claims values").felts[before..];
+        values[..felts(&plan.shape.openings[opening])].to_vec()
+    };
+    let before = |step: &Step| match step.kind {
+        StepKind::Claims => program(&plan.equations),
+        StepKind::Round(opening, 0) => values_of(opening),
+        StepKind::Round(opening, round) if round == plan.shape.openings[opening].codes.len() => {
+            program(&plan.openings[opening])
+        }
+        _ => Vec::new(),
+    };
+    steps.iter().map(|step| [before(step), step.felts.clone()].concat()).collect()
+}
+
+/// A part of a plan: the numbers of its entries and felts, and these.
+#[must_use]
+pub fn program(part: &[u16]) -> Vec<Felt> {
+    let felts: Vec<Felt> = entries(part).collect();
+    [part.len(), felts.len()].map(|number| Felt::from(number as u64)).into_iter().chain(felts).collect()
 }
 
 /// A proof that is being read.

@@ -117,6 +117,11 @@ fn is_reached(path: &Path) -> Result<bool> {
         if stem == "mod" { (folder_name, folder.parent().expect("inside of the root")) } else { (stem, folder) };
     let mut parents: Vec<PathBuf> = ["mod.rs", "lib.rs", "main.rs"].map(|file| above.join(file)).into();
     parents.push(above.with_extension("rs"));
+    // Each file of this folder is a crate, and declares what it shares with others.
+    if above.ends_with("tests") {
+        let beside = fs::read_dir(above)?.filter_map(|entry| Some(entry.ok()?.path()));
+        parents.extend(beside.filter(|file| file.extension().is_some_and(|extension| extension == "rs")));
+    }
     for parent in parents.iter().filter(|parent| parent.is_file()) {
         let text = fs::read_to_string(parent)?;
         let declares =

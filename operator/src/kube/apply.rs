@@ -45,7 +45,8 @@ pub async fn apply<K: Kind, S: Server>(
     if !is_going || plan.finalizer {
         let is_confirmed = object.status() != Some(&plan.status);
         object = report(context, &object, &plan.status).await?;
-        if !is_confirmed && !(plan.create.is_empty() && plan.delete.is_empty()) {
+        let changes_nothing = plan.create.is_empty() && plan.delete.is_empty();
+        if !is_confirmed && !changes_nothing {
             confirm(server, &object).await?;
         }
     }

@@ -152,10 +152,9 @@ impl State {
     fn replace_status<K: Object>(&mut self, object: &K) -> Result<K, Error> {
         let Some(there) = self.find::<K>(&object.name_any()) else { return Err(self.refusal(404, "NotFound")) };
         let is_other = there.meta().uid != object.meta().uid;
-        if is_other || there.meta().resource_version != object.meta().resource_version {
-            if is_other || self.plant != Plant::IgnoresVersions {
-                return Err(self.refusal(409, "Conflict"));
-            }
+        let is_stale = there.meta().resource_version != object.meta().resource_version;
+        if is_other || is_stale && self.plant != Plant::IgnoresVersions {
+            return Err(self.refusal(409, "Conflict"));
         }
         // Only the status of what is sent counts.
         let mut merged = object.clone();

@@ -8,7 +8,7 @@ use crate::kube::Error;
 const OTHER: &str = "Other";
 
 /// Why a ProofJob waits: reasons of the operator, of the kubelet and of the scheduler.
-const KNOWN: [&str; 34] = [
+const KNOWN: &[&str] = &[
     CREATE_REFUSED,
     NAME_CONFLICT,
     TERMINATING,
@@ -18,13 +18,16 @@ const KNOWN: [&str; 34] = [
     "ModelCacheCreated",
     "ModelCacheNotFound",
     "ModelCacheTerminating",
-    "ModelNotReady",
+    "ModelCacheFailed",
+    "WaitingForModel",
+    "WaitingForTurn",
+    "DeleteRefused",
+    "ContentsLost",
+    "PoolWithoutCacheRoot",
     "ModelPresetNotFound",
     "ProverPoolNotFound",
+    "NamespaceNotAllowed",
     "NoMatchingGpu",
-    "GpuBusy",
-    "Fetching",
-    "Preparing",
     "NodeNotReady",
     "PodPending",
     "PodRejected",
@@ -49,12 +52,12 @@ const KNOWN: [&str; 34] = [
 
 /// Every label that there is.
 pub fn known() -> impl Iterator<Item = &'static str> {
-    KNOWN.into_iter().chain([OTHER])
+    KNOWN.iter().copied().chain([OTHER])
 }
 
 /// The label of a reason.
 pub fn fold(reason: &str) -> &'static str {
-    KNOWN.into_iter().find(|known| *known == reason).unwrap_or(OTHER)
+    KNOWN.iter().copied().find(|known| *known == reason).unwrap_or(OTHER)
 }
 
 /// The label of a reconcile's error.

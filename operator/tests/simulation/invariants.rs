@@ -77,15 +77,23 @@ fn believes_nobody_else(uid: &str, status: &ProofJobStatus) -> Result<(), String
     }
 }
 
+/// Whether a Job has a pod that has not ended, or will make one. The Job of a pod that has ended or gone shows it a little later, and makes
+/// no other.
+fn runs(state: &mut State, job: &Job) -> bool {
+    if has_ended(job) || job.meta().deletion_timestamp.is_some() {
+        return false;
+    }
+    let pods = pods_of(state, job);
+    let had_pod = job.status.as_ref().is_some_and(|status| status.active.is_some());
+    pods.iter().any(|pod| !is_over(pod)) || pods.is_empty() && !had_pod
+}
+
 /// At most one Job of an object runs, and at most one pod that its node can confirm.
 fn no_duplicates(state: &mut State, uid: &str) -> Result<(), String> {
     let jobs = jobs_of(state, uid);
     let mut running = Vec::new();
-    for job in jobs.iter().filter(|job| !has_ended(job) && job.meta().deletion_timestamp.is_none()) {
-        // The Job of a pod that has ended or gone shows it a little later, and makes no other.
-        let pods = pods_of(state, job);
-        let had_pod = job.status.as_ref().is_some_and(|status| status.active.is_some());
-        if pods.iter().any(|pod| !is_over(pod)) || pods.is_empty() && !had_pod {
+    for job in &jobs {
+        if runs(state, job) {
             running.push(job.name_any());
         }
     }
@@ -158,7 +166,7 @@ pub fn check_settled(state: &mut State, name: &str) -> Result<(), String> {
         return Ok(());
     }
     let jobs = jobs_of(state, &job.uid().unwrap_or_default());
-    match jobs.iter().find(|job| !has_ended(job) && job.meta().deletion_timestamp.is_none()) {
+    match jobs.iter().find(|job| runs(state, job)) {
         Some(running) => Err(format!("{name}: it has ended or is suspended, and {} runs", running.name_any())),
         None => Ok(()),
     }

@@ -55,7 +55,8 @@ fn life() -> Vec<ProofJobStatus> {
     vec![
         status(json!({"phase": "Queued", "conditions": [
             {"type": "Reconciling", "status": "True", "reason": "NoMatchingGpu", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"},
-            {"type": "Scheduled", "status": "False", "reason": "NoMatchingGpu", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"},
+            {"type": "Ready", "status": "False", "reason": "NoMatchingGpu", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"},
+            {"type": "Scheduled", "status": "False", "reason": "NotScheduled", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"},
         ]})),
         status(json!({"phase": "Proving", "steps": [step("Validate", "Running", 1, Value::Null)]})),
         status(json!({

@@ -4,6 +4,7 @@ mod children;
 mod model;
 mod place;
 
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kube::{Resource, ResourceExt};
@@ -397,7 +398,9 @@ impl<'a> Planner<'a> {
             outcome => matches!(outcome, Outcome::Succeeded(_)),
         };
         for attempt in self.attempts.iter().filter(|attempt| !has_ended(&attempt.outcome)) {
-            if attempt.outcome != Outcome::Terminating {
+            // A pod that goes leaves a Job that would be charged for it.
+            let is_going = |job: &Job| job.name_any() == attempt.job_name && job.metadata.deletion_timestamp.is_some();
+            if !self.snapshot.children.jobs().iter().any(is_going) {
                 self.plan.delete.push(attempt.doomed());
             }
             self.plan.look_again_seconds = self.plan.look_again_seconds.min(LOOK_AT_DELETION_SECONDS);

@@ -91,7 +91,7 @@ pub fn no_prompt() -> Failure {
 
 /// The device that the arguments allow.
 pub fn device(arguments: &DeviceArguments) -> Wanted {
-    let request = match (arguments.gpu_only, arguments.gpu, arguments.no_gpu) {
+    let request = match (arguments.gpu_only, arguments.gpu || arguments.multi_gpu, arguments.no_gpu) {
         (true, ..) => Request::GpuOnly,
         (_, true, _) => Request::Gpu,
         (.., true) => Request::Cpu,

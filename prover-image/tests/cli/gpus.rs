@@ -58,11 +58,13 @@ fn a_gpu_that_is_absent_is_a_failure_or_a_fallback_that_the_answer_names() {
     let home = tempfile::tempdir().unwrap();
     let failure = obelysk(home.path(), RUN.iter().chain(&["--gpu-only"])).fails_with(30);
     assert!(failure.message.contains("no NVIDIA GPU"), "{failure:?}");
-    let fallback = ["--gpu", "--max-new-tokens", "1", "--skip-inference", "--no-audit"];
-    let answer = obelysk(home.path(), RUN.iter().chain(&fallback)).ok();
-    assert_eq!(answer["device"], "CPU");
-    let note = answer["deviceNote"].as_str().unwrap();
-    assert!(note.starts_with("this machine has no NVIDIA GPU; --gpu falls back"), "{note}");
+    for flag in ["--gpu", "--multi-gpu"] {
+        let fallback = [flag, "--max-new-tokens", "1", "--skip-inference", "--no-audit"];
+        let answer = obelysk(home.path(), RUN.iter().chain(&fallback)).ok();
+        assert_eq!(answer["device"], "CPU");
+        let note = answer["deviceNote"].as_str().unwrap();
+        assert!(note.starts_with("this machine has no NVIDIA GPU; --gpu falls back"), "{flag}: {note}");
+    }
     obelysk(home.path(), ["setup", "--gpu"]).fails_with(30);
     assert!(finding(&obelysk(home.path(), ["setup"])).contains("none: proofs are made on the CPU"));
 }

@@ -42,7 +42,7 @@ fn ghost() {
     apply(
         "apiVersion: v1
 kind: Node
-metadata: {name: ghost, labels: {kubernetes.io/hostname: ghost}}
+metadata: {name: ghost, labels: {kubernetes.io/hostname: ghost, kubernetes.io/arch: amd64}}
 spec: {taints: [{key: ghost, effect: NoSchedule}]}
 ",
     );

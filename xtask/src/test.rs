@@ -17,6 +17,9 @@ pub struct Arguments {
     /// Run one stage, by its name in the table.
     #[arg(long)]
     only: Option<String>,
+    /// Of the cluster's tests, run those with this in their names.
+    #[arg(long, value_name = "TEXT")]
+    filter: Option<String>,
     /// Minor version of Kubernetes for the cluster.
     #[arg(long, value_enum, default_value_t)]
     kubernetes: tools::Minor,
@@ -41,19 +44,11 @@ const SLOW: [Stage; 5] = [
     ("image", |_| image::build().map(drop)),
     ("cluster", |arguments| {
         cluster::with_cluster(arguments.kubernetes, |_| {
-            cargo(&[
-                "test",
-                "--release",
-                "--package",
-                "obelysk-tests",
-                "--features",
-                "cluster",
-                "--test",
-                "cluster",
-                "--",
-                "--test-threads",
-                "1",
-            ])
+            let test =
+                ["test", "--release", "--package", "obelysk-tests", "--features", "cluster", "--test", "cluster", "--"]
+                    .as_slice();
+            let filter: Vec<&str> = arguments.filter.iter().map(String::as_str).collect();
+            cargo(&[test, &["--test-threads", "1"][..], &filter].concat())
         })
     }),
 ];

@@ -1,5 +1,7 @@
-//! The process: wait for the lease, run both controllers, end when the lease is lost.
+//! The process: wait for the lease, run the controllers, end when the lease is lost.
 
+use std::fmt::Display;
+use std::future::{Ready, ready};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,7 +12,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::Api;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::{Action, Controller};
-use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher;
 use kube::{Client, Config, Resource, ResourceExt};
 use obelysk_api::crd::{ModelCache, PREFIX, ProofJob, ProofJobStatus, ProverPool};
@@ -89,8 +91,14 @@ async fn run_controllers(client: Client, context: Arc<Context<Kubernetes>>) {
     // One object that cannot be read must not end a list of all.
     let proof_jobs = Controller::new(Api::<DeserializeGuard<ProofJob>>::all(client.clone()), config());
     let store = proof_jobs.store();
-    let of_cache = of_cache(proof_jobs.store());
-    let of_pool = of_pool(proof_jobs.store());
+    let of_cache = concerned(proof_jobs.store(), |cache: &DeserializeGuard<ModelCache>, job| {
+        let names = |source: ModelSource| source.cache_name() == cache.name_any();
+        job.namespace() == cache.namespace() && ModelSource::of(&job.spec.model).is_some_and(names)
+    });
+    let of_pool = concerned(proof_jobs.store(), |pool: &DeserializeGuard<ProverPool>, job| {
+        let has_ended = job.status.as_ref().is_some_and(|status| status.completion_time.is_some());
+        pool_name(job).is_some_and(|name| name == pool.name_any()) && !has_ended
+    });
     context.server.fleet.share_proof_jobs(proof_jobs.store());
     let proof_jobs = proof_jobs
         .with_config(settings.clone())
@@ -100,9 +108,7 @@ async fn run_controllers(client: Client, context: Arc<Context<Kubernetes>>) {
         .watches(Api::<DeserializeGuard<ModelCache>>::all(client.clone()), config(), of_cache)
         .watches(Api::<DeserializeGuard<ProverPool>>::all(client.clone()), config(), of_pool)
         .run(look, retry, Arc::clone(&context))
-        .for_each(
-            |result| async move { log(result.map(|(object, _)| object.name).map_err(|error| error.to_string())) },
-        );
+        .for_each(log);
 
     let model_caches = Controller::new(Api::<DeserializeGuard<ModelCache>>::all(client.clone()), config())
         .with_config(settings.clone())
@@ -112,17 +118,13 @@ async fn run_controllers(client: Client, context: Arc<Context<Kubernetes>>) {
         })
         .watches(Api::<DeserializeGuard<ProofJob>>::all(client.clone()), config(), cache_of)
         .run(look, retry, Arc::clone(&context))
-        .for_each(
-            |result| async move { log(result.map(|(object, _)| object.name).map_err(|error| error.to_string())) },
-        );
+        .for_each(log);
 
     let pools = Controller::new(Api::<DeserializeGuard<ProverPool>>::all(client.clone()), config())
         .with_config(settings.debounce(POOL_DEBOUNCE))
         .watches(Api::<DeserializeGuard<ProofJob>>::all(client.clone()), config(), pool_of)
         .run(look, retry, Arc::clone(&context))
-        .for_each(
-            |result| async move { log(result.map(|(object, _)| object.name).map_err(|error| error.to_string())) },
-        );
+        .for_each(log);
 
     tokio::join!(proof_jobs, model_caches, pools, count_phases(store, context));
 }
@@ -140,18 +142,18 @@ where
     Some(ObjectRef::new(name).within(&pod.namespace()?))
 }
 
-/// The ProofJobs that wait for a ModelCache.
-fn of_cache(
+/// The ProofJobs that an object concerns; one that cannot be read is concerned by none.
+fn concerned<O>(
     store: Store<DeserializeGuard<ProofJob>>,
-) -> impl Fn(DeserializeGuard<ModelCache>) -> Vec<ObjectRef<DeserializeGuard<ProofJob>>> + Send + Sync + 'static {
-    move |cache| {
-        let (name, namespace) = (cache.name_any(), cache.namespace());
-        let names = |job: &DeserializeGuard<ProofJob>| {
-            let source = job.0.as_ref().ok().and_then(|job| ModelSource::of(&job.spec.model));
-            source.is_some_and(|source| source.cache_name() == name)
-        };
-        let jobs = store.state().into_iter().filter(|job| job.namespace() == namespace && names(job));
-        jobs.map(|job| ObjectRef::from_obj(job.as_ref())).collect()
+    concerns: fn(&O, &ProofJob) -> bool,
+) -> impl Fn(O) -> Vec<ObjectRef<DeserializeGuard<ProofJob>>> + Send + Sync + 'static
+where
+    O: 'static,
+{
+    move |object| {
+        let jobs = store.state();
+        let concerned = jobs.iter().filter(|job| job.0.as_ref().is_ok_and(|job| concerns(&object, job)));
+        concerned.map(|job| ObjectRef::from_obj(job.as_ref())).collect()
     }
 }
 
@@ -164,23 +166,6 @@ fn cache_of(job: DeserializeGuard<ProofJob>) -> Option<ObjectRef<DeserializeGuar
     }
     let source = ModelSource::of(&job.spec.model)?;
     Some(ObjectRef::new(&source.cache_name()).within(&job.namespace()?))
-}
-
-/// The ProofJobs that a ProverPool concerns.
-fn of_pool(
-    store: Store<DeserializeGuard<ProofJob>>,
-) -> impl Fn(DeserializeGuard<ProverPool>) -> Vec<ObjectRef<DeserializeGuard<ProofJob>>> + Send + Sync + 'static {
-    move |pool| {
-        let name = pool.name_any();
-        let is_concerned = |job: &DeserializeGuard<ProofJob>| {
-            let job = job.0.as_ref().ok();
-            let has_ended =
-                job.and_then(|job| job.status.as_ref()).is_some_and(|status| status.completion_time.is_some());
-            job.and_then(pool_name).is_some_and(|of| of == name) && !has_ended
-        };
-        let jobs = store.state().into_iter().filter(|job| is_concerned(job));
-        jobs.map(|job| ObjectRef::from_obj(job.as_ref())).collect()
-    }
 }
 
 fn pool_name(job: &ProofJob) -> Option<&str> {
@@ -214,12 +199,13 @@ fn retry<K>(_: Arc<K>, error: &Error, _: Arc<Context<Kubernetes>>) -> Action {
     Action::requeue(wait)
 }
 
-fn log(result: Result<String, String>) {
+fn log<K: reflector::Lookup, E: Display>(result: Result<(ObjectRef<K>, Action), E>) -> Ready<()> {
     match result {
-        Ok(object) => tracing::debug!(object, "reconciled"),
+        Ok((object, _)) => tracing::debug!(object = object.name, "reconciled"),
         // An object that is gone needs nothing.
-        Err(error) => tracing::debug!(error, "not reconciled"),
+        Err(error) => tracing::debug!(%error, "not reconciled"),
     }
+    ready(())
 }
 
 /// Keep the gauges of phases and waiting reasons.

@@ -1,6 +1,7 @@
 //! What the operator makes of each state that a Job and its pods can be in.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Node, Pod};
@@ -28,7 +29,7 @@ fn pod(metadata: Value, status: Value) -> Pod {
     .unwrap()
 }
 
-fn node(ready: &str) -> (String, Node) {
+fn node(ready: &str) -> (String, Arc<Node>) {
     let status = json!({"conditions": [{"type": "Ready", "status": ready}]});
     ("node-1".into(), serde_json::from_value(json!({"metadata": {"name": "node-1"}, "status": status})).unwrap())
 }

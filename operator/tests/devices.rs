@@ -199,7 +199,7 @@ fn devices_of_claims_are_in_use() {
     ];
     let devices = Devices { claims: vec![Arc::new(claim)], ..devices(vec![slice("n", 1, two)]) };
     let nodes = by_name([bare("n")]);
-    let inventory = devices.inventory(nodes.values(), "gpu.nvidia.com");
+    let inventory = devices.inventory(nodes.values().map(AsRef::as_ref), "gpu.nvidia.com");
     let [offer] = inventory.offers.as_slice() else { panic!("{inventory:?}") };
     assert_eq!((offer.allocatable, offer.in_use, offer.free()), (2, 1, 1));
 }

@@ -97,7 +97,7 @@ impl Cluster {
             second: 0,
         };
         for name in nodes {
-            cluster.snapshot.around.nodes.insert((*name).into(), node(name, true));
+            cluster.snapshot.around.nodes.insert((*name).into(), node(name, true).into());
         }
         cluster
     }
@@ -454,7 +454,7 @@ fn a_deletion_skips_nodes_that_cannot_be_reached() {
     cluster.round("a");
     cluster.round("b");
     cluster.delete();
-    cluster.snapshot.around.nodes.insert("a".into(), node("a", false));
+    cluster.snapshot.around.nodes.insert("a".into(), node("a", false).into());
     cluster.snapshot.around.nodes.remove("b");
     let plan = cluster.step();
     assert!(!plan.finalizer && plan.job().is_none());

@@ -2,12 +2,10 @@
 
 mod support;
 
-use std::collections::BTreeMap;
-
 use k8s_openapi::api::core::v1::Pod;
 use obelysk_api::crd::proof_job::PodOverrides;
 use obelysk_operator::scheduling::dialects::kind;
-use obelysk_operator::scheduling::inventory::usage;
+use obelysk_operator::scheduling::inventory::{Nodes, usage};
 use obelysk_operator::scheduling::matching::wanted;
 use obelysk_operator::scheduling::place::{place, place_beside};
 use obelysk_operator::scheduling::placement::{Cluster, Device, Placement, Seeker};
@@ -16,11 +14,7 @@ use serde_json::{Value, json};
 use support::{Numbers, admits, both, by_name, discovered, fixtures, gpu, look, look_with, node, pool};
 
 /// A job that tolerates whatever the nodes of the fixtures have.
-fn tolerant(
-    gpu_spec: &Value,
-    cluster: &Cluster,
-    nodes: &BTreeMap<String, k8s_openapi::api::core::v1::Node>,
-) -> Result<Placement, String> {
+fn tolerant(gpu_spec: &Value, cluster: &Cluster, nodes: &Nodes) -> Result<Placement, String> {
     let overrides: PodOverrides =
         serde_json::from_value(json!({"tolerations": [{"key": "sku", "operator": "Exists"}]})).unwrap();
     let gpu = gpu(gpu_spec.clone());
@@ -212,7 +206,7 @@ fn a_job_that_fits_nowhere_is_told_what_there_is_by_kind_and_number() {
          older than 580; 1 node has GPUs of which no label tells the class (name one in gpuClassMap of a ProverPool); \
          asked for H200 or H100 with 80Gi"
     );
-    let empty = look(&asked, &Cluster::default(), &BTreeMap::new()).unwrap_err().message;
+    let empty = look(&asked, &Cluster::default(), &Nodes::new()).unwrap_err().message;
     assert_eq!(empty, "no node has a GPU that its labels tell; asked for H200 or H100 with 80Gi");
 }
 
@@ -301,7 +295,7 @@ fn a_pool_that_promises_a_class_gets_its_pending_pod() {
     let with = |promises: Value| Cluster { pools: vec![pool("p", spec(promises))], ..Cluster::default() };
     let asked =
         |classes: Value, memory: &str| gpu(json!({"classes": classes, "minMemory": memory, "poolRef": {"name": "p"}}));
-    let none = BTreeMap::new();
+    let none = Nodes::new();
     let placement = look(&asked(json!(["H200", "H100"]), "80Gi"), &with(json!([{"class": "H100"}])), &none).unwrap();
     // Nothing that an autoscaler cannot know of a node that it has not made yet.
     assert_eq!(placement.node_selector, [("fleet".to_owned(), "spot".to_owned())].into());

@@ -2,8 +2,6 @@
 
 mod support;
 
-use std::collections::BTreeMap;
-
 use clap::Parser;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use obelysk_api::crd::proof_job::Gpu;
@@ -12,7 +10,7 @@ use obelysk_operator::controllers::plan::{Child, Plan};
 use obelysk_operator::controllers::proof_job::observe::Snapshot;
 use obelysk_operator::controllers::proof_job::plan::plan as plan_job;
 use obelysk_operator::controllers::prover_pool::plan::{Observed, plan};
-use obelysk_operator::scheduling::inventory::usage;
+use obelysk_operator::scheduling::inventory::{Nodes, usage};
 use obelysk_operator::scheduling::placement::Cluster;
 use obelysk_operator::scheduling::turns::{Contender, admit};
 use obelysk_operator::settings::Settings;
@@ -259,7 +257,7 @@ fn ready_cache() -> ModelCache {
 }
 
 /// What a job does in this cluster: its reason, and its children.
-fn planned(job: &ProofJob, cluster: Cluster, nodes: BTreeMap<String, Node>) -> (String, Vec<Value>) {
+fn planned(job: &ProofJob, cluster: Cluster, nodes: Nodes) -> (String, Vec<Value>) {
     let mut snapshot = Snapshot { cache: Some(ready_cache()), cluster, ..Snapshot::default() };
     snapshot.around.nodes = nodes;
     let settings = Settings::parse_from(["obelysk-operator", "--image", "obelysk.dev/obelysk:1"]);

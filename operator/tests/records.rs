@@ -73,7 +73,7 @@ impl Cluster {
     fn new(spec: Value) -> Self {
         let mut snapshot =
             Snapshot { cache: Some(cache(json!({"bundled": {"name": "tiny-chat"}}))), ..Snapshot::default() };
-        snapshot.around.nodes.insert("n".into(), node("NVIDIA-H100-80GB-HBM3"));
+        snapshot.around.nodes.insert("n".into(), node("NVIDIA-H100-80GB-HBM3").into());
         Self { job: proof_job(spec), jobs: Vec::new(), pods: Vec::new(), snapshot, second: 0 }
     }
 

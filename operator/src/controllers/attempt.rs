@@ -1,6 +1,7 @@
 //! What became of an attempt: a Job, its pods, their nodes and the Job's events, boiled down to one outcome.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use k8s_openapi::api::batch::v1::{Job, JobCondition};
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, Node, Pod};
@@ -9,8 +10,8 @@ use kube::ResourceExt;
 use obelysk_api::exit::{ExitCode, FaultClass, class_of_status};
 use obelysk_api::job::{JobKind, StepResult};
 
-use super::job::HOSTNAME;
 use super::plan::{Doomed, DoomedKind};
+use crate::scheduling::inventory::{Nodes, hostname};
 
 /// An attempt with what is known of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -103,7 +104,7 @@ impl Failure {
 #[derive(Clone, Debug, Default)]
 pub struct Surroundings {
     /// Nodes by name.
-    pub nodes: BTreeMap<String, Node>,
+    pub nodes: Nodes,
     /// Message of the newest `FailedCreate` event by the name of the Job.
     pub failed_creates: BTreeMap<String, String>,
 }
@@ -112,14 +113,19 @@ impl Surroundings {
     /// The label of a node by which pods are placed; its name where it has none.
     #[must_use]
     pub fn hostname(&self, node: &str) -> String {
-        let label = self.nodes.get(node).and_then(|node| node.labels().get(HOSTNAME));
-        label.map_or_else(|| node.to_owned(), Clone::clone)
+        self.node(node).map_or_else(|| node.to_owned(), hostname)
+    }
+
+    /// The node of a name.
+    #[must_use]
+    pub fn node(&self, name: &str) -> Option<&Node> {
+        self.nodes.get(name).map(Arc::as_ref)
     }
 
     /// The node of a label.
     #[must_use]
     pub fn node_of(&self, hostname: &str) -> Option<&Node> {
-        self.nodes.iter().find(|(name, _)| self.hostname(name) == hostname).map(|(_, node)| node)
+        self.nodes.keys().find(|name| self.hostname(name) == hostname).and_then(|name| self.node(name))
     }
 }
 
@@ -201,7 +207,7 @@ fn outcome_of_pod(pod: &Pod, around: &Surroundings) -> Outcome {
     if pod.metadata.deletion_timestamp.is_some() {
         // A dead node never confirms: the Job shows neither success nor failure until the node object goes.
         return match node {
-            Some(node) if !is_ready(around.nodes.get(node)) => Outcome::Failed(lost(node)),
+            Some(node) if !is_ready(around.node(node)) => Outcome::Failed(lost(node)),
             // Its Job shows a failure only when the pod is gone, and with it the reason.
             _ => match disruption(pod) {
                 Some(disruption) => Outcome::Failed(Failure { leaves_job: true, ..disruption }),
@@ -219,7 +225,7 @@ fn outcome_of_pod(pod: &Pod, around: &Surroundings) -> Outcome {
         return Outcome::Failed(lost(node));
     }
     if let Some(node) = node
-        && !is_ready(around.nodes.get(node))
+        && !is_ready(around.node(node))
     {
         return Outcome::Waiting("NodeNotReady".into(), format!("node {node} does not report; its pod may still run"));
     }
@@ -287,7 +293,7 @@ fn failure_of_pod(pod: &Pod, around: &Surroundings) -> Failure {
     }
     let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
     if let Some(node) = node
-        && !is_ready(around.nodes.get(node))
+        && !is_ready(around.node(node))
     {
         return with(lost(node));
     }

@@ -220,7 +220,7 @@ impl Children {
         }
         let reports = |pod: &&Pod| {
             let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_ref());
-            node.is_some_and(|node| is_ready(around.nodes.get(node)))
+            node.is_some_and(|node| is_ready(around.node(node)))
         };
         let is_over = |pod: &&Pod| {
             let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());

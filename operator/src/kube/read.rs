@@ -1,7 +1,7 @@
 //! Observations: everything that a plan depends on.
 
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Event, Node, PersistentVolume, PersistentVolumeClaim, Pod, Volume};
+use k8s_openapi::api::core::v1::{Event, PersistentVolume, PersistentVolumeClaim, Pod, Volume};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{Resource, ResourceExt};
 use obelysk_api::crd::proof_job::Model;
@@ -40,7 +40,7 @@ pub async fn proof_job<S: Server>(server: &S, object: &ProofJob) -> Result<JobSn
             Some(_) => None,
             None => server.get(&namespace, &format!("{}-artifacts", object.name_any())).await?,
         };
-    let (children, around) = children(server, object, proof_job::LABEL, true).await?;
+    let (children, around) = children(server, object, proof_job::LABEL).await?;
     let progress = progress(server, &children, &around).await;
     let cluster = object.spec.hardware.gpu.as_ref().map(|_| server.cluster()).unwrap_or_default();
     Ok(JobSnapshot { cache, preset, children, claim, around, cluster, refused: None, progress })
@@ -72,10 +72,8 @@ pub async fn model_cache<S: Server>(
         Some(_) => sharers(server, object).await?,
         None => Vec::new(),
     };
-    // Copies need the nodes, and what is to be deleted waits for pods, also where there is no Job.
     let is_going = object.metadata.deletion_timestamp.is_some();
-    let always = is_on_disks || is_going;
-    let (children, around) = children(server, object, model_cache::LABEL, always).await?;
+    let (children, around) = children(server, object, model_cache::LABEL).await?;
     // As little as possible is read of each, so that one that is odd elsewhere counts too.
     let proof_jobs = server.forms::<ProofJob>(&namespace).await?;
     let uses: Vec<Use> = proof_jobs.iter().filter_map(|job| Use::of(job, &name)).collect();
@@ -164,9 +162,8 @@ impl Use {
     }
 }
 
-/// Jobs and pods of an object, the nodes, and why pods could not be created. Where there are no Jobs, nodes are read only if they
-/// are `always` needed.
-async fn children<K, S>(server: &S, owner: &K, label: &str, always: bool) -> Result<(Children, Surroundings), Error>
+/// Jobs and pods of an object, the nodes, and why pods could not be created.
+async fn children<K, S>(server: &S, owner: &K, label: &str) -> Result<(Children, Surroundings), Error>
 where
     K: Resource<DynamicType = ()>,
     S: Server,
@@ -177,18 +174,8 @@ where
     let jobs: Vec<Job> = all(server.list(&namespace, labelled.clone()).await?)?;
     let pods: Vec<Pod> = all(server.list(&namespace, labelled).await?)?;
     let children = Children::sort(owner, jobs, pods);
-    let mut around = Surroundings::default();
-    if children.jobs().is_empty() && !always {
-        return Ok((children, around));
-    }
-    // A node that cannot be read is as good as none.
-    around.nodes = match server.nodes() {
-        kept if kept.is_empty() => {
-            let nodes: Vec<Result<Node, Error>> = server.list("", Selector::All).await?;
-            nodes.into_iter().flatten().map(|node| (node.name_any(), node)).collect()
-        }
-        kept => kept.iter().map(|node| (node.name_any(), Node::clone(node))).collect(),
-    };
+    let nodes = server.nodes().into_iter().map(|node| (node.name_any(), node)).collect();
+    let mut around = Surroundings { nodes, ..Surroundings::default() };
     for job in children.jobs().iter().filter(|job| children.pods_of(job).is_empty()) {
         let about = Selector::FailedCreates(job.uid().unwrap_or_default());
         let events: Vec<Event> = server.list(&namespace, about).await?.into_iter().flatten().collect();

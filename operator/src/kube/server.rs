@@ -94,19 +94,13 @@ pub trait Server: Send + Sync + 'static {
     fn publish(&self, note: &Note, about: &ObjectReference) -> impl Future<Output = ()> + Send;
 
     /// Pools, what pods have, and devices: what is kept of them, without a call.
-    fn cluster(&self) -> Cluster {
-        Cluster::default()
-    }
+    fn cluster(&self) -> Cluster;
 
     /// Nodes of the cluster, as they are kept.
-    fn nodes(&self) -> Vec<Arc<Node>> {
-        Vec::new()
-    }
+    fn nodes(&self) -> Vec<Arc<Node>>;
 
     /// ProofJobs of all namespaces, as they are kept.
-    fn proof_jobs(&self) -> Vec<Arc<DeserializeGuard<ProofJob>>> {
-        Vec::new()
-    }
+    fn proof_jobs(&self) -> Vec<Arc<DeserializeGuard<ProofJob>>>;
 
     /// The progress page of a pod, if it can be read.
     fn progress(&self, address: &str) -> impl Future<Output = Option<Progress>> + Send;

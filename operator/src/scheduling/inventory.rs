@@ -1,6 +1,7 @@
 //! The GPUs of the cluster: what each node offers, how much of it pods have, and what keeps pods away.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Container, Node, Pod, Taint};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
@@ -22,6 +23,9 @@ const MIG_PREFIX: &str = "nvidia.com/mig-";
 pub const HOSTNAME: &str = "kubernetes.io/hostname";
 /// Extended resources that pods have, by node and name.
 pub type Usage = BTreeMap<String, BTreeMap<String, i64>>;
+
+/// Nodes by name, as they are kept.
+pub type Nodes = BTreeMap<String, Arc<Node>>;
 
 /// What pods have on each node. Those that have ended have nothing.
 #[must_use]

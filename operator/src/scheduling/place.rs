@@ -1,6 +1,7 @@
 //! Looks for a place: the pool of the job, the GPUs that match, and everything that a pod needs to reach them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Node, NodeSelectorRequirement};
 use kube::ResourceExt;
@@ -12,7 +13,7 @@ use obelysk_api::crd::{ProverPool, ProverPoolSpec};
 use super::catalogue::{self, Architecture, Memory};
 use super::devices;
 use super::dialects::{ARCHITECTURE, GKE_PARTITION, GKE_SHARING, Partition, SHARING};
-use super::inventory::{self, GPU, Inventory};
+use super::inventory::{self, GPU, Inventory, Nodes};
 use super::matching::{self, Ask, Found, Match};
 use super::placement::{
     Cluster, Device, NoPlace, Placement, Seeker, gpu_toleration, no_place, of_architectures, requirement,
@@ -28,12 +29,7 @@ struct Terms<'a> {
 }
 
 impl<'a> Terms<'a> {
-    fn of(
-        cluster: &Cluster,
-        pool: Option<&ProverPool>,
-        overrides: &PodOverrides,
-        nodes: &'a BTreeMap<String, Node>,
-    ) -> Self {
+    fn of(cluster: &Cluster, pool: Option<&ProverPool>, overrides: &PodOverrides, nodes: &'a Nodes) -> Self {
         let spec = pool.map(|pool| pool.spec.clone()).unwrap_or_default();
         let rules = match pool {
             Some(pool) => pool.spec.gpu_class_map.clone(),
@@ -42,7 +38,7 @@ impl<'a> Terms<'a> {
         };
         let asked = ProverPoolSpec { node_selector: overrides.node_selector.clone(), ..ProverPoolSpec::default() };
         let is_in_scope = |node: &&Node| inventory::is_of_pool(node, &spec) && inventory::is_of_pool(node, &asked);
-        let nodes = nodes.values().filter(is_in_scope).collect();
+        let nodes = nodes.values().map(Arc::as_ref).filter(is_in_scope).collect();
         Self { name: pool.map(ResourceExt::name_any), spec, rules, nodes }
     }
 
@@ -117,7 +113,7 @@ pub fn allocation<'a>(
 pub fn place(
     seeker: &Seeker,
     cluster: &Cluster,
-    nodes: &BTreeMap<String, Node>,
+    nodes: &Nodes,
     architectures: &[String],
 ) -> Result<Placement, NoPlace> {
     let pool = cluster.pool_of(seeker.namespace, seeker.gpu)?;
@@ -201,7 +197,7 @@ pub fn place(
 pub fn place_beside(
     seeker: &Seeker,
     cluster: &Cluster,
-    nodes: &BTreeMap<String, Node>,
+    nodes: &Nodes,
     architectures: &[String],
     proved_on: Option<&str>,
 ) -> Placement {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{Node, NodeSelectorRequirement};
+use k8s_openapi::api::core::v1::NodeSelectorRequirement;
 use k8s_openapi::api::resource::v1::DeviceClaim;
 use kube::ResourceExt;
 use obelysk_api::crd::ProverPool;
@@ -11,7 +11,7 @@ use obelysk_api::crd::schema::Toleration;
 
 use super::devices::Devices;
 use super::dialects::ARCHITECTURE;
-use super::inventory::{self, GPU, Usage};
+use super::inventory::{self, GPU, Nodes, Usage};
 
 /// Where a pod goes, and what it gets there.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -120,10 +120,10 @@ impl Cluster {
     }
 
     /// Hostnames of the nodes that a pool has in quarantine, and until when.
-    pub(super) fn quarantined(&self, nodes: &BTreeMap<String, Node>) -> BTreeMap<String, String> {
+    pub(super) fn quarantined(&self, nodes: &Nodes) -> BTreeMap<String, String> {
         let of_pools = self.pools.iter().filter_map(|pool| pool.status.as_ref()).flat_map(|status| &status.quarantined);
         let named = of_pools.map(|of| {
-            let hostname = nodes.get(&of.node).map_or_else(|| of.node.clone(), inventory::hostname);
+            let hostname = nodes.get(&of.node).map_or_else(|| of.node.clone(), |node| inventory::hostname(node));
             (hostname, of.until.0.strftime("%F %H:%M UTC").to_string())
         });
         named.collect()

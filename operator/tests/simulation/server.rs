@@ -6,17 +6,18 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ObjectReference, PersistentVolumeClaim};
+use k8s_openapi::api::core::v1::{Node, ObjectReference, PersistentVolumeClaim};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
-use kube::core::Status;
 use kube::core::response::StatusSummary;
+use kube::core::{DeserializeGuard, Status};
 use kube::{Resource, ResourceExt};
 use obelysk_api::crd::{ModelCache, ProofJob};
 use obelysk_api::job::Progress;
 use obelysk_operator::controllers::Note;
 use obelysk_operator::kube::Error;
 use obelysk_operator::kube::server::{Object, Selector, Server};
+use obelysk_operator::scheduling::placement::Cluster;
 use serde_json::Value;
 
 use crate::dice::Dice;
@@ -314,6 +315,18 @@ impl Server for Fake {
     }
 
     async fn publish(&self, _: &Note, _: &ObjectReference) {}
+
+    fn cluster(&self) -> Cluster {
+        Cluster::default()
+    }
+
+    fn nodes(&self) -> Vec<Arc<Node>> {
+        self.state().all()
+    }
+
+    fn proof_jobs(&self) -> Vec<Arc<DeserializeGuard<ProofJob>>> {
+        unreachable!("pools ask for them, and schedules have none")
+    }
 
     async fn progress(&self, _: &str) -> Option<Progress> {
         None

@@ -1,12 +1,13 @@
 //! Nodes with the labels of real clusters, pools, jobs, and a number generator that says its seed.
 #![allow(dead_code, reason = "each test file uses its part")]
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::jiff::Timestamp;
 use obelysk_api::crd::proof_job::{Gpu, PodOverrides};
 use obelysk_api::crd::{ProofJob, ProverPool};
+use obelysk_operator::scheduling::inventory::Nodes;
 use obelysk_operator::scheduling::place::place;
 use obelysk_operator::scheduling::placement::{Cluster, NoPlace, Placement, Seeker};
 use serde_json::{Value, json};
@@ -64,8 +65,8 @@ pub fn discovered(name: &str, product: &str, mebibytes: u64, gpus: u32) -> Node 
 }
 
 /// Nodes by name.
-pub fn by_name(nodes: impl IntoIterator<Item = Node>) -> BTreeMap<String, Node> {
-    nodes.into_iter().map(|node| (node.metadata.name.clone().unwrap(), node)).collect()
+pub fn by_name(nodes: impl IntoIterator<Item = impl Into<Arc<Node>>>) -> Nodes {
+    nodes.into_iter().map(Into::into).map(|node| (node.metadata.name.clone().unwrap(), node)).collect()
 }
 
 /// What a job asks of a GPU.
@@ -114,17 +115,12 @@ pub fn both() -> Vec<String> {
 }
 
 /// A place for a job of namespace `default`, with images for both processors.
-pub fn look(gpu: &Gpu, cluster: &Cluster, nodes: &BTreeMap<String, Node>) -> Result<Placement, NoPlace> {
+pub fn look(gpu: &Gpu, cluster: &Cluster, nodes: &Nodes) -> Result<Placement, NoPlace> {
     look_with(gpu, cluster, nodes, &both())
 }
 
 /// A place for a job of namespace `default`.
-pub fn look_with(
-    gpu: &Gpu,
-    cluster: &Cluster,
-    nodes: &BTreeMap<String, Node>,
-    architectures: &[String],
-) -> Result<Placement, NoPlace> {
+pub fn look_with(gpu: &Gpu, cluster: &Cluster, nodes: &Nodes, architectures: &[String]) -> Result<Placement, NoPlace> {
     let overrides = PodOverrides::default();
     let seeker = Seeker { namespace: "default", gpu, overrides: &overrides, only_on: &[], avoid: &[] };
     place(&seeker, cluster, nodes, architectures)

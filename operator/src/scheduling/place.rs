@@ -42,12 +42,16 @@ impl<'a> Terms<'a> {
         Self { name: pool.map(ResourceExt::name_any), spec, rules, nodes }
     }
 
-    fn resource(&self) -> &str {
-        self.spec.resource_name.as_deref().unwrap_or(GPU)
-    }
-
-    fn device_class(&self) -> &str {
-        self.spec.device_class_name.as_deref().unwrap_or(devices::DRIVER)
+    /// What a job asks of GPUs that its pods may use: those of classes with images of their own among them.
+    fn ask<'s>(&self, seeker: &Seeker<'s>, tolerations: &[Toleration], architectures: &[String]) -> Ask<'s> {
+        Ask {
+            gpu: seeker.gpu.clone(),
+            tolerations: tolerations.iter().chain(&seeker.overrides.tolerations).cloned().collect(),
+            architectures: architectures.to_vec(),
+            with_image: self.spec.images.iter().map(|image| image.class).collect(),
+            only_on: seeker.only_on,
+            ..Ask::default()
+        }
     }
 
     fn image(&self, class: Option<GpuClass>) -> Option<String> {
@@ -58,8 +62,9 @@ impl<'a> Terms<'a> {
     /// Taints that the job's pods tolerate: of GPUs, of the resource, of the processors that there are images for, of the pool.
     fn tolerations(&self, architectures: &[String]) -> Vec<Toleration> {
         let mut all = vec![gpu_toleration()];
-        if self.resource() != GPU {
-            all.push(Toleration { key: Some(self.resource().into()), ..gpu_toleration() });
+        let resource = resource(&self.spec);
+        if resource != GPU {
+            all.push(Toleration { key: Some(resource.into()), ..gpu_toleration() });
         }
         let arm = Architecture::Arm64;
         let is_of_arm = |class: GpuClass| catalogue::of_class(class).iter().any(|product| product.architecture == arm);
@@ -75,6 +80,17 @@ impl<'a> Terms<'a> {
     }
 }
 
+/// Extended resource of a pool's GPUs.
+fn resource(pool: &ProverPoolSpec) -> &str {
+    pool.resource_name.as_deref().unwrap_or(GPU)
+}
+
+/// DeviceClass of a pool's whole GPUs.
+#[must_use]
+pub fn device_class(pool: &ProverPoolSpec) -> &str {
+    pool.device_class_name.as_deref().unwrap_or(devices::DRIVER)
+}
+
 /// How pods of a pool get their GPUs, and what its nodes offer.
 #[must_use]
 pub fn allocation<'a>(
@@ -83,9 +99,8 @@ pub fn allocation<'a>(
     nodes: &[&'a Node],
     cluster: &Cluster,
 ) -> (Allocation, Inventory<'a>) {
-    let resource = pool.resource_name.as_deref().unwrap_or(GPU);
-    let device_class = pool.device_class_name.as_deref().unwrap_or(devices::DRIVER);
-    let of_plugin = || Inventory::of(nodes.iter().copied(), &cluster.usage, resource, rules);
+    let device_class = device_class(pool);
+    let of_plugin = || Inventory::of(nodes.iter().copied(), &cluster.usage, resource(pool), rules);
     let of_devices = || {
         let devices = cluster.devices.as_ref().filter(|devices| devices.has_class(device_class));
         devices.map(|devices| devices.inventory(nodes.iter().copied(), device_class))
@@ -121,15 +136,8 @@ pub fn place(
     let (allocation, inventory) = self::allocation(&terms.spec, &terms.rules, &terms.nodes, cluster);
     let quarantined = cluster.quarantined(nodes);
     let tolerations = terms.tolerations(architectures);
-    let mut ask = Ask {
-        gpu: seeker.gpu.clone(),
-        tolerations: tolerations.iter().chain(&seeker.overrides.tolerations).cloned().collect(),
-        architectures: architectures.to_vec(),
-        with_image: terms.spec.images.iter().map(|image| image.class).collect(),
-        quarantined: quarantined.clone(),
-        only_on: seeker.only_on,
-        avoid: seeker.avoid,
-    };
+    let mut ask = terms.ask(seeker, &tolerations, architectures);
+    (ask.quarantined, ask.avoid) = (quarantined.clone(), seeker.avoid);
     let mut matched = matching::find(&ask, &inventory);
     // A suspicious node is better than none.
     if matches!(matched, Match::None(_)) {
@@ -159,7 +167,7 @@ pub fn place(
             let class = promised(seeker.gpu, &terms, architectures, &why)?;
             let product = catalogue::of_class(class).into_iter().next();
             let architecture = product.map(|product| product.architecture.name().to_owned());
-            (Some(class), Partition::Whole, architecture, terms.resource().to_owned())
+            (Some(class), Partition::Whole, architecture, resource(&terms.spec).to_owned())
         }
     };
     if placement.terms.is_empty() {
@@ -173,7 +181,7 @@ pub fn place(
             // A pod has one image, so the alternatives are the classes that run it.
             let has_image = |of: &&GpuClass| terms.image(Some(**of)) == placement.image;
             let classes: Vec<GpuClass> = seeker.gpu.classes.iter().filter(has_image).copied().collect();
-            let claim = devices::claim(seeker.gpu, &classes, terms.device_class());
+            let claim = devices::claim(seeker.gpu, &classes, device_class(&terms.spec));
             let (most, has) = (devices::ALTERNATIVES, devices::alternatives(&claim));
             if has > most {
                 let line = format!(
@@ -207,15 +215,7 @@ pub fn place_beside(
     let tolerations = terms.tolerations(architectures);
     let class = catalogue::PRODUCTS.iter().map(|of| of.class).find(|of| Some(catalogue::name(*of)) == proved_on);
     let image = terms.image(class);
-    let ask = Ask {
-        gpu: seeker.gpu.clone(),
-        tolerations: tolerations.iter().chain(&seeker.overrides.tolerations).cloned().collect(),
-        architectures: architectures.to_vec(),
-        with_image: terms.spec.images.iter().map(|image| image.class).collect(),
-        only_on: seeker.only_on,
-        ..Ask::default()
-    };
-    let found = match matching::find(&ask, &inventory) {
+    let found = match matching::find(&terms.ask(seeker, &tolerations, architectures), &inventory) {
         Match::Found(found) => found.into_iter().filter(|found| terms.image(found.class) == image).collect(),
         Match::None(_) => Vec::new(),
     };

@@ -11,7 +11,6 @@ use obelysk_api::crd::{ProofJob, ProverPool, ProverPoolSpec};
 use crate::controllers::plan::Plan;
 use crate::controllers::{Note, clip, conditions, seconds_between};
 use crate::scheduling::catalogue::{self, Memory};
-use crate::scheduling::devices;
 use crate::scheduling::dialects::Partition;
 use crate::scheduling::inventory::{Inventory, describe, is_of_pool};
 use crate::scheduling::place;
@@ -154,7 +153,7 @@ fn misfit(spec: &ProverPoolSpec, cluster: &Cluster) -> Option<(&'static str, Str
         max_concurrent: _,
         images: _,
         allocation,
-        device_class_name,
+        device_class_name: _,
         quarantine: _,
     } = spec;
     let memories = gpu_class_map.iter().map(|rule| ("gpuClassMap", rule.class, &rule.memory));
@@ -169,7 +168,7 @@ fn misfit(spec: &ProverPoolSpec, cluster: &Cluster) -> Option<(&'static str, Str
             ));
         }
     }
-    let class = device_class_name.as_deref().unwrap_or(devices::DRIVER);
+    let class = place::device_class(spec);
     match (&cluster.devices, allocation) {
         (None, Some(Allocation::Dra)) => {
             Some(("NoDynamicAllocation", "allocation: Dra, but the cluster does not serve resource.k8s.io/v1".into()))

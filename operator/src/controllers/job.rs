@@ -12,7 +12,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use obelysk_api::crd::proof_job::{PodOverrides, Queue};
 use obelysk_api::crd::schema::KeyRef;
-use obelysk_api::job::{JOB_VARIABLE, JobKind};
+use obelysk_api::job::{JOB_VARIABLE, JOB_VERSION, JobKind, ModelLocation, Work};
 
 use super::attempt::{ATTEMPT, STEP};
 use super::placed;
@@ -32,6 +32,8 @@ pub const ARTIFACTS: &str = "/artifacts";
 pub const SCRATCH: &str = "/scratch";
 /// Where a container leaves its result.
 pub const TERMINATION_MESSAGE: &str = "/dev/termination-log";
+/// Seconds without progress after which a pod gives up, unless a job says otherwise.
+const NO_PROGRESS_SECONDS: u64 = 1800;
 /// Port of the progress page.
 pub const PROGRESS_PORT: i32 = 8080;
 /// User and group of the image; any other works too.
@@ -93,6 +95,23 @@ pub struct Attempt<'a> {
 #[must_use]
 pub fn name(owner: &str, step: JobKind, number: i32) -> String {
     format!("{owner}-{step}-{number}")
+}
+
+/// The job file of an attempt: without artifacts, and with the patience of a job that says nothing about it.
+#[must_use]
+pub fn file(namespace: &str, owner: &str, number: i32, model: ModelLocation, work: Work) -> obelysk_api::job::JobSpec {
+    obelysk_api::job::JobSpec {
+        version: JOB_VERSION,
+        owner: format!("{namespace}/{owner}"),
+        attempt: u32::try_from(number).unwrap_or(1),
+        home: MODEL.into(),
+        model,
+        artifacts: None,
+        termination_message: TERMINATION_MESSAGE.into(),
+        progress_address: Some(format!("0.0.0.0:{PROGRESS_PORT}")),
+        no_progress_timeout_seconds: NO_PROGRESS_SECONDS,
+        work,
+    }
 }
 
 /// Memory of a pod that quantises a model, commits to it or audits it, as a quantity: the integers and what encoding them holds take at most

@@ -7,11 +7,11 @@ use kube::{Resource, ResourceExt};
 use obelysk_api::crd::model_cache::{AccessMode, HuggingFace};
 use obelysk_api::crd::schema::{KeyRef, S3};
 use obelysk_api::crd::{ModelCache, ModelPreset};
-use obelysk_api::job::{Bucket, Hub, JOB_VERSION, JobKind, JobSpec, ModelLocation, Prepare, Remove, Work};
+use obelysk_api::job::{Bucket, Hub, JobKind, ModelLocation, Prepare, Remove, Work};
 
 use super::copies::{folder_on_disks, is_on_disks};
 use super::{Planner, claim_name};
-use crate::controllers::job::{self, MODEL, Mount, SOURCE, TERMINATION_MESSAGE};
+use crate::controllers::job::{self, MODEL, Mount, SOURCE};
 use crate::controllers::model_cache::LABEL;
 use crate::controllers::model_cache::validate::{Origin, Place, origin, validate};
 use crate::controllers::proof_job::validate::Unsupported;
@@ -117,22 +117,12 @@ impl Planner<'_> {
         }
         let namespace = self.cache.namespace().unwrap_or_default();
         let name = self.cache.name_any();
-        let spec = JobSpec {
-            version: JOB_VERSION,
-            owner: format!("{namespace}/{name}"),
-            attempt: u32::try_from(number).unwrap_or(1),
-            home: MODEL.into(),
-            model,
-            artifacts: None,
-            termination_message: TERMINATION_MESSAGE.into(),
-            progress_address: Some(format!("0.0.0.0:{}", job::PROGRESS_PORT)),
-            no_progress_timeout_seconds: 1800,
-            work: match step {
-                JobKind::Fetch => Work::Fetch,
-                JobKind::Prepare => Work::Prepare(Prepare { min_top1_agreement: min_top1_agreement(self.cache) }),
-                _ => Work::Remove(self.what_to_remove()?),
-            },
+        let work = match step {
+            JobKind::Fetch => Work::Fetch,
+            JobKind::Prepare => Work::Prepare(Prepare { min_top1_agreement: min_top1_agreement(self.cache) }),
+            _ => Work::Remove(self.what_to_remove()?),
         };
+        let spec = job::file(&namespace, &name, number, model, work);
         let nodes = &self.plan.status.nodes;
         let (avoid, only_on) = match step {
             JobKind::Fetch => (nodes.clone(), Vec::new()),

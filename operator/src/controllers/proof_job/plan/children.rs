@@ -7,14 +7,14 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Resource, ResourceExt};
 use obelysk_api::crd::ModelCache;
-use obelysk_api::job::{Finish, JOB_VERSION, JobKind, JobSpec, Prove, Question, Work};
+use obelysk_api::job::{Finish, JobKind, Prove, Question, Work};
 
 use super::super::LABEL;
 use super::super::memory::memory_for;
 use super::super::report::Standing;
 use super::super::validate::Valid;
 use super::Planner;
-use crate::controllers::job::{self, ARTIFACTS, MODEL, Mount, TERMINATION_MESSAGE};
+use crate::controllers::job::{self, ARTIFACTS, Mount};
 use crate::controllers::model_cache::plan::{min_top1_agreement, mounts};
 use crate::scheduling::placement::Placement;
 
@@ -57,18 +57,11 @@ impl Planner<'_> {
             }),
             _ => Work::Finish(Finish { question, audit: valid.audit }),
         };
-        let spec = JobSpec {
-            version: JOB_VERSION,
-            owner: format!("{}/{}", self.namespace(), self.name()),
-            attempt: u32::try_from(number).unwrap_or(1),
-            home: MODEL.into(),
-            model: location,
-            artifacts: Some(format!("{ARTIFACTS}/{}", self.folder()).into()),
-            termination_message: TERMINATION_MESSAGE.into(),
-            progress_address: Some(format!("0.0.0.0:{}", job::PROGRESS_PORT)),
-            no_progress_timeout_seconds: u64::try_from(self.proof_job.spec.no_progress_timeout_seconds).unwrap_or(1800),
-            work,
-        };
+        let mut spec = job::file(&self.namespace(), &self.name(), number, location, work);
+        spec.artifacts = Some(format!("{ARTIFACTS}/{}", self.folder()).into());
+        if let Ok(seconds) = u64::try_from(self.proof_job.spec.no_progress_timeout_seconds) {
+            spec.no_progress_timeout_seconds = seconds;
+        }
         let attempt = job::Attempt {
             namespace: &self.namespace(),
             owner_name: &self.name(),

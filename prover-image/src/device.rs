@@ -1,7 +1,6 @@
 //! Which device works: what the machine has, what the user allows, and what this program can use.
 
 use std::fmt::{self, Display, Formatter};
-
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use obelysk_kernels::{Cuda, Driver, DriverError, Gpu, Kernels, ResidentWeights};

@@ -5,7 +5,8 @@ use obelysk_api::crd::proof_job::GpuClass;
 
 use crate::quantity;
 
-/// Oldest branch of the driver that loads the kernels, which are built with CUDA 13.
+/// Oldest branch of the driver that a node's labels may tell. The kernels' code is of CUDA 12, and drivers from 525 on are said to load it; none
+/// has been seen to.
 pub const DRIVER_FLOOR: u64 = 580;
 /// Oldest compute capability that the image has kernels for.
 pub const CAPABILITY_FLOOR: (u64, u64) = (8, 0);

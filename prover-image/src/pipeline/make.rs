@@ -108,8 +108,8 @@ impl Work<'_> {
         let model = self.prepared.commit()?;
         let root = model.root();
         let witness = || {
-            let engine = IntegerModel::new(&self.prepared.model);
-            self.witness(engine).map_err(|error| NotMade::Other(error.into()))
+            let computed = IntegerModel::new(&self.prepared.model).witness(self.inferences);
+            computed.map_err(|error| NotMade::Other(error.into()))
         };
         let made = self.prove(&Cpu, (&statement, compiling), (&model, root), witness, device);
         made.map_err(NotMade::into_failure)
@@ -132,7 +132,7 @@ impl Work<'_> {
         self.prepared.require_root(root).map_err(|_| wrong("it committed to other weights".into()))?;
         let witness = || {
             let computed = by_products(gpu, model.weights(), |products| {
-                self.witness(IntegerModel::new(&self.prepared.model).multiplied_by(products))
+                IntegerModel::new(&self.prepared.model).multiplied_by(products).witness(self.inferences)
             });
             computed.map_err(NotMade::Device)?.map_err(|error| match error {
                 // The engine answers otherwise than before.
@@ -166,9 +166,5 @@ impl Work<'_> {
         let phases = phases.map(|(name, time)| PhaseTime { name: name.into(), seconds: time.as_secs_f64() }).collect();
         let security = obelysk_verifier::verify(statement, &self.header, root, &proof).map_err(NotMade::Wrong)?;
         Ok(Made { proof, security_bits: security.bits(), logits, phases, proving_seconds, device })
-    }
-
-    fn witness(&self, engine: IntegerModel) -> Result<Witness, ModelError> {
-        engine.witness(self.inferences)
     }
 }

@@ -4,14 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use cairo_lang_compiler::db::RootDatabase;
-use cairo_lang_compiler::project::setup_project;
-use cairo_lang_filesystem::db::init_dev_corelib;
 use cairo_lang_filesystem::ids::CrateInput;
-use cairo_lang_lowering::optimizations::config::Optimizations;
-use cairo_lang_lowering::utils::InliningStrategy;
 use cairo_lang_starknet::compile::compile_contract_in_prepared_db;
-use cairo_lang_starknet::starknet_plugin_suite;
 use cairo_lang_starknet_classes::allowed_libfuncs::ListSelector;
 use cairo_lang_starknet_classes::casm_contract_class::CasmContractClass;
 
@@ -21,12 +15,7 @@ const CASM_FELTS_MAX: usize = 81_920;
 const CLASS_BYTES_MAX: usize = 4_089_446;
 
 pub fn write(contracts: &Path, corelib: &Path, out: &Path) -> Result<()> {
-    let mut db = RootDatabase::builder()
-        .with_optimizations(Optimizations::enabled_with_default_movable_functions(InliningStrategy::Default))
-        .with_default_plugin_suite(starknet_plugin_suite())
-        .build()?;
-    init_dev_corelib(&mut db, corelib.to_owned());
-    let inputs = setup_project(&mut db, contracts)?;
+    let (db, inputs) = crate::database(contracts, corelib)?;
     let configuration = crate::configuration(false, &inputs);
     let crates = CrateInput::into_crate_ids(&db, inputs);
     let class = compile_contract_in_prepared_db(&db, None, crates, configuration)?;

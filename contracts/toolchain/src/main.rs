@@ -11,8 +11,14 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 use cairo_lang_compiler::CompilerConfig;
+use cairo_lang_compiler::db::RootDatabase;
 use cairo_lang_compiler::diagnostics::DiagnosticsReporter;
+use cairo_lang_compiler::project::setup_project;
+use cairo_lang_filesystem::db::init_dev_corelib;
 use cairo_lang_filesystem::ids::CrateInput;
+use cairo_lang_lowering::optimizations::config::Optimizations;
+use cairo_lang_lowering::utils::InliningStrategy;
+use cairo_lang_starknet::starknet_plugin_suite;
 
 const USAGE: &str =
     "obelysk-cairo sources FOLDER | test CONTRACTS CORELIB VECTORS [FILTER] | class CONTRACTS CORELIB OUT";
@@ -34,6 +40,17 @@ fn main() -> Result<()> {
         ["class", contracts, corelib, out] => class::write(Path::new(contracts), Path::new(corelib), Path::new(out)),
         _ => bail!("usage: {USAGE}"),
     }
+}
+
+/// The contracts in a database of the compiler, as the network's compiler has them, and what is to be compiled.
+fn database(contracts: &Path, corelib: &Path) -> Result<(RootDatabase, Vec<CrateInput>)> {
+    let mut db = RootDatabase::builder()
+        .with_optimizations(Optimizations::enabled_with_default_movable_functions(InliningStrategy::Default))
+        .with_default_plugin_suite(starknet_plugin_suite())
+        .build()?;
+    init_dev_corelib(&mut db, corelib.to_owned());
+    let inputs = setup_project(&mut db, contracts)?;
+    Ok((db, inputs))
 }
 
 /// Names are replaced by readable ones only where they are shown: a class keeps none.

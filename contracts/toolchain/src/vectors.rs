@@ -5,14 +5,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
 use cairo_lang_compiler::compile_prepared_db_program;
-use cairo_lang_compiler::db::RootDatabase;
-use cairo_lang_compiler::project::setup_project;
-use cairo_lang_filesystem::db::init_dev_corelib;
 use cairo_lang_filesystem::ids::CrateInput;
-use cairo_lang_lowering::optimizations::config::Optimizations;
-use cairo_lang_lowering::utils::InliningStrategy;
 use cairo_lang_runner::{Arg, RunResultStarknet, RunResultValue, SierraCasmRunner, StarknetState};
-use cairo_lang_starknet::starknet_plugin_suite;
 use serde::Deserialize;
 use starknet_types_core::felt::Felt;
 
@@ -46,12 +40,7 @@ enum Ending {
 }
 
 pub fn run(contracts: &Path, corelib: &Path, folder: &Path, filter: &str) -> Result<()> {
-    let mut db = RootDatabase::builder()
-        .with_optimizations(Optimizations::enabled_with_default_movable_functions(InliningStrategy::Default))
-        .with_default_plugin_suite(starknet_plugin_suite())
-        .build()?;
-    init_dev_corelib(&mut db, corelib.to_owned());
-    let inputs = setup_project(&mut db, contracts)?;
+    let (db, inputs) = crate::database(contracts, corelib)?;
     let configuration = crate::configuration(true, &inputs);
     let crates = CrateInput::into_crate_ids(&db, inputs);
     let program = compile_prepared_db_program(&db, crates, configuration)?;

@@ -1,4 +1,5 @@
-//! Points at which tensors are evaluated, one run of coordinates per axis.
+//! Points at which tensors are evaluated, one run of coordinates per axis. A challenge is a value here; to a contract's plan it is the place
+//! where it will be found.
 
 use std::collections::BTreeMap;
 
@@ -9,14 +10,14 @@ use crate::relation::{Access, Index};
 use crate::{Challenge, Statement};
 
 /// One coordinate. Those that are known to be boolean select tiles instead of weighing them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Coordinate {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Coordinate<V = Challenge> {
     /// 0 or 1.
     Bit(bool),
     /// One half: the evaluation there is the mean.
     Half,
     /// A challenge.
-    Value(Challenge),
+    Value(V),
 }
 
 impl Coordinate {
@@ -39,26 +40,30 @@ impl Coordinate {
 }
 
 /// Coordinates of every axis that matters, most significant first.
-pub type AxisPoints = BTreeMap<AxisId, Vec<Coordinate>>;
+pub type AxisPoints<V = Challenge> = BTreeMap<AxisId, Vec<Coordinate<V>>>;
 
 /// The coordinates of a boolean index.
 #[must_use]
-pub fn bits_of_index(index: usize, bits: usize) -> Vec<Coordinate> {
+pub fn bits_of_index<V>(index: usize, bits: usize) -> Vec<Coordinate<V>> {
     (0..bits).rev().map(|bit| Coordinate::Bit(index >> bit & 1 == 1)).collect()
 }
 
 /// The coordinates of an axis inside a tile: the tile's address, then the local ones.
 #[must_use]
-pub fn inside_tile(tile: AxisTile, bits: usize, local: &[Challenge]) -> Vec<Coordinate> {
+pub fn inside_tile<V: Copy>(tile: AxisTile, bits: usize, local: &[V]) -> Vec<Coordinate<V>> {
     assert_eq!(local.len(), tile.log_size, "one local coordinate per variable of the tile");
     let mut coordinates = bits_of_index(tile.offset >> tile.log_size, bits - tile.log_size);
     coordinates.extend(local.iter().map(|&value| Coordinate::Value(value)));
     coordinates
 }
 
-/// Per axis of the accessed tensor: its coordinates, and the factor by which sums multiply the evaluation.
-pub fn address(statement: &Statement, access: &Access, points: &AxisPoints) -> (Vec<Vec<Coordinate>>, Challenge) {
-    let mut scale = Challenge::ONE;
+/// Per axis of the accessed tensor: its coordinates, and the binary logarithm of the factor by which sums multiply the evaluation.
+pub fn address<V: Copy>(
+    statement: &Statement,
+    access: &Access,
+    points: &AxisPoints<V>,
+) -> (Vec<Vec<Coordinate<V>>>, usize) {
+    let mut summed = 0;
     let axes = &statement.tensor(access.tensor).axes;
     let coordinates = access
         .index
@@ -74,13 +79,13 @@ pub fn address(statement: &Statement, access: &Access, points: &AxisPoints) -> (
                 }
                 Index::Fixed(value) => bits_of_index(value, bits),
                 Index::Sum => {
-                    scale *= Challenge::from_u64(1 << bits);
+                    summed += bits;
                     vec![Coordinate::Half; bits]
                 }
             }
         })
         .collect();
-    (coordinates, scale)
+    (coordinates, summed)
 }
 
 /// The weight of a tile at a point of its axis, and the local coordinates; `None` where it is zero by address.

@@ -6,12 +6,13 @@ use obelysk_statement::batch::{ProductBatch, ZerocheckBatch};
 use obelysk_statement::layout::Role;
 use obelysk_statement::lookup::Source;
 use obelysk_statement::plan::Plan;
+use obelysk_statement::point::{address, inside_tile};
 use obelysk_statement::relation::{Linear, Relation};
 use obelysk_statement::{Access, AxisId, Statement, TensorKind};
 
 use super::claims::Claims;
 use super::inputs::Inputs;
-use super::point::{AxisPoints, Coordinate, address, inside_tile, run_from};
+use super::point::{AxisPoints, Coordinate, places_from, run_from};
 use super::program::{ONE, Place, Program, ZERO};
 
 /// The equations of a statement while they are written.
@@ -46,8 +47,8 @@ impl<'a> Equations<'a> {
 
     fn access(&mut self, access: &Access, points: &AxisPoints) -> Place {
         let statement = self.statement;
-        let (coordinates, scale) = address(statement, access, points);
-        let scale = self.program.constant(scale);
+        let (coordinates, summed) = address(statement, access, points);
+        let scale = self.program.constant(1 << summed);
         let role = match &statement.tensor(access.tensor).kind {
             TensorKind::Public(rule) => {
                 let value = self.program.public(statement, access.tensor, rule, &coordinates);
@@ -153,7 +154,7 @@ impl<'a> Equations<'a> {
         let mut points = AxisPoints::new();
         let mut next = local;
         for (&axis, &part) in named.axes.iter().zip(parts) {
-            let own = run_from(next, part.log_size);
+            let own = places_from(next, part.log_size);
             points.insert(axis, inside_tile(part, statement.axis(axis).bits(), &own));
             next = Place(next.0 + part.log_size as u32);
         }

@@ -3,7 +3,7 @@
 use obelysk_statement::whir::Stack;
 
 use super::claims::Group;
-use super::point::Coordinate;
+use super::point::{Coordinate, place};
 use super::program::{ONE, Place, Program};
 
 /// Write the weight of the claims over a tape that holds the inputs, then `alpha` and the challenges of the folds. The last place is it.
@@ -44,12 +44,12 @@ impl Program {
     /// `whole` times `eq` of a point and a run: run by run of what lies side by side.
     fn eq_along(&mut self, mut whole: Place, point: &[Coordinate], run: Place) -> Place {
         let continues = |before: &Coordinate, next: &Coordinate| match (before, next) {
-            (Coordinate::Tape(before), Coordinate::Tape(next)) => before.0 + 1 == next.0,
+            (Coordinate::Value(before), Coordinate::Value(next)) => before.0 + 1 == next.0,
             _ => before == next,
         };
         let mut from = run;
         for piece in point.chunk_by(continues) {
-            let eq = self.equal(piece[0].place(), from, piece.len());
+            let eq = self.equal(place(piece[0]), from, piece.len());
             whole = self.multiply(whole, eq);
             from = Place(from.0 + piece.len() as u32);
         }

@@ -1,81 +1,36 @@
-//! Points by their places on the tape: the other side of `obelysk_statement::point`, which has their values.
-
-use std::collections::BTreeMap;
+//! Points by their places on the tape.
 
 use obelysk_statement::axis::{AxisTile, tiles_of};
-use obelysk_statement::relation::Index;
-use obelysk_statement::{Access, AxisId, Statement};
+use obelysk_statement::point;
 
 use super::program::{HALF, ONE, Place, Program, ZERO};
 
-/// One coordinate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Coordinate {
-    /// 0 or 1.
-    Bit(bool),
-    /// One half.
-    Half,
-    /// What the tape holds.
-    Tape(Place),
+/// One coordinate; a challenge is what the tape holds at a place.
+pub type Coordinate = point::Coordinate<Place>;
+/// Coordinates of every axis that matters, most significant first.
+pub type AxisPoints = point::AxisPoints<Place>;
+
+/// Where the tape holds a coordinate.
+#[must_use]
+pub fn place(coordinate: Coordinate) -> Place {
+    match coordinate {
+        Coordinate::Bit(false) => ZERO,
+        Coordinate::Bit(true) => ONE,
+        Coordinate::Half => HALF,
+        Coordinate::Value(place) => place,
+    }
 }
 
-/// Coordinates of every axis that matters, most significant first.
-pub type AxisPoints = BTreeMap<AxisId, Vec<Coordinate>>;
-
-impl Coordinate {
-    /// Where the tape holds it.
-    #[must_use]
-    pub fn place(self) -> Place {
-        match self {
-            Self::Bit(false) => ZERO,
-            Self::Bit(true) => ONE,
-            Self::Half => HALF,
-            Self::Tape(place) => place,
-        }
-    }
+/// Places that lie side by side from one on.
+#[must_use]
+pub fn places_from(first: Place, length: usize) -> Vec<Place> {
+    (first.0..first.0 + length as u32).map(Place).collect()
 }
 
 /// The coordinates that lie side by side from a place on.
 #[must_use]
 pub fn run_from(first: Place, length: usize) -> Vec<Coordinate> {
-    (first.0..first.0 + length as u32).map(|place| Coordinate::Tape(Place(place))).collect()
-}
-
-/// The coordinates of a boolean index.
-#[must_use]
-pub fn bits_of_index(index: usize, bits: usize) -> Vec<Coordinate> {
-    (0..bits).rev().map(|bit| Coordinate::Bit(index >> bit & 1 == 1)).collect()
-}
-
-/// The coordinates of an axis inside a tile: the tile's address, then the local ones.
-#[must_use]
-pub fn inside_tile(tile: AxisTile, bits: usize, local: &[Coordinate]) -> Vec<Coordinate> {
-    let mut coordinates = bits_of_index(tile.offset >> tile.log_size, bits - tile.log_size);
-    coordinates.extend_from_slice(local);
-    coordinates
-}
-
-/// Per axis of the accessed tensor: its coordinates, and the factor by which sums multiply the evaluation.
-#[must_use]
-pub fn address(statement: &Statement, access: &Access, points: &AxisPoints) -> (Vec<Vec<Coordinate>>, i64) {
-    let mut scale = 1i64;
-    let axes = &statement.tensor(access.tensor).axes;
-    let coordinates = access.index.iter().zip(axes).map(|(index, &own)| {
-        let bits = statement.axis(own).bits();
-        match *index {
-            Index::Axis(axis) => points[&axis].clone(),
-            Index::First(axis) => {
-                let shorter = &points[&axis];
-                [bits_of_index(0, bits - shorter.len()), shorter.clone()].concat()
-            }
-            Index::Fixed(value) => bits_of_index(value, bits),
-            Index::Sum => {
-                scale <<= bits;
-                vec![Coordinate::Half; bits]
-            }
-        }
-    });
-    (coordinates.collect(), scale)
+    places_from(first, length).into_iter().map(Coordinate::Value).collect()
 }
 
 impl Program {
@@ -95,7 +50,7 @@ impl Program {
                 Coordinate::Bit(own) if own == bit => weight,
                 Coordinate::Bit(_) => return None,
                 Coordinate::Half => self.multiply(weight, HALF),
-                Coordinate::Tape(place) => self.split(weight, place, bit),
+                Coordinate::Value(place) => self.split(weight, place, bit),
             };
         }
         Some((weight, &coordinates[prefix..]))
@@ -127,7 +82,7 @@ impl Program {
 
     /// Coordinates as a run.
     pub fn run_of(&mut self, coordinates: &[Coordinate]) -> Place {
-        let places: Vec<Place> = coordinates.iter().map(|coordinate| coordinate.place()).collect();
+        let places: Vec<Place> = coordinates.iter().map(|&coordinate| place(coordinate)).collect();
         self.gather(&places)
     }
 }

@@ -91,7 +91,8 @@ impl<'a> Claims<'a> {
 
     /// The evaluation of an access.
     fn access(&mut self, access: &Access, points: &AxisPoints) -> Sum {
-        let (coordinates, scale) = address(self.statement, access, points);
+        let (coordinates, summed) = address(self.statement, access, points);
+        let scale = Challenge::TWO.exp_u64(summed as u64);
         let role = match &self.statement.tensor(access.tensor).kind {
             TensorKind::Public(public) => {
                 let values: Vec<Vec<Challenge>> =
